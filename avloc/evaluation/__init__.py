@@ -1,0 +1,26 @@
+"""Metrics, protocols and reports: what a set of predictions is worth."""
+
+from avloc.evaluation.baselines import ceiling, centred_box, random_map
+from avloc.evaluation.evaluator import evaluate, fit_categories
+from avloc.evaluation.protocols import PROTOCOLS, Protocol, get
+from avloc.evaluation.report import Cell, Curve, Picture, Table, write_report
+from avloc.evaluation.results import Evaluation, compare, comparison
+
+__all__ = [
+    "PROTOCOLS",
+    "Cell",
+    "Curve",
+    "Evaluation",
+    "Picture",
+    "Protocol",
+    "Table",
+    "ceiling",
+    "centred_box",
+    "compare",
+    "comparison",
+    "evaluate",
+    "fit_categories",
+    "get",
+    "random_map",
+    "write_report",
+]

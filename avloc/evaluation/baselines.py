@@ -1,0 +1,99 @@
+"""Model-free predictions on the same items: what a score is worth is how far it is above these.
+
+Each maker returns a function of a batch, as the evaluator takes it. None says anything of
+clusters (`cluster` is -1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float
+
+from avloc.types import Batch, Prediction
+
+Predict = Callable[[Batch], Prediction]
+
+
+def centred_box(grid: tuple[int, int], n: int) -> Predict:
+    """A box in the middle that covers half of the area (to the nearest cell), for every category.
+
+    Args:
+      grid: cells of the model's maps, `(h, w)`.
+      n: categories; 1 where there are none.
+    """
+    margin = (1 - np.sqrt(0.5)) / 2
+    box = np.array([margin, margin, 1 - margin, 1 - margin], np.float32)
+    centre = boxes_on_grid(box[None], grid)[0]
+
+    def predict(batch: Batch) -> Prediction:
+        size = len(batch.mask)
+        return Prediction(
+            maps=np.broadcast_to(centre[..., None], (size, *grid, n)),
+            scores=np.full((size, n), 0.5, np.float32),
+            localization=np.broadcast_to(centre, (size, *grid)),
+            cluster=np.full(size, -1, np.int32),
+        )
+
+    return predict
+
+
+def random_map(grid: tuple[int, int], n: int, seed: int = 0) -> Predict:
+    """Every cell uniform in 0..1; the same for an item whatever batch it comes in."""
+
+    def predict(batch: Batch) -> Prediction:
+        drawn = [
+            np.random.default_rng((seed, int(i))).random((*grid, n + 1), np.float32)
+            for i in np.asarray(batch.index)
+        ]
+        values = np.stack(drawn)
+        return Prediction(
+            maps=values[..., :n],
+            scores=values[:, 0, 0, :n],
+            localization=values[..., n],
+            cluster=np.full(len(values), -1, np.int32),
+        )
+
+    return predict
+
+
+def ceiling(grid: tuple[int, int], n: int) -> Predict:
+    """The true boxes of what sounds, drawn at the model's grid: what rule and grid allow."""
+
+    def predict(batch: Batch) -> Prediction:
+        boxes = boxes_on_grid(np.asarray(batch.boxes), grid)
+        boxes = boxes * np.asarray(batch.sounding)[..., None, None]
+        of_category = np.asarray(batch.labels)[..., None] == np.arange(n)
+        maps = (boxes[..., None] * of_category[:, :, None, None]).max(1)
+        return Prediction(
+            maps=maps,
+            scores=maps.max((1, 2)),
+            localization=boxes.max(1),
+            cluster=np.full(len(boxes), -1, np.int32),
+        )
+
+    return predict
+
+
+def boxes_on_grid(
+    boxes: Float[np.ndarray, "*slots 4"], grid: tuple[int, int]
+) -> Float[np.ndarray, "*slots h w"]:
+    """1 in the rows and columns that a box covers by half or more, else 0.
+
+    A box that covers no row or column by half gets the one it covers most; one without area, none.
+    """
+    rows = _covered(boxes[..., 0], boxes[..., 2], grid[0])
+    columns = _covered(boxes[..., 1], boxes[..., 3], grid[1])
+    return rows[..., :, None] * columns[..., None, :]
+
+
+def _covered(
+    low: Float[np.ndarray, "*slots"], high: Float[np.ndarray, "*slots"], cells: int
+) -> Float[np.ndarray, "*slots cells"]:
+    start = np.arange(cells)
+    ends = np.minimum(high[..., None] * cells, start + 1)
+    share = np.clip(ends - np.maximum(low[..., None] * cells, start), 0, 1)
+    most = (share == share.max(-1, keepdims=True)) & (share > 0)
+    half = share >= 0.5
+    return np.where(half.any(-1, keepdims=True), half, most).astype(np.float32)

@@ -1,0 +1,117 @@
+"""What an evaluation keeps of its items, and which of them can be scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from avloc.clustering import CategoryMap
+from avloc.evaluation import metrics
+from avloc.evaluation.protocols import Protocol
+from avloc.types import Batch, Prediction
+
+
+class Items(NamedTuple):
+    """Everything kept of `S` items: maps stay at the model's grid."""
+
+    maps: Float[np.ndarray, "S h w N"]
+    cluster: Int[np.ndarray, " S"]
+    index: Int[np.ndarray, " S"]
+    video: Int[np.ndarray, " S"]
+    boxes: Float[np.ndarray, "S M 4"]
+    labels: Int[np.ndarray, "S M"]
+    sounding: Bool[np.ndarray, "S M"]
+
+
+def collect(
+    predict: Callable[[Batch], Prediction],
+    batches: Iterable[Batch],
+    protocol: Protocol,
+    categories: CategoryMap | None,
+    n: int,
+) -> Items:
+    """Predicts every batch and keeps what the protocol's task needs, without the padding.
+
+    Raises:
+      ValueError: there are no items, a map is not finite, or maps fit no category.
+    """
+    parts = []
+    for batch in batches:
+        mask = np.asarray(batch.mask)
+        if not mask.any():
+            continue
+        prediction = predict(batch)
+        if protocol.task == "single":
+            maps = np.asarray(prediction.localization, np.float32)[..., None]
+        else:
+            maps = _category_maps(np.asarray(prediction.maps, np.float32), categories, n)
+        bad = mask & ~np.isfinite(maps).all((1, 2, 3))
+        if bad.any():
+            raise ValueError(f"the maps of items {np.asarray(batch.index)[bad]} are not finite")
+        kept = (maps, prediction.cluster, batch.index, batch.video)
+        kept += (batch.boxes, batch.labels, batch.sounding)
+        parts.append(Items(*(np.asarray(x)[mask] for x in kept)))
+    if not parts:
+        raise ValueError("there is nothing to evaluate: the split has no items")
+    return Items(*(np.concatenate(field) for field in zip(*parts, strict=True)))
+
+
+def _category_maps(
+    maps: Float[np.ndarray, "B h w K"], categories: CategoryMap | None, n: int
+) -> Float[np.ndarray, "B h w N"]:
+    # A set without categories is counted, not scored: any map will do.
+    if maps.shape[-1] == 1 or n == 0:
+        return np.broadcast_to(maps[..., :1], (*maps.shape[:-1], max(n, 1)))
+    if categories is not None:
+        maps = categories.merge(maps)
+    if maps.shape[-1] != n:
+        raise ValueError(
+            f"the maps are of {maps.shape[-1]} categories, the data set has {n}: "
+            "fit the clusters to its categories first"
+        )
+    return maps
+
+
+def reasons_not_scored(items: Items, protocol: Protocol, n: int) -> np.ndarray:
+    """Of each item, why it cannot be scored; empty where it can."""
+    boxed, sounding = placed(items.boxes, protocol), items.sounding
+    used = boxed | sounding | (items.labels >= 0)
+    rules = [
+        (~used.any(1), "nothing is annotated"),
+        (~sounding.any(1), "no object is marked as sounding"),
+        ((sounding & ~boxed).any(1), "a sounding object has no box"),
+    ]
+    if protocol.task == "multiple":
+        if n and items.labels.max() >= n:
+            raise ValueError(f"label {items.labels.max()} has no name: {n} names are given")
+        rules.insert(0, (np.full(len(sounding), n == 0), "the data set has no class names"))
+        unknown = (sounding & (items.labels < 0)).any(1)
+        rules.append((unknown, "a sounding object is of unknown category"))
+    return np.select([rule for rule, _ in rules], [why for _, why in rules], default="")
+
+
+def placed(boxes: Float[np.ndarray, "S M 4"], protocol: Protocol) -> Bool[np.ndarray, "S M"]:
+    """Whether a box covers a pixel."""
+    edges = np.asarray(metrics.pixel_edges(boxes, protocol.size))
+    return (edges[..., 2:] > edges[..., :2]).all(-1)
+
+
+def clip_label(
+    labels: Int[np.ndarray, "S M"], sounding: Bool[np.ndarray, "S M"]
+) -> Int[np.ndarray, " S"]:
+    """The one label of all of a clip's sounding objects; -1 where there is no such."""
+    highest = np.where(sounding, labels, -1).max(-1)
+    agrees = (~sounding | (labels == highest[:, None])).all(-1)
+    return np.where(agrees, highest, -1)
+
+
+def chunks(items: Items, step: int) -> Iterator[tuple[Items, int]]:
+    """Stretches of `step` items and how many of them are real; the rest repeats the last one."""
+    size = len(items.index)
+    step = min(step, size)
+    for start in range(0, size, step):
+        places = np.minimum(np.arange(start, start + step), size - 1)
+        yield Items(*(field[places] for field in items)), min(step, size - start)

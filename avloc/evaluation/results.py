@@ -1,0 +1,137 @@
+"""What an evaluation says: metrics with intervals, how much was scored, a row an item."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from avloc.evaluation.bootstrap import Interval
+from avloc.evaluation.protocols import Protocol
+from avloc.evaluation.report import Cell, Table
+
+_FRACTIONS = {"NMI", "purity", "AUROC"}
+"""Metrics in 0..1; all others are percentages, as the papers print them."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of one predictor on one set under one protocol.
+
+    Attributes:
+      protocol: its rules.
+      metrics: by name `value`, `low` and `high` (a 95 % interval over videos; nan where there is
+        but one video). Metrics that nothing could be scored for are missing.
+      evaluated: items that were scored.
+      total: items there were.
+      reasons: how many items were left out, by reason.
+      items: a row an item, in the order they came.
+      clusters: purity of each cluster against the known labels; empty without.
+    """
+
+    protocol: Protocol
+    metrics: Mapping[str, Mapping[str, float]]
+    evaluated: int
+    total: int
+    reasons: Mapping[str, int]
+    items: Sequence[Mapping[str, Any]]
+    clusters: Sequence[Mapping[str, Any]] = field(default=())
+
+    def summary(self) -> list[str]:
+        """Lines to print: the protocol, how much was scored and why not all, the metrics."""
+        lines = [self.protocol.describe(), f"{self.evaluated} of {self.total} evaluated"]
+        lines += [f"  {count} not scored: {why}" for why, count in self.reasons.items()]
+        lines += [f"  {name}: {_cell(name, value)}" for name, value in self.metrics.items()]
+        return lines
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the items; a value that does not exist is None."""
+        return {
+            "protocol": self.protocol.name,
+            "protocol_version": self.protocol.version,
+            "rules": self.protocol.describe(),
+            "evaluated": self.evaluated,
+            "total": self.total,
+            "not_scored": dict(self.reasons),
+            "metrics": {
+                name: {key: None if math.isnan(x) else x for key, x in value.items()}
+                for name, value in self.metrics.items()
+            },
+            "clusters": [dict(row) for row in self.clusters],
+        }
+
+    def write(self, folder: str | Path) -> None:
+        """Writes `items.csv` and `metrics.json` into the folder, which is made if need be."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "items.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(self.items[0]) if self.items else ["index"])
+            writer.writeheader()
+            writer.writerows(self.items)
+        text = json.dumps(self.to_json(), indent=2, allow_nan=False)
+        (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
+
+
+def metric(interval: Interval, scale: float = 1.0) -> dict[str, float]:
+    """An interval as a row of `Evaluation.metrics`."""
+    return {key: scale * value for key, value in interval._asdict().items()}
+
+
+def comparison(
+    rows: Mapping[str, Evaluation | Sequence[Evaluation]], title: str = "Comparison"
+) -> Table:
+    """Methods down, metrics across, each with its interval.
+
+    A method may have several evaluations, of different protocols; then a column's head names the
+    protocol. The note says how much was scored.
+    """
+    listed = {
+        name: [row] if isinstance(row, Evaluation) else list(row) for name, row in rows.items()
+    }
+    everything = [evaluation for row in listed.values() for evaluation in row]
+    protocols = list(dict.fromkeys(evaluation.protocol.name for evaluation in everything))
+    columns = [
+        (protocol, name)
+        for protocol in protocols
+        for name in dict.fromkeys(
+            name for e in everything if e.protocol.name == protocol for name in e.metrics
+        )
+    ]
+    cells = {
+        (method, evaluation.protocol.name, name): _cell(name, value)
+        for method, row in listed.items()
+        for evaluation in row
+        for name, value in evaluation.metrics.items()
+    }
+    counts = dict.fromkeys(
+        f"{e.protocol.describe()}: {e.evaluated} of {e.total} evaluated" for e in everything
+    )
+    several = len(protocols) > 1
+    return Table(
+        title,
+        ["", *(f"{name} ({protocol})" if several else name for protocol, name in columns)],
+        [
+            [method, *(cells.get((method, *column), Cell("-")) for column in columns)]
+            for method in listed
+        ],
+        "; ".join(counts) + ". In brackets: 95 % interval over videos.",
+    )
+
+
+def compare(rows: Mapping[str, Evaluation | Sequence[Evaluation]]) -> str:
+    """`comparison` as a Markdown table, aligned so that it reads as plain text too."""
+    return comparison(rows).markdown()
+
+
+def _cell(name: str, value: Mapping[str, float]) -> Cell:
+    digits = 3 if name in _FRACTIONS else 1
+    if math.isnan(value["value"]):
+        return Cell("-")
+    if math.isnan(value["low"]):
+        return Cell(f"{value['value']:.{digits}f}")
+    aside = f"[{value['low']:.{digits}f}, {value['high']:.{digits}f}]"
+    return Cell(f"{value['value']:.{digits}f}", aside)

@@ -1,0 +1,244 @@
+"""A trained run applied to pictures and sounds."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Float, Int16, Shaped, UInt8
+from ml_collections import ConfigDict
+
+from avloc.clustering.assignment import CategoryMap
+from avloc.evaluation import rendering
+from avloc.inference.boxes import boxes_from_map
+from avloc.training.checkpoints import load_run
+from avloc.types import Aux, Batch, Method, Variables
+from data_pipelines.audio import resample_to, to_mono_int16
+from data_pipelines.features import CLIP_SECONDS, SAMPLE_RATE
+from data_pipelines.image import evaluation_view
+
+
+@dataclass(frozen=True)
+class Localization:
+    """What sounds, and where. A leading B where a batch was given.
+
+    Attributes:
+      maps: activation of each category over the whole image, 0 to 1; `[h, w, N]` or `[B, h, w, N]`.
+      scores: how probable it is that each category sounds, 0 to 1; `[N]` or `[B, N]`.
+      sounding: scores that reach the threshold of the configuration; `[N]` or `[B, N]`.
+      boxes: `boxes[n]`, or `boxes[b][n]`, are the boxes of category n as `[n, 4]` fractions
+        `[ymin, xmin, ymax, xmax]`; none where it is silent.
+      box_scores: the largest activation in each box, in the same arrangement.
+      names: of the N categories.
+    """
+
+    maps: Float[np.ndarray, "*B h w N"]
+    scores: Float[np.ndarray, "*B N"]
+    sounding: Bool[np.ndarray, "*B N"]
+    boxes: list
+    box_scores: list
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        if self.scores.ndim == 1:
+            raise TypeError("this is the localization of one item, not of a batch")
+        return len(self.scores)
+
+    def __getitem__(self, b: int) -> Localization:
+        """That of one item of a batch."""
+        if not -len(self) <= b < len(self):
+            raise IndexError(f"item {b} of a batch of {len(self)}")
+        return Localization(
+            self.maps[b],
+            self.scores[b],
+            self.sounding[b],
+            self.boxes[b],
+            self.box_scores[b],
+            self.names,
+        )
+
+
+class Model:
+    """A method with what it learnt, ready to be applied."""
+
+    def __init__(
+        self,
+        config: ConfigDict,
+        method: Method,
+        variables: Variables,
+        aux: Aux,
+        categories: CategoryMap,
+        checkpoint: str = "",
+    ) -> None:
+        """See `load` for a run on disk.
+
+        Args:
+          config: of the run; `image_size` and `inference.sounding` are read.
+          method: what was trained.
+          variables: its Flax variables.
+          aux: what it learnt without gradient.
+          categories: the category of each of its clusters.
+          checkpoint: where all this came from, for records.
+        """
+        self.config = config
+        self.categories = categories
+        self.checkpoint = checkpoint
+        self._variables = jax.device_put(variables)
+        self._aux = jax.device_put(aux)
+        self._predict = jax.jit(method.predict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the categories; `object 3` and the like where the data had none."""
+        return self.categories.names
+
+    def digest(self) -> str:
+        """SHA-256 of configuration, categories and weights: equal exactly for equal models."""
+        total = hashlib.sha256(self.config.to_json(sort_keys=True).encode())
+        total.update(repr(self.categories).encode())
+        leaves, _ = jax.tree_util.tree_flatten_with_path((self._variables, self._aux))
+        for path, leaf in leaves:
+            leaf = np.asarray(leaf)
+            total.update(f"{jax.tree_util.keystr(path)}{leaf.dtype}{leaf.shape}".encode())
+            total.update(leaf.tobytes())
+        return total.hexdigest()
+
+    def predict(
+        self, image: UInt8[np.ndarray, "B H W 3"], waveform: Int16[np.ndarray, "B T"]
+    ) -> tuple[Float[np.ndarray, "B h w N"], Float[np.ndarray, "B N"]]:
+        """Maps and scores of categories, 0 to 1, for sound that is already one second as trained.
+
+        Clusters of one category are added up, as CSOL does for its maps. Each new B compiles once.
+        """
+        size = self.config.image_size
+        views = np.stack([evaluation_view(frame, size) for frame in image])
+        prediction = jax.device_get(
+            self._predict(self._variables, self._aux, Batch.of(views, waveform))
+        )
+        maps, scores = (
+            np.clip(self.categories.merge(np.asarray(x, np.float32)), 0, 1)
+            for x in (prediction.maps, prediction.scores)
+        )
+        return maps, scores
+
+    def sounding(self, scores: Float[np.ndarray, "*B N"]) -> Bool[np.ndarray, "*B N"]:
+        """Which categories sound: those whose score reaches `config.inference.sounding`."""
+        return np.asarray(scores) >= self.config.inference.sounding
+
+    def boxes(
+        self, maps: Float[np.ndarray, "h w N"], sounding: Bool[np.ndarray, " N"]
+    ) -> list[tuple[Float[np.ndarray, "n 4"], Float[np.ndarray, " n"]]]:
+        """Boxes and their scores for each category of one item; none for a silent one."""
+        size = (self.config.image_size,) * 2
+        return [
+            boxes_from_map(maps[..., n] if heard else np.zeros((1, 1)), size=size)
+            for n, heard in enumerate(sounding)
+        ]
+
+    def localize(
+        self,
+        image: UInt8[np.ndarray, "*B H W 3"],
+        waveform: Shaped[np.ndarray, "*B T C"] | Shaped[np.ndarray, "*B T"],
+        sample_rate: int,
+    ) -> Localization:
+        """Finds what sounds in an image, or in each image of a batch.
+
+        Sound is cut to the second in its middle; a shorter one is padded with silence on both
+        sides. It becomes mono and 16 kHz. The image is resized to the size that was trained on,
+        whatever its shape, so that maps and boxes cover all of it.
+
+        Args:
+          image: RGB, 0 to 255; `[H, W, 3]` or `[B, H, W, 3]`.
+          waveform: int16, or float in -1..1; `[T]` or `[T, C]`, or either with a leading B.
+          sample_rate: of the waveform, in Hz.
+
+        Returns:
+          With a leading B on everything if the image had one.
+
+        Raises:
+          ValueError: a shape, dtype or rate that is not as above.
+        """
+        image, waveform = np.asarray(image), np.asarray(waveform)
+        if image.dtype != np.uint8 or image.ndim not in (3, 4) or image.shape[-1] != 3:
+            raise ValueError(
+                f"image must be [H, W, 3] or [B, H, W, 3] uint8, not {image.shape} {image.dtype}"
+            )
+        single = image.ndim == 3
+        if single:
+            image, waveform = image[None], waveform[None]
+        if waveform.ndim not in (2, 3) or len(waveform) != len(image) or not len(image):
+            given = waveform.shape[1:] if single else waveform.shape
+            raise ValueError(
+                f"waveform must be [T] or [T, C] for each image, with as many as there are images "
+                f"({'one' if single else len(image)}), not {given}"
+            )
+        sound = np.stack([one_second(w, sample_rate) for w in waveform])
+        maps, scores = self.predict(image, sound)
+        sounding = self.sounding(scores)
+        found = [self.boxes(m, s) for m, s in zip(maps, sounding, strict=True)]
+        boxes = [[box for box, _ in item] for item in found]
+        box_scores = [[score for _, score in item] for item in found]
+        batch = Localization(maps, scores, sounding, boxes, box_scores, self.names)
+        return batch[0] if single else batch
+
+
+def load(workdir: str | Path, stage: str | None = None) -> Model:
+    """The model of a trained run, after its last finished stage or the one named.
+
+    Raises:
+      ValueError: the folder holds no run, no finished stage, or a damaged one.
+    """
+    return Model(*load_run(workdir, stage), checkpoint=str(workdir))
+
+
+def one_second(
+    waveform: Shaped[np.ndarray, "T C"] | Shaped[np.ndarray, " T"], sample_rate: int
+) -> Int16[np.ndarray, " samples"]:
+    """The second in the middle of a sound, mono, at the rate of training.
+
+    A shorter sound has silence added on both sides.
+
+    Raises:
+      ValueError: no samples, a rate that is not positive, or a shape or dtype that is not sound.
+    """
+    if sample_rate <= 0 or waveform.size == 0:
+        raise ValueError(f"no sound: waveform {waveform.shape} at a rate of {sample_rate} Hz")
+    length = round(CLIP_SECONDS * sample_rate)
+    start = max(0, (len(waveform) - length) // 2)
+    cut = to_mono_int16(waveform[start : start + length].T)
+    before = (length - len(cut)) // 2
+    cut = np.pad(cut, (before, length - len(cut) - before))
+    if sample_rate != SAMPLE_RATE:
+        cut = to_mono_int16(resample_to(cut / np.float32(32768), sample_rate, SAMPLE_RATE))
+    return cut[: CLIP_SECONDS * SAMPLE_RATE]
+
+
+def draw(
+    image: UInt8[np.ndarray, "H W 3"],
+    localization: Localization,
+    *,
+    boxes: bool = False,
+    truth: Float[np.ndarray, "M 4"] | None = None,
+) -> UInt8[np.ndarray, "H W 3"]:
+    """The picture of one item: tint, outline, name and score of each sounding category.
+
+    Args:
+      image: RGB, of any size.
+      localization: of one item, not of a batch.
+      boxes: whether to draw boxes too.
+      truth: annotated boxes to draw in dashed white, `[ymin, xmin, ymax, xmax]` fractions.
+    """
+    if localization.scores.ndim != 1:
+        raise ValueError("draw one item at a time: draw(image[b], localization[b])")
+    return rendering.draw(
+        image,
+        localization.maps,
+        localization.names,
+        sounding=localization.sounding,
+        scores=localization.scores,
+        boxes=localization.boxes if boxes else None,
+        truth=truth,
+    )

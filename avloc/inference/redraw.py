@@ -1,0 +1,182 @@
+"""A video written again as mp4, every frame changed, times and sound kept."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from operator import itemgetter
+from pathlib import Path
+
+import av
+import numpy as np
+from av.codec.context import Flags
+from av.error import FFmpegError
+from jaxtyping import UInt8
+
+from data_pipelines.video import VideoError
+
+_COPIED = {"aac", "mp3", "ac3", "eac3", "alac"}  # what mp4 players know; other sound becomes AAC
+_AAC_RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000}
+_JUMP = 0.05  # seconds; smaller steps in the time stamps of sound are rounding
+
+Draw = Callable[[UInt8[np.ndarray, "H W 3"], float], UInt8[np.ndarray, "H2 W2 3"]]
+
+
+def redraw(
+    path: str | Path,
+    target: str | Path,
+    draw: Draw,
+    on_frame: Callable[[], object] = lambda: None,
+) -> None:
+    """Streams a video through `draw` into an mp4 (H.264, yuv420p) with the same times and sound.
+
+    Sound that players expect in an mp4 is copied packet by packet, other sound becomes AAC. The
+    frames come upright, and all of the first one's size.
+
+    Args:
+      path: a video with pictures and sound.
+      target: the file to write.
+      draw: takes a frame (RGB) and its time in seconds after the first; what it gives must have
+        the same, even, height and width for every frame.
+      on_frame: called after each frame.
+
+    Raises:
+      VideoError: the video cannot be decoded to its end, or the mp4 not written.
+    """
+    # Two containers of the source: however it is interleaved, neither track has to wait.
+    try:
+        with (
+            av.open(str(path)) as source,
+            av.open(str(path)) as sound_source,
+            av.open(str(target), "w", format="mp4") as out,
+        ):
+            start = max(0.0, (source.start_time or 0) / av.time_base)
+            pictures = _pictures(source, out, start, draw, on_frame)
+            sound = _sound(sound_source.streams.audio[0], sound_source, out, start)
+            for _, packet in heapq.merge(pictures, sound, key=itemgetter(0)):
+                out.mux(packet)
+    except FFmpegError as fault:
+        raise VideoError(f"{path}: cannot be written again as mp4 ({fault.strerror})") from fault
+
+
+def _timed(packets: list[av.Packet], time_base: Fraction) -> Iterator[tuple[float, av.Packet]]:
+    for packet in packets:
+        yield float(packet.dts * (packet.time_base or time_base)), packet
+
+
+def _pictures(
+    source, out, start: float, draw: Draw, on_frame: Callable[[], object]
+) -> Iterator[tuple[float, av.Packet]]:
+    """Adds the picture track to `out`; gives its packets with their times."""
+    track = next(
+        s for s in source.streams.video if not s.disposition & av.stream.Disposition.attached_pic
+    )
+    track.thread_type = "AUTO"
+    frames = _decode(source, track)
+    first = next(frames)
+    upright = _upright(first, first)
+    height, width = draw(upright, 0.0).shape[:2]
+    rate = track.average_rate or track.guessed_rate or Fraction(25)
+    options = {"crf": "20", "preset": "veryfast"}
+    stream = out.add_stream("libx264", rate=rate, options=options)
+    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+    # Frames out of order would cost the mp4 the exact length of a video of uneven rate.
+    stream.codec_context.max_b_frames = 0
+    stream.codec_context.flags |= Flags.frame_duration
+    base = track.time_base
+    stream.time_base = stream.codec_context.time_base = base
+    stream.codec_context.sample_aspect_ratio = _aspect(track, first)
+    for tag in ("colorspace", "color_primaries", "color_trc"):
+        setattr(stream.codec_context, tag, getattr(first, tag))
+    shift = round(start / base)
+
+    def packets() -> Iterator[tuple[float, av.Packet]]:
+        last = None
+        for frame in _chain(first, frames):
+            drawn = draw(_upright(frame, first), frame.time - first.time)
+            new = av.VideoFrame.from_ndarray(np.ascontiguousarray(drawn), "rgb24")
+            # Coded in the colours of the source, so that its tags stay true.
+            new = new.reformat(format="yuv420p", dst_colorspace=first.colorspace)
+            new.time_base = base
+            pts = frame.pts - shift
+            new.pts = last = pts if last is None else max(pts, last + 1)
+            new.duration = frame.duration
+            yield from _timed(stream.encode(new), base)
+            on_frame()
+        yield from _timed(stream.encode(), base)
+
+    return packets()
+
+
+def _chain(first: av.VideoFrame, rest: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+    yield first
+    yield from rest
+
+
+def _aspect(track, first: av.VideoFrame) -> Fraction:
+    """Shape of a pixel of the upright picture."""
+    aspect = track.codec_context.sample_aspect_ratio or Fraction(1)
+    return 1 / aspect if round(first.rotation / 90) % 2 else aspect
+
+
+def _upright(frame: av.VideoFrame, first: av.VideoFrame) -> UInt8[np.ndarray, "H W 3"]:
+    """RGB, turned as the file says, of the first frame's size."""
+    rgb = frame.reformat(first.width, first.height, format="rgb24").to_ndarray()
+    return np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
+
+
+def _decode(container, stream) -> Iterator[av.VideoFrame | av.AudioFrame]:
+    """Frames that carry a time. Faults before the first are a recording's ragged beginning."""
+    begun = False
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except av.error.InvalidDataError:
+            if begun:
+                raise
+            continue
+        for frame in frames:
+            if frame.time is not None:
+                begun = True
+                yield frame
+
+
+def _sound(track, source, out, start: float) -> Iterator[tuple[float, av.Packet]]:
+    """Adds the sound track to `out`; gives its packets with their times."""
+    context = track.codec_context
+    # AAC in a transport stream has its set-up in every packet and none for the header of an mp4.
+    copied = context.name in _COPIED and (context.name != "aac" or context.extradata)
+    if copied:
+        return _copied(track, source, out.add_stream_from_template(track), start)
+    rate = context.sample_rate if context.sample_rate in _AAC_RATES else 48000
+    layout = context.layout.name if context.layout.nb_channels <= 2 else "stereo"
+    stream = out.add_stream("aac", rate=rate, layout=layout)
+    stream.codec_context.bit_rate = 192_000
+    return _encoded(track, source, stream, start)
+
+
+def _copied(track, source, stream, start: float) -> Iterator[tuple[float, av.Packet]]:
+    shift = round(start / track.time_base)
+    for packet in source.demux(track):
+        if packet.dts is None:  # the empty packet at the end
+            continue
+        packet.dts -= shift
+        packet.pts = packet.dts if packet.pts is None else packet.pts - shift
+        packet.stream = stream
+        yield float(packet.dts * track.time_base), packet
+
+
+def _encoded(track, source, stream, start: float) -> Iterator[tuple[float, av.Packet]]:
+    reached = None
+    for frame in _decode(source, track):
+        time = frame.time - start
+        if reached is None or abs(time - reached) > _JUMP:
+            if reached is not None and time < reached:  # said twice
+                continue
+            reached = time
+        frame.time_base = Fraction(1, frame.sample_rate)
+        frame.pts = round(reached * frame.sample_rate)
+        reached += frame.samples / frame.sample_rate
+        yield from _timed(stream.encode(frame), stream.codec_context.time_base)
+    yield from _timed(stream.encode(), stream.codec_context.time_base)

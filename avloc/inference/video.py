@@ -1,0 +1,199 @@
+"""A model applied to files: a whole video, or an image with a sound."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from jaxtyping import Int16, UInt8
+from PIL import Image, ImageOps, UnidentifiedImageError
+from tqdm import tqdm
+
+from avloc.inference.analysis import Overlay, Second, analyse
+from avloc.inference.model import Model, draw
+from avloc.inference.redraw import redraw
+from data_pipelines.features import SAMPLE_RATE
+from data_pipelines.video import cut, probe
+
+
+def localize_video(
+    model: Model,
+    path: str | Path,
+    out_dir: str | Path,
+    *,
+    batch_size: int = 16,
+    progress: bool = True,
+) -> Path:
+    """Finds what sounds in a video, second by second, and shows it.
+
+    Writes `<name>.localized.mp4`, with the frames, times and sound of the video, and
+    `localization.json`: `seconds` has one entry a second, with the name, score, state and boxes of
+    each category. The files appear when both are complete. The video is streamed twice, once to
+    analyse four frames a second and once to draw over every frame, so that memory does not grow
+    with its length but for the maps of what sounds.
+
+    Args:
+      model: what to apply.
+      path: the video.
+      out_dir: made if it is not there.
+      batch_size: frames analysed at once.
+      progress: whether to show progress bars.
+
+    Returns:
+      The path of the new video.
+
+    Raises:
+      VideoError: a video without pictures or sound, shorter than a second, or not readable.
+    """
+    path, out_dir = Path(path), Path(out_dir)
+    about = probe(path)
+    length = about.duration or 0.0
+    bar = tqdm(
+        analyse(model, cut(path, model.config.image_size), batch_size),
+        total=math.floor(length) or None,
+        unit=" s",
+        desc="analysing",
+        disable=not progress,
+    )
+    seconds = list(bar)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    target = out_dir / f"{path.stem}.localized.mp4"
+    with _replacing(out_dir / "localization.json") as record, _replacing(target) as video:
+        analysed = {s.second for s in seconds}
+        head = {
+            "video": path.name,
+            **_provenance(model),
+            "seconds_skipped": [s for s in range(math.floor(length)) if s not in analysed],
+        }
+        with open(record, "w", encoding="utf-8") as file:
+            _write_seconds(file, head, seconds, model.names)
+        overlay = Overlay(seconds, model.names, length)
+        frames = round(length * (about.rate or 0)) or None
+        with tqdm(total=frames, unit=" frames", desc="drawing", disable=not progress) as bar:
+            redraw(path, video, overlay.draw, bar.update)
+    return target
+
+
+def localize_image(model: Model, image: str | Path, audio: str | Path, out_dir: str | Path) -> Path:
+    """Finds what sounds in an image, given a sound file; of long sound, its middle second.
+
+    Writes `<name>.localized.png` and `localization.json`: `classes` has the name, score, state
+    and boxes of each category.
+
+    Returns:
+      The path of the new picture.
+
+    Raises:
+      ValueError: the image or the sound cannot be read.
+    """
+    image, audio, out_dir = Path(image), Path(audio), Path(out_dir)
+    picture = _read_image(image)
+    found = model.localize(picture, _read_sound(audio), SAMPLE_RATE)
+    record = {
+        "image": image.name,
+        "audio": audio.name,
+        **_provenance(model),
+        "classes": _classes(
+            found.names,
+            found.scores,
+            found.sounding,
+            zip(found.boxes, found.box_scores, strict=True),
+        ),
+    }
+    out_dir.mkdir(parents=True, exist_ok=True)
+    target = out_dir / f"{image.stem}.localized.png"
+    with _replacing(out_dir / "localization.json") as text, _replacing(target) as drawn:
+        text.write_text(json.dumps(record, indent=1), encoding="utf-8")
+        Image.fromarray(draw(picture, found)).save(drawn, format="PNG")
+    return target
+
+
+def _read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
+    try:
+        with Image.open(path) as image:
+            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    except FileNotFoundError as fault:
+        raise ValueError(f"{path}: no such file") from fault
+    except (UnidentifiedImageError, OSError, SyntaxError) as fault:
+        raise ValueError(f"{path}: not an image that can be read") from fault
+
+
+def _read_sound(path: Path) -> Int16[np.ndarray, " T"]:
+    """A whole sound file, or the sound of a video, mono at the rate of training."""
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+    pieces = []
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.audio:
+                raise ValueError(f"{path}: no sound track")
+            for frame in container.decode(audio=0):
+                frame.pts = None
+                pieces += [p.to_ndarray()[0] for p in resampler.resample(frame)]
+            pieces += [p.to_ndarray()[0] for p in resampler.resample(None) if p is not None]
+    except FileNotFoundError as fault:
+        raise ValueError(f"{path}: no such file") from fault
+    except FFmpegError as fault:
+        raise ValueError(f"{path}: not sound that can be read ({fault.strerror})") from fault
+    if not pieces:
+        raise ValueError(f"{path}: the sound track is empty")
+    return np.concatenate(pieces)
+
+
+def _provenance(model: Model) -> dict[str, Any]:
+    return {
+        "checkpoint": model.checkpoint,
+        "digest": model.digest(),
+        "threshold": float(model.config.inference.sounding),
+        "names": list(model.names),
+    }
+
+
+def _classes(
+    names: Sequence[str],
+    scores: np.ndarray,
+    sounding: np.ndarray,
+    boxes: Iterable[tuple[np.ndarray, np.ndarray]],
+) -> list[dict[str, Any]]:
+    """Each category as JSON knows it."""
+    return [
+        {
+            "name": name,
+            "score": round(float(score), 4),
+            "state": "sounding" if heard else "silent",
+            "boxes": [
+                {"box": [round(float(x), 4) for x in box], "score": round(float(s), 4)}
+                for box, s in zip(*found, strict=True)
+            ],
+        }
+        for name, score, heard, found in zip(names, scores, sounding, boxes, strict=True)
+    ]
+
+
+def _write_seconds(
+    file: TextIO, head: dict[str, Any], seconds: Iterable[Second], names: Sequence[str]
+) -> None:
+    """JSON with a line a second: never all of it in memory, and readable."""
+    file.write(json.dumps(head, indent=1)[:-2] + ',\n "seconds": [')
+    for i, s in enumerate(seconds):
+        entry = {"second": s.second, "classes": _classes(names, s.scores, s.sounding, s.boxes)}
+        file.write(("," if i else "") + "\n  " + json.dumps(entry))
+    file.write("\n ]\n}\n")
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A path to write to that takes the place of `path` at the end, and is gone after a failure."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

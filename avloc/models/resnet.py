@@ -1,0 +1,92 @@
+"""ResNet-18 whose last stage keeps the resolution ("ResNet-18-S5"), without pooling or classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+_HE_FAN_OUT = nn.initializers.variance_scaling(2.0, "fan_out", "truncated_normal")
+
+
+def _conv(features: int, kernel: int, stride: int, name: str) -> nn.Conv:
+    # Symmetric padding, as in torchvision, so that its weights give its outputs.
+    return nn.Conv(
+        features,
+        (kernel, kernel),
+        strides=(stride, stride),
+        padding=kernel // 2,
+        use_bias=False,
+        kernel_init=_HE_FAN_OUT,
+        name=name,
+    )
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut (He et al. 2016, figure 2).
+
+    Attributes:
+      features: channels of the output.
+      stride: of the first convolution and the shortcut.
+      axis_name: mapped axis over which BatchNorm takes its statistics, where there is one.
+    """
+
+    features: int
+    stride: int = 1
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B h w C"], train: bool) -> Float[Array, "B h2 w2 D"]:
+        def norm(name: str) -> nn.BatchNorm:
+            return nn.BatchNorm(
+                use_running_average=not train, momentum=0.9, axis_name=self.axis_name, name=name
+            )
+
+        y = nn.relu(norm("bn1")(_conv(self.features, 3, self.stride, "conv1")(x)))
+        y = norm("bn2")(_conv(self.features, 3, 1, "conv2")(y))
+        if self.stride != 1 or x.shape[-1] != self.features:
+            x = norm("bn_shortcut")(_conv(self.features, 1, self.stride, "conv_shortcut")(x))
+        return nn.relu(x + y)
+
+
+class ResNet(nn.Module):
+    """ResNet for pictures and spectrograms: the papers' backbone at its defaults.
+
+    At its defaults `[B, 224, 224, 3]` gives `[B, 14, 14, 512]`: the last stage has stride 1.
+
+    Attributes:
+      width: channels of the first stage; the output has 8 times as many. The papers use 64.
+      blocks: basic blocks of each stage.
+      strides: of each stage's first block.
+      stem_pool: whether the 3x3 max-pooling with stride 2 follows the first convolution. Small
+        pictures do without it, so that 12 to 16 cells a side remain.
+      axis_name: see `BasicBlock`.
+    """
+
+    width: int = 64
+    blocks: Sequence[int] = (2, 2, 2, 2)
+    strides: Sequence[int] = (1, 2, 2, 1)
+    stem_pool: bool = True
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B H W c"], train: bool) -> Float[Array, "B h w C"]:
+        x = _conv(self.width, 7, 2, "conv_stem")(x)
+        x = nn.BatchNorm(
+            use_running_average=not train, momentum=0.9, axis_name=self.axis_name, name="bn_stem"
+        )(x)
+        x = nn.relu(x)
+        if self.stem_pool:
+            x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))  # after ReLU, 0 equals -inf here
+            x = nn.max_pool(x, (3, 3), strides=(2, 2))
+        for stage, (count, stride) in enumerate(zip(self.blocks, self.strides, strict=True)):
+            for block in range(count):
+                x = BasicBlock(
+                    self.width * 2**stage,
+                    stride if block == 0 else 1,
+                    self.axis_name,
+                    name=f"stage{stage + 1}_block{block + 1}",
+                )(x, train)
+        return x

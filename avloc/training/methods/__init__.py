@@ -1,0 +1,21 @@
+"""The methods, by name."""
+
+from __future__ import annotations
+
+from ml_collections import ConfigDict
+
+from avloc.training.methods.csol import Csol
+from avloc.types import DatasetInfo, Method
+
+METHODS = {"csol": Csol}
+
+
+def create(config: ConfigDict, info: DatasetInfo, axis_name: str | None = None) -> Method:
+    """The method that `config.method` names.
+
+    Raises:
+      ValueError: there is no such method.
+    """
+    if config.method not in METHODS:
+        raise ValueError(f"config.method is one of {sorted(METHODS)}, not {config.method!r}")
+    return METHODS[config.method](config, info, axis_name)

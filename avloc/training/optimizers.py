@@ -1,0 +1,50 @@
+"""Optimizers from their declaration in a config."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from ml_collections import ConfigDict
+
+
+def make_optimizer(spec: ConfigDict) -> optax.GradientTransformation:
+    """An optimizer with a learning rate for each part of the network.
+
+    `spec.learning_rates` maps a top-level module's name to its rate; `default` is the others'. A
+    rate of 0 freezes the module. `spec.weight_decay` is the L2 penalty that goes through Adam's
+    moments, as in PyTorch's Adam, whose figures the papers report. `spec.clip_norm`: largest
+    global norm of the gradient, 0 for none.
+    """
+    rates = dict(spec.learning_rates)
+
+    def group(rate: float) -> optax.GradientTransformation:
+        if rate == 0:
+            return optax.set_to_zero()
+        return optax.chain(
+            optax.add_decayed_weights(spec.weight_decay), optax.scale_by_adam(), optax.scale(-rate)
+        )
+
+    def label(params: Any) -> Any:
+        return {
+            name: jax.tree.map(lambda _, n=name: n if n in rates else "default", tree)
+            for name, tree in params.items()
+        }
+
+    transform = optax.multi_transform({name: group(rate) for name, rate in rates.items()}, label)
+    if spec.clip_norm:
+        transform = optax.chain(optax.clip_by_global_norm(spec.clip_norm), transform)
+    return transform
+
+
+def reset_moments(state: Any, forget: Callable[[tuple[Any, ...]], bool]) -> Any:
+    """An optimizer state whose entries on paths that `forget` accepts are zero.
+
+    For modules that were initialised anew: their old moments say nothing of them.
+    """
+    return jax.tree_util.tree_map_with_path(
+        lambda path, x: jnp.zeros_like(x) if forget(path) else x, state
+    )

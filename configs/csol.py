@@ -1,0 +1,95 @@
+"""Every field of a CSOL or DSOL run, at the paper's value; the other files change a few of them.
+
+Not an experiment by itself: see `csol_toy.py`, `csol_folder.py`, `csol_vggsound.py` and
+`dsol_music.py`.
+"""
+
+from ml_collections import ConfigDict
+
+
+def base() -> ConfigDict:
+    """The fields, unlocked, for an experiment's file to fill in."""
+    config = ConfigDict()
+    config.method = "csol"
+    config.seed = 0
+    # `jit` over a mesh of all devices, or `pmap`.
+    config.parallel = "jit"
+
+    config.data = ConfigDict()
+    config.data.name = ""
+    config.data.stage_one = "train"
+    config.data.stage_two = "cocktail_train"
+    # Splits that `avloc evaluate` scores: single sources, and scenes.
+    config.data.single_test = "test"
+    config.data.scene_test = "cocktail_test"
+    config.data.threads = 4
+    config.data.workers = 0
+
+    config.image_size = 224
+    config.batch_size = 32
+    # Share of training views that are shrunk, so that half-size objects are not new in scenes.
+    config.zoom_out = 0.0
+    # `in_batch`: all pairs of the batch; `drawn`: an image of another video, drawn by the loader.
+    config.negatives = "in_batch"
+
+    config.model = ConfigDict()
+    config.model.width = 64
+    config.model.blocks = (2, 2, 2, 2)
+    config.model.stem_pool = True
+    config.model.embedding = 128
+    config.model.correspondence_bias = False
+
+    config.clusters = 11
+    config.kmeans = ConfigDict(dict(restarts=3, iterations=100))
+    # `weighted`: CSOL eq. 3; `mask`: DSOL, the published code's dilated mask.
+    config.representation = "weighted"
+
+    # The correspondence loss is `bce * L_bce + info_nce * L_info_nce` of maps that `pooling`
+    # reduces to one value. The papers': BCE of the maximum.
+    config.correspondence = ConfigDict(
+        dict(bce=1.0, info_nce=0.0, pooling="max", sharpness=20.0, temperature=0.1)
+    )
+    config.warmup = config.correspondence.copy_and_resolve_references()
+
+    config.stage_one = ConfigDict()
+    # Epochs with `config.warmup`, before the alternation; for networks from scratch.
+    config.stage_one.warmup_epochs = 0
+    config.stage_one.epochs = 15
+    # Epochs of localization before the first classification phase.
+    config.stage_one.classification_after = 1
+    config.stage_one.classification_passes = 3
+    # Classification ends early when a pass raises accuracy by less than this.
+    config.stage_one.saturation = 0.002
+
+    config.stage_two = ConfigDict()
+    config.stage_two.epochs = 5
+    config.stage_two.localization_weight = 0.5
+    config.stage_two.product = True
+    config.stage_two.kl = "visual_to_audio"
+    # `inner`: the papers' `d . f`; `centred_cosine`: cosine about the mean feature.
+    config.stage_two.similarity = "inner"
+    # Factor of the source maps `s` before the softmax.
+    config.stage_two.scale = 1.0
+
+    config.optimizers = ConfigDict()
+    for name in ("localization", "classification", "matching"):
+        config.optimizers[name] = ConfigDict(
+            dict(learning_rates=ConfigDict(dict(default=1e-4)), weight_decay=1e-4, clip_norm=0.0)
+        )
+    config.optimizers.classification.learning_rates = ConfigDict(
+        dict(default=1e-4, visual_classifier=1e-3, audio_classifier=1e-3)
+    )
+    # The audio network that stage two matches against is a frozen copy of stage one's.
+
+    config.evaluation = ConfigDict()
+    config.evaluation.single_protocol = "dsol-solo"
+    config.evaluation.scene_protocol = "dsol-synthetic"
+
+    config.inference = ConfigDict()
+    # A source sounds where its score reaches this.
+    config.inference.sounding = 0.2
+
+    config.log_every = 10
+    # Steps between checkpoints inside a phase; every phase ends with one.
+    config.checkpoint_every = 500
+    return config

@@ -1,0 +1,78 @@
+"""The one record layout that every data set is stored in."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image
+
+SAMPLE_RATE = 16000
+"""Sample rate of stored sound, in Hz (mono, int16)."""
+
+CLIP_SECONDS = 1
+"""Length of a clip, in seconds."""
+
+
+def clip_features() -> tfds.features.FeaturesDict:
+    """Features of a clip or scene.
+
+    `frames` holds one or more encoded RGB frames of equal size, in order of time. Object boxes
+    are `[ymin, xmin, ymax, xmax]` in 0..1 of the frame, all zero where the place is not known.
+    `label` is the place of the category in the metadata's `class_names`, -1 where not known.
+    """
+    return tfds.features.FeaturesDict(
+        {
+            "id": tfds.features.Text(),
+            "video": tfds.features.Text(),
+            "second": np.int32,
+            "frames": tfds.features.Sequence(
+                tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg")
+            ),
+            "waveform": tfds.features.Tensor(shape=(SAMPLE_RATE * CLIP_SECONDS,), dtype=np.int16),
+            "objects": tfds.features.Sequence(
+                {
+                    "bbox": tfds.features.Tensor(shape=(4,), dtype=np.float32),
+                    "label": np.int32,
+                    "sounding": np.bool_,
+                }
+            ),
+        }
+    )
+
+
+def encode_frame(frame: np.ndarray, quality: int = 92) -> io.BytesIO:
+    """A `[H, W, 3]` uint8 frame as JPEG, in the form that TFDS stores without TensorFlow."""
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[-1] != 3:
+        raise ValueError(f"a frame must be [H, W, 3] uint8, not {frame.shape} {frame.dtype}")
+    buffer = io.BytesIO()
+    Image.fromarray(frame).save(buffer, format="JPEG", quality=quality, subsampling=0)
+    buffer.seek(0)
+    return buffer
+
+
+def clip_example(
+    *,
+    id: str,
+    video: str,
+    second: int,
+    frames: Sequence[np.ndarray],
+    waveform: np.ndarray,
+    boxes: np.ndarray,
+    labels: np.ndarray,
+    sounding: np.ndarray,
+) -> dict:
+    """An example in the layout of `clip_features`, ready for a TFDS builder to yield."""
+    return {
+        "id": id,
+        "video": video,
+        "second": second,
+        "frames": [encode_frame(frame) for frame in frames],
+        "waveform": np.asarray(waveform, np.int16),
+        "objects": [
+            {"bbox": np.asarray(b, np.float32), "label": int(c), "sounding": bool(s)}
+            for b, c, s in zip(boxes, labels, sounding, strict=True)
+        ],
+    }

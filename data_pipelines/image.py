@@ -1,0 +1,103 @@
+"""Frame to network input: views on the host, normalisation on the device."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+from PIL import Image
+
+CROP = 224 / 256
+"""Side of a random crop, as a share of the frame's side."""
+
+JITTER = (0.7, 1.3)
+"""Range of the brightness and of the colour factor."""
+
+ZOOM_OUT = (0.4, 0.75)
+"""Range of a zoomed-out view's side, as a share of the canvas's side."""
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R 601
+
+
+def _check(frame: np.ndarray) -> None:
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[-1] != 3:
+        raise ValueError(f"a frame must be [h, w, 3] uint8, not {frame.shape} {frame.dtype}")
+
+
+def evaluation_view(
+    frame: UInt8[np.ndarray, "h w 3"], size: int
+) -> UInt8[np.ndarray, "size size 3"]:
+    """The whole frame, resized to `size` x `size`."""
+    _check(frame)
+    if frame.shape[:2] == (size, size):
+        return frame
+    return np.asarray(Image.fromarray(frame).resize((size, size), Image.Resampling.BILINEAR))
+
+
+def training_view(
+    frame: UInt8[np.ndarray, "h w 3"],
+    size: int,
+    rng: np.random.Generator,
+    *,
+    zoom_out: float = 0.0,
+) -> UInt8[np.ndarray, "size size 3"]:
+    """A random view of a frame: crop, flip, brightness, colour; boxes do not follow it.
+
+    The crop covers 224/256 of the frame's width and height, in its own aspect ratio, and is
+    resized to a square: what resizing to 256 and cropping 224 gives, in one interpolation.
+
+    Some views are zoomed out: shrunk, and pasted at a random place over smooth coloured noise.
+    In a 2x2 scene objects are half as large as in the clips that the network first learns from;
+    without such views a small object, and an image with much that is not the clip, would be new
+    to it there. The noise has no edges of its own to attend to.
+
+    Args:
+      frame: RGB, 0 to 255.
+      size: side of the view, in pixels.
+      rng: the only source of chance; a generator in the same state gives the same view.
+      zoom_out: how probable a zoomed-out view is.
+    """
+    _check(frame)
+    height, width = frame.shape[:2]
+    left, top = rng.uniform(0, 1 - CROP, size=2) * (width, height)
+    flip = rng.random() < 0.5
+    brightness, colour = rng.uniform(*JITTER, size=2)
+    zoomed = rng.random() < zoom_out
+    side = max(1, round(size * rng.uniform(*ZOOM_OUT))) if zoomed else size
+
+    view = Image.fromarray(frame).resize(
+        (side, side),
+        Image.Resampling.BILINEAR,
+        box=(left, top, left + CROP * width, top + CROP * height),
+    )
+    if flip:
+        view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    view = view.convert("RGB", _jitter_matrix(brightness, colour))
+    if zoomed:
+        canvas = _smooth_noise(size, rng)
+        canvas.paste(view, tuple(rng.integers(0, size - side + 1, size=2).tolist()))
+        view = canvas
+    return np.asarray(view)
+
+
+def _jitter_matrix(brightness: float, colour: float) -> tuple[float, ...]:
+    """`brightness * (colour * x + (1 - colour) * grey(x))` as Pillow's 3x4 matrix."""
+    mix = brightness * (colour * np.eye(3) + (1 - colour) * _LUMA)
+    return tuple(np.pad(mix, ((0, 0), (0, 1))).ravel().tolist())
+
+
+def _smooth_noise(size: int, rng: np.random.Generator) -> Image.Image:
+    cells = rng.integers(0, 256, size=(4, 4, 3), dtype=np.uint8)
+    return Image.fromarray(cells).resize((size, size), Image.Resampling.BICUBIC)
+
+
+def normalize(images: UInt8[Array, "B H W 3"]) -> Float[Array, "B H W 3"]:
+    """Pixels with ImageNet's mean taken away, over its standard deviation; float32."""
+    if images.dtype != jnp.uint8 or images.ndim != 4 or images.shape[-1] != 3:
+        raise ValueError(f"images must be [B, H, W, 3] uint8, not {images.shape} {images.dtype}")
+    mean = np.array(IMAGENET_MEAN, np.float32) * 255
+    std = np.array(IMAGENET_STD, np.float32) * 255
+    return (jnp.asarray(images, jnp.float32) - mean) / std

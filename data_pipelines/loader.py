@@ -1,0 +1,173 @@
+"""From a stored split to batches: shuffle, shard by host, decode, view, pad, mask, batch, prefetch."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from typing import Any, SupportsIndex
+
+import grain
+import numpy as np
+
+from avloc.types import Batch
+from data_pipelines.image import evaluation_view, training_view
+
+MAX_OBJECTS = 8
+"""Object slots of an item: the largest scene grid is 4x2."""
+
+
+class _Indexed:
+    """A data source whose records know their place in it."""
+
+    def __init__(self, source: Sequence[Any]):
+        self._source = source
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: SupportsIndex) -> tuple[int, Any]:
+        return int(index), self._source[index]
+
+    def __repr__(self) -> str:  # Grain checks it when an iterator's state is restored
+        return f"Indexed({len(self)})"
+
+
+def _item(index: int, record: Any, image: np.ndarray) -> Batch:
+    """One record as a `Batch` without its leading axis."""
+    objects = record["objects"]
+    count = len(objects["label"])
+    if count > MAX_OBJECTS:
+        raise ValueError(
+            f"{record['id'].decode()} has {count} objects; at most {MAX_OBJECTS} are read"
+        )
+    boxes = np.zeros((MAX_OBJECTS, 4), np.float32)
+    labels = np.full(MAX_OBJECTS, -1, np.int32)
+    sounding = np.zeros(MAX_OBJECTS, bool)
+    boxes[:count] = np.reshape(objects["bbox"], (count, 4))
+    labels[:count] = objects["label"]
+    sounding[:count] = objects["sounding"]
+    return Batch(
+        image=image,
+        waveform=np.asarray(record["waveform"], np.int16),
+        index=np.int32(index),
+        video=np.int32(zlib.crc32(record["video"]) & 0x7FFFFFFF),
+        mask=np.bool_(True),
+        boxes=boxes,
+        labels=labels,
+        sounding=sounding,
+    )
+
+
+def _stack(items: Sequence[Batch]) -> Batch:
+    return Batch(
+        *(None if values[0] is None else np.stack(values) for values in zip(*items, strict=True))
+    )
+
+
+def _frame(record: Any, rng: np.random.Generator | None) -> np.ndarray:
+    """A random frame of the clip in training, the middle one in evaluation."""
+    frames = record["frames"]
+    return frames[len(frames) // 2 if rng is None else rng.integers(len(frames))]
+
+
+def training_batches(
+    source: Sequence[Any],
+    *,
+    image_size: int,
+    batch_size: int,
+    seed: int,
+    zoom_out: float = 0.0,
+    draw_negatives: bool = False,
+    shard: tuple[int, int] = (0, 1),
+    threads: int = 4,
+    workers: int = 0,
+) -> grain.IterDataset:
+    """One shuffled pass over a split, in batches of `batch_size` a process; the tail is dropped.
+
+    The order and every random view follow from `seed` alone. Boxes are those of the stored frame,
+    not of the augmented view: training reads none.
+
+    Args:
+      source: data source of the split.
+      image_size: side of the square view, in pixels.
+      batch_size: items a batch, on this process.
+      seed: give each epoch its own.
+      zoom_out: share of views that are shrunk, see `training_view`.
+      draw_negatives: whether `Batch.negative` holds an image of another video.
+      shard: this process and the number of processes.
+      threads: that read and decode, in this process.
+      workers: extra processes that do, instead.
+
+    Raises:
+      ValueError: the shard holds fewer items than a batch.
+    """
+    videos = _video_names(source) if draw_negatives else None
+
+    def view(entry: tuple[int, Any], rng: np.random.Generator) -> Batch:
+        index, record = entry
+        image = training_view(_frame(record, rng), image_size, rng, zoom_out=zoom_out)
+        item = _item(index, record, image)
+        if videos is None:
+            return item
+        others = np.flatnonzero(videos != videos[index])
+        other = source[int(rng.choice(others))]
+        negative = training_view(_frame(other, rng), image_size, rng, zoom_out=zoom_out)
+        return item._replace(negative=negative)
+
+    process, count = shard
+    items = len(range(process, len(source), count))
+    if items < batch_size:
+        raise ValueError(
+            f"the split holds {items} items for this process, fewer than a batch of "
+            f"{batch_size}: lower --config.batch_size, or add data"
+        )
+    data = grain.MapDataset.source(_Indexed(source)).seed(seed).shuffle()[process::count]
+    data = data.random_map(view).to_iter_dataset(
+        grain.ReadOptions(num_threads=threads, prefetch_buffer_size=4 * batch_size)
+    )
+    data = data.batch(batch_size, drop_remainder=True, batch_fn=_stack)
+    if workers:
+        data = data.mp_prefetch(grain.multiprocessing.MultiprocessingOptions(num_workers=workers))
+    return data
+
+
+def _video_names(source: Sequence[Any]) -> np.ndarray:
+    """Name of each item's video."""
+    names = np.asarray([source[i]["video"] for i in range(len(source))])
+    if len(set(names)) < 2:
+        raise ValueError("negatives come from another video, and the split holds one video only")
+    return names
+
+
+def evaluation_batches(
+    source: Sequence[Any],
+    *,
+    image_size: int,
+    batch_size: int,
+    shard: tuple[int, int] = (0, 1),
+    threads: int = 4,
+) -> grain.IterDataset:
+    """Every item once, in order, in full batches: the last ones are padded with `mask` False.
+
+    All processes get equally many batches, so that collective programs stay in step.
+    """
+    process, count = shard
+    per_process = -(-len(source) // count)
+    total = -(-per_process // batch_size) * batch_size
+
+    class Padded(_Indexed):
+        def __len__(self) -> int:
+            return total
+
+        def __getitem__(self, place: SupportsIndex) -> Batch:
+            index = process + int(place) * count
+            real = index < len(self._source)
+            record = self._source[index if real else 0]
+            image = evaluation_view(_frame(record, None), image_size)
+            item = _item(index if real else 0, record, image)
+            return item._replace(mask=np.bool_(real))
+
+    data = grain.MapDataset.source(Padded(source)).to_iter_dataset(
+        grain.ReadOptions(num_threads=threads, prefetch_buffer_size=4 * batch_size)
+    )
+    return data.batch(batch_size, batch_fn=_stack)

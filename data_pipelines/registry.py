@@ -1,0 +1,306 @@
+"""The data sets that there are: how they are built, where they lie, how they are opened.
+
+A data set is named by a spec: `NAME`, or `NAME/CONFIG` where it has several configurations.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import importlib
+import io
+import json
+import logging
+import re
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import tensorflow_datasets as tfds
+from array_record.python.array_record_module import ArrayRecordReader
+from google.protobuf import json_format
+from tensorflow_datasets.core.constants import get_default_data_dir
+
+
+class Entry(NamedTuple):
+    """A data set that can be built.
+
+    Attributes:
+      builder: module and class of its TFDS builder.
+      description: one line.
+      needs_source: whether it is made from a folder of the user's, which also names the
+        configuration; the builder class then has `config_of(source, name)`, whose result
+        has `source` and `fingerprint()`.
+    """
+
+    builder: str
+    description: str
+    needs_source: bool = False
+
+
+class Listing(NamedTuple):
+    """A data set, built or not.
+
+    Attributes:
+      spec: what `open_dataset` takes.
+      description: one line.
+      path: folder of the built data set, None if it is not built.
+      splits: number of items of each split; empty if not built, or damaged.
+      size: bytes on disk.
+      build_command: how to build it.
+    """
+
+    spec: str
+    description: str
+    path: Path | None
+    splits: Mapping[str, int]
+    size: int
+    build_command: str
+
+
+_BUILDERS = "data_pipelines.builders"
+
+DATASETS: Mapping[str, Entry] = MappingProxyType(
+    {
+        "toy_orchestra": Entry(
+            f"{_BUILDERS}.toy_orchestra.toy_orchestra_dataset_builder:Builder",
+            "procedural sounding objects, made in under a minute",
+        ),
+        "video_folder": Entry(
+            f"{_BUILDERS}.video_folder.video_folder_dataset_builder:Builder",
+            "your own videos: CLASS/*.mp4, or *.mp4",
+            needs_source=True,
+        ),
+    }
+)
+
+
+def data_root(data_dir: str | Path | None = None) -> Path:
+    """Where data sets lie: `data_dir`, else `TFDS_DATA_DIR`, else TFDS's own default."""
+    return Path(data_dir or get_default_data_dir()).expanduser()
+
+
+def build(
+    spec: str,
+    source: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    config: str | None = None,
+) -> tfds.core.DatasetBuilder:
+    """Builds a data set, or finds it already built, and says what became of it.
+
+    An interrupted build leaves nothing that could be taken for a data set; run again, it
+    continues where decoding stopped.
+
+    Args:
+      spec: `NAME` or `NAME/CONFIG`.
+      source: folder of videos, for a data set made from one.
+      data_dir: see `data_root`.
+      config: name of the configuration, if the spec gives none. For a data set made from a
+        folder it is a name of one's own choice; by default that of the folder.
+
+    Raises:
+      ValueError: an unknown name, no usable video in the source, a source that is not the one
+        built before, a damaged data set, or a build of the same data set going on elsewhere.
+    """
+    name, _, given = spec.partition("/")
+    entry = _entry(name)
+    if entry.needs_source and source is None:
+        raise ValueError(f"{name} needs a folder of videos: run `{_command(spec, data_dir)}`")
+    if source is not None and not entry.needs_source:
+        raise ValueError(f"{name} is not made from a folder: leave --source out")
+    root, cls = data_root(data_dir), _builder_class(entry)
+    if entry.needs_source:
+        chosen = cls.config_of(source, given or config)
+    else:
+        chosen = _static_config(cls, name, given or config)
+    folder = root / name / chosen.name
+    state = "already built in"
+    with _sole_builder(folder):
+        if _version(folder) is None:
+            state = "in"
+            with _quiet():
+                builder = cls(config=chosen, data_dir=root)
+                with contextlib.redirect_stdout(io.StringIO()):  # TFDS's own announcements
+                    builder.download_and_prepare(file_format="array_record")
+    built = open_dataset(f"{name}/{chosen.name}", data_dir)
+    if entry.needs_source and built.info.metadata.get("fingerprint") != chosen.fingerprint():
+        raise ValueError(
+            f"{name}/{chosen.name} was built from {built.info.metadata.get('source')} as it was "
+            f"then, not from {chosen.source} as it is now: remove {folder} and run "
+            f"`{_command(name, data_dir, chosen.source)}`, or give the folder another name"
+        )
+    if summary := built.info.metadata.get("summary"):
+        print(summary)
+    sizes = ", ".join(f"{split} {part.num_examples}" for split, part in built.info.splits.items())
+    print(f"{name}/{chosen.name} {state} {built.data_path}: {sizes}")
+    return built
+
+
+def open_dataset(spec: str, data_dir: str | Path | None = None) -> tfds.core.DatasetBuilder:
+    """Opens a built data set. What it was made from is not needed any more.
+
+    Args:
+      spec: `NAME/CONFIG`, or `NAME`: its default configuration, or the only one built of a data
+        set made from a folder.
+      data_dir: see `data_root`.
+
+    Raises:
+      ValueError: unknown, not built, ambiguous or damaged; the sentence says how to mend it.
+    """
+    name, _, config = spec.partition("/")
+    entry, root = _entry(name), data_root(data_dir)
+    if not entry.needs_source:
+        config = _static_config(_builder_class(entry), name, config or None).name
+    elif not config:
+        built = _configs_built(root / name)
+        if len(built) > 1:
+            choices = ", ".join(f"{name}/{choice}" for choice in built)
+            raise ValueError(f"{spec} may be any of {choices} in {root}: name one of them")
+        config = built[0] if built else ""
+    folder = root / name / config
+    version = _version(folder) if config else None
+    if version is None:
+        raise ValueError(
+            f"data set {spec} is not built in {root}: run `{_command(spec, data_dir)}`"
+        )
+    return _opened(version, spec, data_dir)
+
+
+def list_datasets(data_dir: str | Path | None = None) -> list[Listing]:
+    """Every data set that can be built or is: each known configuration, each folder built."""
+    root, listings = data_root(data_dir), []
+    for name, entry in DATASETS.items():
+        if entry.needs_source:
+            specs = [f"{name}/{config}" for config in _configs_built(root / name)] or [name]
+        else:
+            configs = _builder_class(entry).BUILDER_CONFIGS
+            specs = [f"{name}/{config.name}" for config in configs]
+        for spec in specs:
+            version = _version(root / spec)
+            splits: Mapping[str, int] = {}
+            if version is not None:
+                with contextlib.suppress(ValueError):  # damaged: listed without splits
+                    info = _opened(version, spec, data_dir).info
+                    splits = {split: part.num_examples for split, part in info.splits.items()}
+            size = sum(f.stat().st_size for f in version.iterdir()) if version else 0
+            command = _command(spec, data_dir, _source_of(version) if version else None)
+            listings.append(Listing(spec, entry.description, version, splits, size, command))
+    return listings
+
+
+def _entry(name: str) -> Entry:
+    if name not in DATASETS:
+        raise ValueError(f"no data set is called {name!r}; there are {', '.join(DATASETS)}")
+    return DATASETS[name]
+
+
+def _builder_class(entry: Entry) -> type[tfds.core.DatasetBuilder]:
+    module, _, name = entry.builder.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _static_config(
+    cls: type[tfds.core.DatasetBuilder], name: str, config: str | None
+) -> tfds.core.BuilderConfig:
+    """A configuration that the builder declares, the first by default."""
+    known = {known.name: known for known in cls.BUILDER_CONFIGS}
+    config = config or next(iter(known))
+    if config not in known:
+        raise ValueError(f"{name} has no configuration {config!r}; it has {', '.join(known)}")
+    return known[config]
+
+
+def _command(spec: str, data_dir: str | Path | None, source: str | Path | None = None) -> str:
+    """The command that builds a data set."""
+    name = spec.partition("/")[0]
+    command = f"avloc data build {spec}"
+    if DATASETS[name].needs_source:
+        command = f"avloc data build {name} --source {shlex.quote(str(source or 'FOLDER'))}"
+    return command + (f" --data-dir {shlex.quote(str(data_dir))}" if data_dir else "")
+
+
+def _configs_built(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        return []
+    return sorted(path.name for path in folder.iterdir() if _version(path) is not None)
+
+
+def _version(folder: Path) -> Path | None:
+    """Folder of the newest version in a configuration's folder, if one is there."""
+    if not folder.is_dir():
+        return None
+    found = [path for path in folder.iterdir() if re.fullmatch(r"\d+\.\d+\.\d+", path.name)]
+    return max(found, key=lambda path: [int(n) for n in path.name.split(".")], default=None)
+
+
+def _opened(version: Path, spec: str, data_dir: str | Path | None) -> tfds.core.DatasetBuilder:
+    """Opens a version's folder after a look at every shard."""
+    try:
+        with _quiet():
+            builder = tfds.builder_from_directory(version)
+        for split in builder.info.splits.values():
+            for shard, length in zip(split.filepaths, split.shard_lengths, strict=True):
+                if not shard.exists():
+                    raise OSError(f"{shard.name} is missing")
+                if _records(shard) != length:
+                    raise OSError(f"{shard.name} is cut off or damaged")
+        if not builder.info.splits:
+            raise OSError("it has no splits")
+    except (OSError, RuntimeError, ValueError, KeyError, json_format.Error) as fault:
+        source = _source_of(version)
+        raise ValueError(
+            f"data set {spec} in {version} is damaged ({fault}): remove that folder and run "
+            f"`{_command(spec, data_dir, source)}`"
+        ) from fault
+    return builder
+
+
+def _records(shard: Path) -> int:
+    reader = ArrayRecordReader(str(shard))
+    try:
+        return reader.num_records()
+    finally:
+        reader.close()
+
+
+def _source_of(version: Path) -> str | None:
+    """The folder that a data set was made from, if it is still written down."""
+    try:
+        return json.loads((version / "metadata.json").read_text())["source"]
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+@contextlib.contextmanager
+def _sole_builder(folder: Path) -> Iterator[None]:
+    """Holds a configuration's folder while it is built; clears away what dead builds left."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / ".lock"
+    with open(path, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as fault:
+            raise ValueError(f"{folder} is being built by another process") from fault
+        for left_over in folder.glob("incomplete.*"):
+            shutil.rmtree(left_over)
+        try:
+            yield
+        finally:
+            path.unlink()
+            if not any(folder.iterdir()):
+                folder.rmdir()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps TFDS from logging anything but errors; progress bars stay."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,188 @@
+import fcntl
+import shutil
+from pathlib import Path
+
+import pytest
+
+from data_pipelines import registry
+from tests.videos import write_video
+
+
+@pytest.fixture(autouse=True)
+def _in_process(monkeypatch):
+    """Decodes in this process."""
+    cls = registry._builder_class(registry.DATASETS["video_folder"])
+    real = cls.config_of
+
+    def config_of(source, name=None):
+        config = real(source, name)
+        config.workers = 0
+        return config
+
+    monkeypatch.setattr(cls, "config_of", config_of)
+
+
+@pytest.fixture(scope="module")
+def band(tmp_path_factory) -> Path:
+    source = tmp_path_factory.mktemp("source") / "The Band"
+    source.mkdir()
+    for v in range(2):
+        write_video(source / f"{v}.mp4", seconds=1, size=(32, 32), rate=8)
+    return source
+
+
+def test_build_then_open_without_the_source(band, tmp_path, capsys):
+    source = shutil.copytree(band, tmp_path / band.name)
+    data = tmp_path / "data"
+    built = registry.build("video_folder", source, data)
+    assert Path(built.data_path) == data / "video_folder/the_band/1.0.0"
+    out = capsys.readouterr().out
+    assert out.startswith("Built 2 clips from 2 of 2 videos")
+    assert "video_folder/the_band in" in out
+    assert "ownloading" not in out  # TFDS's own words
+    shutil.rmtree(source)
+    for spec in ("video_folder", "video_folder/the_band"):
+        opened = registry.open_dataset(spec, data)
+        assert opened.as_data_source("train")[0]["video"] in (b"0.mp4", b"1.mp4")
+    assert [p.name for p in (data / "video_folder/the_band").iterdir()] == ["1.0.0"]
+
+
+def test_building_again_finds_it_built(band, tmp_path, capsys):
+    registry.build("video_folder", band, tmp_path)
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.array_record*")}
+    capsys.readouterr()
+    registry.build("video_folder", band, tmp_path)
+    assert "already built in" in capsys.readouterr().out
+    assert before == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.array_record*")}
+
+
+def test_a_changed_folder_is_not_taken_for_the_one_built(band, tmp_path):
+    source = shutil.copytree(band, tmp_path / "band")
+    registry.build("video_folder", source, tmp_path / "data")
+    shutil.copy(source / "0.mp4", source / "2.mp4")
+    with pytest.raises(ValueError, match=r"as it is now: remove .*video_folder/band and run"):
+        registry.build("video_folder", source, tmp_path / "data")
+
+
+def test_several_folders_live_side_by_side(band, tmp_path):
+    registry.build("video_folder", band, tmp_path)
+    registry.build("video_folder", band, tmp_path, config="other")
+    with pytest.raises(
+        ValueError, match=r"any of video_folder/other, video_folder/the_band .*: name one of them"
+    ):
+        registry.open_dataset("video_folder", tmp_path)
+    assert registry.open_dataset("video_folder/other", tmp_path).info.metadata["videos"] == 2
+
+
+@pytest.mark.parametrize(
+    ("spec", "sentence"),
+    [
+        ("piano", r"no data set is called 'piano'; there are toy_orchestra, video_folder"),
+        ("toy_orchestra/huge", "toy_orchestra has no configuration 'huge'; it has default, tiny"),
+        (
+            "toy_orchestra/tiny",
+            "toy_orchestra/tiny is not built in .*: "
+            "run `avloc data build toy_orchestra/tiny --data-dir .*`",
+        ),
+        ("video_folder", "run `avloc data build video_folder --source FOLDER --data-dir .*`"),
+        ("video_folder/x", "run `avloc data build video_folder --source FOLDER --data-dir .*`"),
+    ],
+)
+def test_what_cannot_be_opened_says_why(tmp_path, spec, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        registry.open_dataset(spec, tmp_path)
+
+
+def test_source_is_asked_for_where_needed_only(tmp_path):
+    with pytest.raises(ValueError, match="needs a folder of videos"):
+        registry.build("video_folder", data_dir=tmp_path)
+    with pytest.raises(ValueError, match="leave --source out"):
+        registry.build("toy_orchestra", tmp_path, tmp_path)
+    with pytest.raises(ValueError, match="no such folder"):
+        registry.build("video_folder", tmp_path / "nowhere", tmp_path / "data")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_build_leaves_nothing(tmp_path):
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "a.mp4").write_text("text")
+    with pytest.raises(ValueError, match=r"none of its 1 videos can be used: a\.mp4"):
+        registry.build("video_folder", tmp_path / "source", tmp_path / "data")
+    assert not (tmp_path / "data/video_folder/source").exists()
+
+
+def _remove(folder: Path) -> None:
+    next(folder.glob("*-train.array_record*")).unlink()
+
+
+def _cut_off(folder: Path) -> None:
+    shard = next(folder.glob("*-train.array_record*"))
+    shard.write_bytes(shard.read_bytes()[:1000])
+
+
+def _lose_info(folder: Path) -> None:
+    (folder / "dataset_info.json").unlink()
+
+
+def _garble_info(folder: Path) -> None:
+    (folder / "dataset_info.json").write_text("{")
+
+
+def _lose_features(folder: Path) -> None:
+    (folder / "features.json").unlink()
+
+
+@pytest.mark.parametrize("harm", [_remove, _cut_off, _lose_info, _garble_info, _lose_features])
+def test_a_damaged_data_set_says_how_to_mend_it(band, tmp_path, harm):
+    built = registry.build("video_folder", band, tmp_path)
+    harm(Path(built.data_path))
+    sentence = r"is damaged \(.*\): remove that folder and run `avloc data build video_folder"
+    with pytest.raises(ValueError, match=sentence):
+        registry.open_dataset("video_folder", tmp_path)
+    with pytest.raises(ValueError, match=sentence):
+        registry.build("video_folder", band, tmp_path)
+    (listing,) = [x for x in registry.list_datasets(tmp_path) if x.spec.startswith("video")]
+    assert listing.path is not None
+    assert not listing.splits
+
+
+def test_two_builds_at_once_are_kept_apart(band, tmp_path):
+    folder = tmp_path / "video_folder/the_band"
+    folder.mkdir(parents=True)
+    with open(folder / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(ValueError, match="being built by another process"):
+            registry.build("video_folder", band, tmp_path)
+
+
+def test_what_a_killed_build_left_is_cleared_away(band, tmp_path):
+    dead = tmp_path / "video_folder/the_band/incomplete.ABCDEF_1.0.0"
+    dead.mkdir(parents=True)
+    (dead / "half").write_text("x")
+    with pytest.raises(ValueError, match="not built"):
+        registry.open_dataset("video_folder", tmp_path)
+    registry.build("video_folder", band, tmp_path)
+    assert not dead.exists()
+
+
+def test_list(band, tmp_path):
+    registry.build("video_folder", band, tmp_path)
+    listings = {listing.spec: listing for listing in registry.list_datasets(tmp_path)}
+    assert sorted(listings) == [
+        "toy_orchestra/default",
+        "toy_orchestra/tiny",
+        "video_folder/the_band",
+    ]
+    toy, own = listings["toy_orchestra/tiny"], listings["video_folder/the_band"]
+    assert (toy.path, toy.splits, toy.size) == (None, {}, 0)
+    assert toy.build_command.startswith("avloc data build toy_orchestra/tiny --data-dir")
+    assert own.splits == {"train": 1, "test": 1}
+    assert own.size == sum(f.stat().st_size for f in own.path.iterdir())
+
+
+def test_where_data_goes(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "here"))
+    assert registry.data_root() == tmp_path / "here"
+    assert registry.data_root("~/x") == Path.home() / "x"
+    monkeypatch.delenv("TFDS_DATA_DIR")
+    assert registry.data_root() == Path.home() / "tensorflow_datasets"

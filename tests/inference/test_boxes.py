@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+
+from avloc.inference.boxes import boxes_from_map
+
+
+def test_one_block_at_its_own_size():
+    map = np.zeros((10, 20))
+    map[2:5, 4:10] = 0.8
+    boxes, scores = boxes_from_map(map, size=(10, 20))
+    np.testing.assert_allclose(boxes, [[0.2, 0.2, 0.5, 0.5]])
+    np.testing.assert_allclose(scores, [0.8], rtol=1e-6)
+
+
+def test_threshold_is_a_share_of_the_maximum():
+    ramp = np.tile(np.linspace(0.01, 0.1, 10), (10, 1))  # 0.01, 0.02, ... 0.1
+    for threshold, first in ((0.5, 4), (0.75, 7), (1.0, 9)):
+        boxes, _ = boxes_from_map(ramp, threshold=threshold - 1e-6, size=(10, 10))
+        np.testing.assert_allclose(boxes, [[0, first / 10, 1, 1]], rtol=1e-6)
+
+
+def test_several_components_come_by_score():
+    map = np.zeros((12, 12))
+    map[0:3, 0:3] = 0.6
+    map[6:10, 6:12] = 0.9
+    boxes, scores = boxes_from_map(map, size=(12, 12))
+    np.testing.assert_allclose(boxes, [[0.5, 0.5, 10 / 12, 1], [0, 0, 0.25, 0.25]])
+    np.testing.assert_allclose(scores, [0.9, 0.6], rtol=1e-6)
+
+
+def test_tiny_components_are_dropped_but_never_all():
+    map = np.zeros((20, 20))
+    map[0:10, 0:10] = 1
+    map[15, 15:20] = 1  # 5 of 100 pixels: under a tenth of the largest
+    assert len(boxes_from_map(map, size=(20, 20))[0]) == 1
+    map[16, 15:20] = 1  # 10 of 100
+    assert len(boxes_from_map(map, size=(20, 20))[0]) == 2
+    point = np.zeros((4, 4))
+    point[2, 2] = 1  # enlarged and cut at 0.95, far less than half a cell remains
+    assert len(boxes_from_map(point, threshold=0.95, size=(64, 64))[0]) == 1
+
+
+def test_less_than_half_a_cell_is_dropped():
+    map = np.zeros((8, 8))
+    map[1:3, 1:3] = 1
+    map[6, 6] = 0.55  # just over the threshold: a speck of a cell once enlarged
+    boxes, _ = boxes_from_map(map, size=(160, 160))
+    assert len(boxes) == 1 and boxes[0, 2] < 0.5
+
+
+def test_boxes_of_a_coarse_map_are_fine_and_centred():
+    map = np.zeros((7, 7))
+    map[3, 3] = 1
+    ((ymin, xmin, ymax, xmax),), _ = boxes_from_map(map, size=(210, 210))
+    # A bilinear tent of height 1 over one cell falls to half at half a cell from its centre.
+    np.testing.assert_allclose([ymin, xmin], 3.0 / 7, atol=1.1 / 210)
+    np.testing.assert_allclose([ymax, xmax], 4.0 / 7, atol=1.1 / 210)
+
+
+def test_nothing_has_no_boxes():
+    boxes, scores = boxes_from_map(np.zeros((5, 5)), size=(50, 50))
+    assert boxes.shape == (0, 4) and scores.shape == (0,)
+
+
+def test_threshold_is_checked():
+    for threshold in (0, -1, 1.5):
+        with pytest.raises(ValueError, match="threshold"):
+            boxes_from_map(np.ones((2, 2)), threshold=threshold, size=(4, 4))
