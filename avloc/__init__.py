@@ -1,0 +1,20 @@
+"""avloc: class-aware sounding-object localization in JAX and Flax.
+
+`load(workdir)` gives a trained model, `draw(image, localization)` a picture of what it found.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "draw", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    # Lazily, so that `avloc --help` and `avloc.types` wait for neither JAX nor PyAV.
+    if name in ("load", "draw"):
+        from avloc.inference import model
+
+        return getattr(model, name)
+    raise AttributeError(f"module 'avloc' has no attribute {name!r}")

@@ -79,7 +79,6 @@ def base() -> ConfigDict:
     config.optimizers.classification.learning_rates = ConfigDict(
         dict(default=1e-4, visual_classifier=1e-3, audio_classifier=1e-3)
     )
-    # The audio network that stage two matches against is a frozen copy of stage one's.
 
     config.evaluation = ConfigDict()
     config.evaluation.single_protocol = "dsol-solo"
@@ -92,4 +91,27 @@ def base() -> ConfigDict:
     config.log_every = 10
     # Steps between checkpoints inside a phase; every phase ends with one.
     config.checkpoint_every = 500
+    return config
+
+
+def from_scratch(config: ConfigDict) -> ConfigDict:
+    """The changes that let small networks without ImageNet weights start, and small images do.
+
+    The paper's objective stays at ln 2 from random weights: a warm-up by InfoNCE over all pairs of
+    the batch, with a pooling whose gradient reaches every cell, goes before it.
+    """
+    config.zoom_out = 0.3
+    config.model.stem_pool = False
+    config.model.correspondence_bias = True
+    config.warmup.update(dict(bce=0.0, info_nce=1.0, pooling="log_mean_exp", sharpness=20.0))
+    config.correspondence.update(dict(bce=1.0, info_nce=1.0, pooling="log_mean_exp", sharpness=4.0))
+    config.stage_one.classification_after = 0
+    config.stage_one.classification_passes = 1
+    config.stage_two.similarity = "centred_cosine"
+    config.stage_two.scale = 20.0
+    config.optimizers.localization.learning_rates.default = 1e-3
+    config.optimizers.classification.learning_rates.update(
+        dict(default=3e-4, visual_classifier=3e-3, audio_classifier=3e-3)
+    )
+    config.optimizers.matching.learning_rates.default = 3e-4
     return config

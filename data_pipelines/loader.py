@@ -1,4 +1,4 @@
-"""From a stored split to batches: shuffle, shard by host, decode, view, pad, mask, batch, prefetch."""
+"""From a stored split to batches: shuffle, shard by host, view, pad, mask, batch, prefetch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ResNet-18 whose last stage keeps the resolution ("ResNet-18-S5"), without pooling or classifier."""
+"""ResNet-18 whose last stage keeps the resolution ("ResNet-18-S5"), without classifier."""
 
 from __future__ import annotations
 

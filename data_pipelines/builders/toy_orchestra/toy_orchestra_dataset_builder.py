@@ -23,7 +23,9 @@ CLIPS_PER_VIDEO = 2
 FRAME_SIZE = 112
 
 _SPLITS = ("train", "validation", "test")
-_SCENES_FROM = MappingProxyType({"cocktail_train": "train", "cocktail_test": "test"})
+_SCENES_FROM = MappingProxyType(
+    {"cocktail_train": "train", "cocktail_validation": "validation", "cocktail_test": "test"}
+)
 
 
 @dataclass(kw_only=True)
@@ -34,6 +36,7 @@ class ToyOrchestraConfig(tfds.core.BuilderConfig):
     validation: int
     test: int
     cocktail_train: int
+    cocktail_validation: int
     cocktail_test: int
     seed: int = 0
 
@@ -85,8 +88,8 @@ def make_clip(split: str, index: int, seed: int = 0) -> ToyClip:
 class Builder(tfds.core.GeneratorBasedBuilder):
     """Solo clips of ten toy instruments, and cocktail-party scenes made from them.
 
-    No two splits share a video, except that `cocktail_train` is made from `train` and
-    `cocktail_test` from `test`. Boxes are those of the whole silhouette, occluded or not.
+    No two splits share a video, except that each `cocktail_*` split is made from the solo split of
+    its name. Boxes are those of the whole silhouette, occluded or not.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -98,6 +101,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             validation=240,
             test=400,
             cocktail_train=1600,
+            cocktail_validation=240,
             cocktail_test=456,
         ),
         ToyOrchestraConfig(
@@ -107,6 +111,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             validation=16,
             test=16,
             cocktail_train=16,
+            cocktail_validation=16,
             cocktail_test=16,
         ),
     ]

@@ -1,0 +1,8 @@
+"""`python -m avloc`."""
+
+import sys
+
+from avloc.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,274 @@
+"""The report of a run: what was trained, how good it is, what it sees and hears."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+from ml_collections import ConfigDict
+from PIL import Image, ImageDraw
+
+from avloc.clustering.assignment import CategoryMap
+from avloc.evaluation import Curve, Picture, Table, comparison, rendering, write_report
+from avloc.inference.scores import Scores, heading
+from avloc.inference.scoring import Scorer
+from avloc.training.checkpoints import load_categories
+from avloc.training.run_folder import RunFolder
+from avloc.types import Batch, Prediction
+from data_pipelines.dataset import Dataset
+from data_pipelines.loader import evaluation_batches
+
+SCENES, CLIPS = 8, 6
+"""Pictures of scenes and of single sources; spread evenly over the split, none is picked."""
+
+_SIDE = 288  # pixels of a drawn picture
+
+_CURVES = {
+    "loss": ("Loss", "loss"),
+    "retrieval": ("A sound's own picture ranked first in its batch", "share"),
+    "nmi": ("Clusters against true categories", "NMI"),
+    "accuracy": ("Pseudo labels told by sight and sound", "share"),
+    "matching": ("Distance of what is seen from what is heard", "KL divergence"),
+}
+
+
+def write_run_report(
+    run: RunFolder, scores: Scores, scorer: Scorer | None, missing: str = ""
+) -> Path:
+    """Writes `report.html` of a run and returns its path.
+
+    Args:
+      run: its folder.
+      scores: its tables.
+      scorer: predicts the pictures; None leaves them out.
+      missing: why there is no scorer.
+    """
+    config = run.config()
+    pictures = [] if scorer is None else _pictures(scorer)
+    tables = [comparison(rows, heading(split, rows)) for split, rows in scores.splits.items()]
+    notes = [*_introduction(config, scorer), *_reading(scores)]
+    if pictures:
+        notes.append(
+            "How to read the pictures, at the end; they are spread evenly over the test items, "
+            "none is picked. Above, the truth: objects that sound in boxes of their category's "
+            "colour, silent ones in dashed white. Below, what the network found: a tint and an "
+            "outline, in the category's colour, where it sees what it hears; the number is how "
+            "sure it is that the category sounds. What it takes for silent stays as it is."
+        )
+    if missing:
+        notes.append(f"There are no pictures here: {missing}.")
+    return write_report(
+        run.path / "report.html",
+        title=f"{config.method.upper()} on {config.data.name}",
+        config_text=json.dumps(config.to_dict(), indent=2),
+        tables=[*tables, *_cluster_tables(scores)],
+        curves=_curves(run.epochs()),
+        pictures=pictures,
+        notes=notes,
+    )
+
+
+def _introduction(config: ConfigDict, scorer: Scorer | None) -> list[str]:
+    """What a stranger needs to know."""
+    data = named = ""
+    if scorer is not None:
+        info = scorer.dataset.info
+        sizes = ", ".join(f"{split} {count}" for split, count in info.num_examples.items())
+        data = f" Items of its splits: {sizes}."
+        if info.class_names:
+            data += f" Its categories: {', '.join(info.class_names)}."
+            named = " Its clusters got the names of categories afterwards, on training clips."
+    return [
+        "A network learnt, from pictures and their sounds alone, to find which objects in a scene "
+        f"make the sound, and what they are. No label and no box was used in training.{named}",
+        f"Method {config.method}, data set {config.data.name}, seed {config.seed}, pictures of "
+        f"{config.image_size} x {config.image_size} pixels.{data}",
+    ]
+
+
+def _reading(scores: Scores) -> list[str]:
+    """How to read the tables, and what is not in them."""
+    notes = []
+    if scores.splits:
+        notes.append(
+            "How to read the tables. IoU@t: share of clips, in %, where the region found and the "
+            "true box overlap by t or more; CIoU@t: the same for scenes, averaged over the "
+            "categories that sound. AUC: the same share averaged over all t. NSA: share of the "
+            "area, in %, that is rightly left dark on the maps of categories that are silent. "
+            "AUROC: how well the maps tell sounding objects from silent ones; 0.5 is chance. NMI: "
+            "agreement of clusters with true categories, 0 to 1. The centred box and the random "
+            "map look at nothing; the ceiling is the true boxes drawn with the cells of the "
+            "network's map: about the most that cells and rules allow."
+        )
+    return [*notes, *scores.remarks()]
+
+
+def _cluster_tables(scores: Scores) -> list[Table]:
+    """Purity of the clusters of the first row, the last stage."""
+    tables = []
+    for split, rows in scores.splits.items():
+        name, evaluation = next(iter(rows.items()))
+        if clusters := evaluation.clusters:
+            tables.append(
+                Table(
+                    f"What the clusters hold: {name} (split {split})",
+                    ["cluster", "named", "clips", "purity"],
+                    [
+                        [str(c["cluster"]), c["category"], str(c["size"]), f"{c['purity']:.2f}"]
+                        for c in clusters
+                    ],
+                    "Purity: the share of a cluster's clips that are of the category that it was "
+                    "named after. Several clusters may share a name.",
+                )
+            )
+    return tables
+
+
+def _curves(epochs: Sequence[Mapping[str, Any]]) -> list[Curve]:
+    """What was logged, a line a phase; more is in TensorBoard's files."""
+    curves = []
+    for key, (title, ylabel) in _CURVES.items():
+        series: dict[str, list[tuple[float, float]]] = {}
+        for row in epochs:
+            if key in row:
+                series.setdefault(row["phase"], []).append((row["step"], row[key]))
+        if series:
+            curves.append(Curve(title, series, "step", ylabel))
+    return curves
+
+
+def _pictures(scorer: Scorer) -> list[Picture]:
+    config, dataset = scorer.config, scorer.dataset
+    categories = load_categories(scorer.run, config)
+    names, heard = dataset.info.class_names, config.inference.sounding
+    predict = scorer.predictor(next(scorer.networks()))
+    pictures = []
+    for split, count in ((config.data.scene_test, SCENES), (config.data.single_test, CLIPS)):
+        if split not in dataset.info.num_examples:
+            continue
+        for image, item, found in _chosen(dataset, split, count, config, predict):
+            if split == config.data.scene_test:
+                pictures.append(_scene_picture(image, item, found, categories, names, heard))
+            else:
+                pictures.append(_clip_picture(image, item, found, categories, names))
+    return pictures
+
+
+def _chosen(
+    dataset: Dataset,
+    split: str,
+    count: int,
+    config: ConfigDict,
+    predict: Callable[[Batch], Prediction],
+) -> Iterator[tuple[UInt8[np.ndarray, "H W 3"], Batch, Prediction]]:
+    """Items spread evenly over a split, as drawn, as annotated and as predicted."""
+    source = dataset.source(split)
+    places = np.unique(np.linspace(0, len(source) - 1, count).round().astype(int))
+    records = [source[int(place)] for place in places]
+    batches = evaluation_batches(
+        records, image_size=config.image_size, batch_size=config.batch_size, threads=0
+    )
+    for batch in batches:
+        found = predict(batch)
+        for i in np.flatnonzero(batch.mask):
+            frames = records[int(batch.index[i])]["frames"]
+            image = Image.fromarray(frames[len(frames) // 2])
+            item = Batch(*(None if x is None else x[i] for x in batch))
+            one = Prediction(*(np.asarray(x[i]) for x in found))
+            yield np.asarray(image.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)), item, one
+
+
+def _scene_picture(
+    image: UInt8[np.ndarray, "H W 3"],
+    item: Batch,
+    found: Prediction,
+    categories: CategoryMap,
+    names: Sequence[str],
+    heard: float,
+) -> Picture:
+    """A scene as annotated, above what was found in it."""
+    maps, scores = (categories.merge(np.asarray(x, np.float32)) for x in (found.maps, found.scores))
+    sounding = scores >= heard
+    drawn = rendering.draw(image, maps, categories.names, sounding=sounding, scores=scores)
+    told = [f"{categories.names[n]} ({scores[n]:.2f})" for n in np.flatnonzero(sounding)]
+    used = item.boxes.any(-1)
+    truth = [
+        f"{what}: {_listed([names[c] for c in item.labels[used & here] if 0 <= c < len(names)])}"
+        for what, here in (("sounding", item.sounding), ("silent", ~item.sounding))
+    ]
+    if not names:
+        truth = [f"{int((used & item.sounding).sum())} of {int(used.sum())} objects sound"]
+    caption = f"Scene. Truth (above) {'; '.join(truth)}. Found (below) {_listed(told)}."
+    return Picture(caption, _above(_annotated(image, item, names), drawn))
+
+
+def _clip_picture(
+    image: UInt8[np.ndarray, "H W 3"],
+    item: Batch,
+    found: Prediction,
+    categories: CategoryMap,
+    names: Sequence[str],
+) -> Picture:
+    """A single source as annotated, above where the sound was found to come from."""
+    place = categories.of_cluster[int(found.cluster)]
+    # One map, in the colour of the category that the clip was taken for.
+    maps = np.zeros((*found.localization.shape, len(categories.names)), np.float32)
+    maps[..., place] = found.localization
+    drawn = rendering.draw(image, maps, categories.names)
+    label = int(item.labels[0])
+    truth = f"Truth (above): {names[label]}. " if 0 <= label < len(names) else ""
+    return Picture(
+        f"Single source. {truth}Found (below): {categories.names[place]}.",
+        _above(_annotated(image, item, names), drawn),
+    )
+
+
+def _annotated(
+    image: UInt8[np.ndarray, "H W 3"], item: Batch, names: Sequence[str]
+) -> UInt8[np.ndarray, "H W 3"]:
+    """Boxes of what sounds solid, in the category's colour; of what is silent dashed, white."""
+    silent = item.boxes[~item.sounding]
+    blank = np.zeros((1, 1, 0), np.float32)
+    canvas = Image.fromarray(rendering.draw(image, blank, (), truth=silent))
+    pen = ImageDraw.Draw(canvas)
+    side = len(image) - 1
+    size = rendering.font_size(*image.shape[:2])
+    colours = rendering.palette(max(1, len(names)))
+    order = np.argsort(item.sounding, kind="stable")
+    for box, label, sounds in zip(
+        item.boxes[order], item.labels[order], item.sounding[order], strict=True
+    ):
+        if not box.any():
+            continue
+        top, left, bottom, right = (round(float(x) * side) for x in box)
+        known = 0 <= label < len(names)
+        if sounds:
+            colour = tuple(int(c) for c in colours[label if known else 0])
+            pen.rectangle((left, top, right, bottom), outline=rendering.INK, width=5)
+            pen.rectangle((left + 1, top + 1, right - 1, bottom - 1), outline=colour, width=3)
+        text = names[label] if known else ""
+        text = text if sounds else f"{text} (silent)".strip()
+        if text:
+            face = rendering.font(size)
+            at = (left + 6, top + 4)
+            ground = pen.textbbox(at, text, font=face)
+            pen.rectangle(
+                (*(x - 2 for x in ground[:2]), *(x + 2 for x in ground[2:])), rendering.INK
+            )
+            pen.text(at, text, font=face, fill=(255, 255, 255))
+    return np.array(canvas)
+
+
+def _above(
+    upper: UInt8[np.ndarray, "H W 3"], lower: UInt8[np.ndarray, "H W 3"]
+) -> UInt8[np.ndarray, "H2 W 3"]:
+    gap = np.full((6, upper.shape[1], 3), 255, np.uint8)
+    return np.concatenate([upper, gap, lower])
+
+
+def _listed(words: Sequence[str]) -> str:
+    return ", ".join(words) if len(words) else "nothing"

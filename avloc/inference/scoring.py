@@ -1,0 +1,235 @@
+"""A trained run, and what it must beat, scored on the splits that its config names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+from tqdm import tqdm
+
+from avloc.clustering.assignment import CategoryMap
+from avloc.evaluation import baselines, evaluate, fit_categories, protocols
+from avloc.evaluation.protocols import Protocol
+from avloc.inference.scores import Rows, Scores
+from avloc.training.checkpoints import example_batch, load_run
+from avloc.training.devices import Devices
+from avloc.training.loop import scan_split
+from avloc.training.methods import create
+from avloc.training.optimizers import make_optimizer
+from avloc.training.run_folder import RunFolder, write_atomically
+from avloc.types import Aux, Batch, Prediction, TrainState, Variables
+from data_pipelines.dataset import Dataset
+from data_pipelines.loader import evaluation_batches
+
+
+class Network(NamedTuple):
+    """What is scored in a row of the table: a trained stage, or the untrained network.
+
+    Attributes:
+      row: its name in tables.
+      folder: its name in file names.
+      variables: of the method.
+      aux: of the method.
+    """
+
+    row: str
+    folder: str
+    variables: Variables
+    aux: Aux
+
+
+class Scorer:
+    """Predicts with the stages of a run, through one compiled function.
+
+    Args:
+      run: a folder with a finished stage.
+      dataset: the one that it was trained on.
+      writes: whether this process writes files; of several, one does.
+    """
+
+    def __init__(self, run: RunFolder, dataset: Dataset, *, writes: bool = True):
+        self.run, self.dataset, self.writes = run, dataset, writes
+        self.config = run.config()
+        self.method = create(self.config, dataset.info)
+        self._predict = jax.jit(self.method.predict)
+
+    def score(
+        self, split: str | None = None, protocol: str | None = None, stage: str | None = None
+    ) -> Scores:
+        """Scores the run's stages, the untrained network and the baselines.
+
+        Clusters are named by each network's own predictions on training clips, never on the
+        split that is scored. Writes `items.csv` and `metrics.json` of each row to
+        `evaluation/SPLIT/PROTOCOL/ROW/`; called without arguments, also `categories.json` of the
+        last stage and the summary `metrics.json`.
+
+        Args:
+          split: one split; by default those of the config, single sources and scenes.
+          protocol: by default the config's for the kind of split.
+          stage: score this stage alone.
+
+        Raises:
+          ValueError: an unknown split, protocol or stage, or a damaged checkpoint.
+        """
+        jobs, left_out = self._jobs(split, protocol)
+        splits: dict[str, Rows] = {name: {} for name in jobs}
+        everything = split is None and protocol is None and stage is None
+        last = self.last_stage()
+        for network in self.networks(stage):
+            predict, categories = self.predictor(network), self.categories(network)
+            if everything and network.folder == last and categories is not None:
+                self._write_categories(categories)
+            for name, rules in jobs.items():
+                self._add(
+                    splits[name], network.row, network.folder, name, rules, predict, categories
+                )
+        if stage is None:
+            for row, folder, predict in self._baselines():
+                for name, rules in jobs.items():
+                    if any(evaluation.evaluated for evaluation in splits[name].values()):
+                        self._add(splits[name], row, folder, name, rules, predict, None)
+        for name, rows in list(splits.items()):
+            if not any(evaluation.metrics for evaluation in rows.values()):
+                reasons = next(iter(splits.pop(name).values())).reasons
+                left_out[name] = "; ".join(f"{why} ({n} items)" for why, n in reasons.items())
+        scores = Scores(splits, left_out)
+        if everything and self.writes:
+            text = json.dumps(scores.to_json(), indent=2, allow_nan=False)
+            write_atomically(self.run.path / "metrics.json", text + "\n")
+        return scores
+
+    def stages(self) -> list[str]:
+        """Names of the finished stages, first to last."""
+        names = [phase.checkpoint_name for phase in self.method.phases() if phase.checkpoint_name]
+        return [name for name in names if (self.run.stages / name).is_dir()]
+
+    def last_stage(self) -> str | None:
+        """The last of `stages`, None where there is none yet."""
+        return next(reversed(self.stages()), None)
+
+    def networks(self, stage: str | None = None) -> Iterator[Network]:
+        """The stages from last to first, then the untrained network; or one stage alone."""
+        finished = self.stages()
+        for name in [stage or self.last_stage(), *([] if stage else finished[-2::-1])]:
+            loaded = load_run(self.run.path, name)
+            row = f"{self.config.method.upper()} after {name.replace('_', ' ')}" if name else ""
+            row += " alone" if len(finished) > 1 and name != finished[-1] else ""
+            yield Network(row, name, loaded.variables, loaded.aux)
+        if stage is None:
+            yield self._untrained()
+
+    def predictor(self, network: Network) -> Callable[[Batch], Prediction]:
+        """The network as a function of a batch."""
+        variables, aux = jax.device_put((network.variables, network.aux))
+        return lambda batch: self._predict(variables, aux, batch)
+
+    def categories(self, network: Network) -> CategoryMap | None:
+        """Category of each cluster, from the network's predictions on training clips."""
+        if not self.dataset.info.class_names:
+            return None
+        split = self.config.data.stage_one
+        return fit_categories(
+            self.predictor(network),
+            self.batches(split, f"{network.row}: naming clusters"),
+            self.dataset.info.class_names,
+        )
+
+    def batches(self, split: str, what: str) -> Iterator[Batch]:
+        """Batches of a split, in order, behind a progress bar that says what they are for."""
+        source = self.dataset.source(split)
+        data = evaluation_batches(
+            source,
+            image_size=self.config.image_size,
+            batch_size=self.config.batch_size,
+            threads=self.config.data.threads,
+        )
+        total = -(-len(source) // self.config.batch_size)
+        return tqdm(data, desc=what, total=total, unit="batch", leave=False)
+
+    def _jobs(
+        self, split: str | None, protocol: str | None
+    ) -> tuple[dict[str, Protocol], dict[str, str]]:
+        """The protocol of each split to score, and splits that there are not."""
+        own = {
+            self.config.data.single_test: protocols.get(self.config.evaluation.single_protocol),
+            self.config.data.scene_test: protocols.get(self.config.evaluation.scene_protocol),
+        }
+        asked = protocols.get(protocol) if protocol else None
+        if split is not None:
+            first = self.dataset.source(split)[0]
+            scenes = len(first["objects"]["label"]) > 1
+            kind = self.config.data.scene_test if scenes else self.config.data.single_test
+            return {split: asked or own.get(split, own[kind])}, {}
+        if asked is not None:
+            own = {name: asked for name, rules in own.items() if rules.task == asked.task}
+        there = self.dataset.info.num_examples
+        left_out = {name: "the data set has no such split" for name in own if name not in there}
+        return {name: rules for name, rules in own.items() if name in there}, left_out
+
+    def _add(
+        self,
+        rows: Rows,
+        row: str,
+        folder: str,
+        split: str,
+        rules: Protocol,
+        predict: Callable[[Batch], Prediction],
+        categories: CategoryMap | None,
+    ) -> None:
+        """Evaluates one row, and writes it down."""
+        names = self.dataset.info.class_names
+        batches = self.batches(split, f"{row}: {split}")
+        rows[row] = evaluate(predict, batches, rules, categories, names)
+        if self.writes:
+            rows[row].write(self.run.evaluation / split / rules.name / folder)
+
+    def _baselines(self) -> list[tuple[str, str, Callable[[Batch], Prediction]]]:
+        """Name, folder and predictions of what needs no network."""
+        variables, aux = jax.eval_shape(self._init)
+        shapes = jax.eval_shape(self.method.predict, variables, aux, example_batch(self.config))
+        grid, n = shapes.localization.shape[1:], max(1, len(self.dataset.info.class_names))
+        return [
+            ("centred box", "centred_box", baselines.centred_box(grid, n)),
+            ("random map", "random_map", baselines.random_map(grid, n)),
+            ("ceiling", "ceiling", baselines.ceiling(grid, n)),
+        ]
+
+    def _init(self) -> tuple[Variables, Aux]:
+        key = jax.random.fold_in(jax.random.key(self.config.seed), 0)
+        return self.method.init(key, example_batch(self.config))
+
+    def _untrained(self) -> Network:
+        """The network as training finds it, with clusters of its own: the first refresh is run."""
+        variables, aux = jax.jit(self._init)()
+        optimizers = {
+            name: make_optimizer(spec).init(variables["params"])
+            for name, spec in self.config.optimizers.items()
+        }
+        state = TrainState(variables, optimizers, aux, 0)
+        devices = Devices(self.config.parallel)
+
+        def scan(f: Callable[..., Any], state: TrainState, split: str) -> Any:
+            source = self.dataset.source(split)
+            batches = evaluation_batches(
+                source,
+                image_size=self.config.image_size,
+                batch_size=devices.local_batch_size(self.config.batch_size),
+                shard=devices.shard,
+                threads=self.config.data.threads,
+            )
+            call = devices.scan_fn(f)
+            return scan_split(call, state.variables, state.aux, batches, len(source), devices)
+
+        key = jax.random.fold_in(jax.random.key(self.config.seed), 1_000_000)
+        refresh = next((phase.refresh for phase in self.method.phases() if phase.refresh), None)
+        if refresh is not None:
+            state = refresh(state, scan, key)
+        variables, aux = jax.device_get((state.variables, state.aux))
+        return Network("untrained network", "untrained", variables, aux)
+
+    def _write_categories(self, categories: CategoryMap) -> None:
+        if self.writes:
+            text = json.dumps(categories.to_json(), indent=2)
+            write_atomically(self.run.categories, text + "\n")
