@@ -126,6 +126,7 @@ class Phase:
       loss: pure function of variables, aux, batch and key to the loss and what to log.
       refresh: run before the phase: cluster, relabel, reset heads.
       stop: looks at the epoch metrics of this phase so far, oldest first; True ends it early.
+      zoom_out: share of training views that are shrunk (`data_pipelines.image.training_view`).
       checkpoint_name: set where the end of the phase is worth a lasting checkpoint.
     """
 
@@ -136,6 +137,7 @@ class Phase:
     loss: Callable[[Variables, Aux, Batch, PRNGKeyArray], tuple[Array, LossOutput]]
     refresh: Callable[[TrainState, Scan, PRNGKeyArray], TrainState] | None = None
     stop: Callable[[list[dict[str, float]]], bool] | None = None
+    zoom_out: float = 0.0
     checkpoint_name: str | None = None
 
 

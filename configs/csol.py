@@ -27,8 +27,6 @@ def base() -> ConfigDict:
 
     config.image_size = 224
     config.batch_size = 32
-    # Share of training views that are shrunk, so that half-size objects are not new in scenes.
-    config.zoom_out = 0.0
     # `in_batch`: all pairs of the batch; `drawn`: an image of another video, drawn by the loader.
     config.negatives = "in_batch"
 
@@ -55,6 +53,9 @@ def base() -> ConfigDict:
     # Epochs with `config.warmup`, before the alternation; for networks from scratch.
     config.stage_one.warmup_epochs = 0
     config.stage_one.epochs = 15
+    # Share of views that are shrunk, after the warm-up, so that half-size objects are not new in
+    # scenes. (The warm-up starts sooner without.)
+    config.stage_one.zoom_out = 0.0
     # Epochs of localization before the first classification phase.
     config.stage_one.classification_after = 1
     config.stage_one.classification_passes = 3
@@ -100,7 +101,7 @@ def from_scratch(config: ConfigDict) -> ConfigDict:
     The paper's objective stays at ln 2 from random weights: a warm-up by InfoNCE over all pairs of
     the batch, with a pooling whose gradient reaches every cell, goes before it.
     """
-    config.zoom_out = 0.3
+    config.stage_one.zoom_out = 0.4
     config.model.stem_pool = False
     config.model.correspondence_bias = True
     config.warmup.update(dict(bce=0.0, info_nce=1.0, pooling="log_mean_exp", sharpness=20.0))

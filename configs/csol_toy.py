@@ -16,8 +16,8 @@ def get_config() -> ConfigDict:
     config.model.width = 16
     config.model.blocks = (1, 1, 1, 1)
     config.clusters = 10
-    config.stage_one.warmup_epochs = 6
-    config.stage_one.epochs = 4
+    config.stage_one.warmup_epochs = 5
+    config.stage_one.epochs = 5
     config.stage_two.epochs = 4
     config.lock()
     return config

@@ -137,7 +137,7 @@ class _Trainer:
             image_size=self.config.image_size,
             batch_size=self.batch_size,
             seed=_seed(self.config.seed, progress.phase, progress.epoch),
-            zoom_out=self.config.zoom_out,
+            zoom_out=phase.zoom_out,
             draw_negatives=self.config.negatives == "drawn",
             shard=self.devices.shard,
             threads=self.config.data.threads,

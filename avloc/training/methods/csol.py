@@ -92,7 +92,14 @@ class Csol:
         if one.warmup_epochs:
             yield Phase("warm-up", split, one.warmup_epochs, "localization", self.warmup_loss)
         for epoch in range(one.epochs):
-            yield Phase("localization", split, 1, "localization", self.localization_loss)
+            yield Phase(
+                "localization",
+                split,
+                1,
+                "localization",
+                self.localization_loss,
+                zoom_out=one.zoom_out,
+            )
             if epoch >= one.classification_after and one.classification_passes:
                 yield Phase(
                     "classification",
@@ -102,6 +109,7 @@ class Csol:
                     self.classification_loss,
                     refresh=self.relabel,
                     stop=self._saturated,
+                    zoom_out=one.zoom_out,
                 )
         refresh = self.build_dictionary if self._classified() else self.relabel
         yield Phase(

@@ -1,0 +1,255 @@
+"""Makes the figures of README.md and docs/ from a trained run: `output.png` and `method.png`.
+
+Command: `python scripts/make_figures.py --workdir runs/demo --data-dir runs/data`. Scenes are
+spread evenly over the test scenes, none is picked; `--scenes` names others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageDraw
+from scipy import ndimage
+
+from avloc.evaluation import rendering
+from avloc.training.checkpoints import LoadedRun, load_run
+from avloc.types import Batch
+from data_pipelines import registry
+from data_pipelines.audio import log_mel
+from data_pipelines.dataset import Dataset
+from data_pipelines.loader import evaluation_batches
+
+MOST_BYTES = 300_000
+"""Largest size of a picture file."""
+
+PAPER, TEXT, DIM = (255, 255, 255), (29, 33, 38), (93, 102, 112)
+SIDE, TILE, GAP = 236, 88, 14
+
+
+class Scene(NamedTuple):
+    """A scene of the test split, and everything the network makes of it.
+
+    Attributes:
+      image: as stored.
+      item: as annotated.
+      spectrogram: log-mel of the mixture.
+      localization: the map l.
+      objects: the maps m_k (CSOL eq. 7).
+      sources: the products s_k (CSOL eq. 8).
+      maps: of categories (CSOL eq. 13).
+      scores: of categories.
+      heard: names of what truly sounds; empty where the data has none.
+      objects_in: categories of the scene's objects; empty where categories have no names.
+    """
+
+    image: UInt8[np.ndarray, "H W 3"]
+    item: Batch
+    spectrogram: Float[np.ndarray, "T M"]
+    localization: Float[np.ndarray, "h w"]
+    objects: Float[np.ndarray, "h w K"]
+    sources: Float[np.ndarray, "h w K"]
+    maps: Float[np.ndarray, "h w N"]
+    scores: Float[np.ndarray, " N"]
+    heard: list[str]
+    objects_in: list[int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Writes both figures and says where they are."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--workdir", required=True, help="folder of a finished CSOL run")
+    parser.add_argument("--data-dir", help="where its data set lies")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "images")
+    parser.add_argument("--scenes", type=int, nargs="+", help="places in the split of test scenes")
+    args = parser.parse_args(argv)
+    try:
+        run = load_run(args.workdir)
+        dataset = Dataset(registry.open_dataset(run.config.data.name, args.data_dir))
+        shown = scenes(run, dataset, args.scenes)
+        pictures = {"output.png": output(run, shown), "method.png": method(run, shown[0])}
+        args.out.mkdir(parents=True, exist_ok=True)
+        for name, picture in pictures.items():
+            save(picture, args.out / name)
+            print(args.out / name)
+    except ValueError as error:
+        print(f"make_figures: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def scenes(run: LoadedRun, dataset: Dataset, places: Sequence[int] | None) -> list[Scene]:
+    """The scenes at these places of the split of test scenes; four, spread evenly, if None."""
+    source = dataset.source(run.config.data.scene_test)
+    if places is None:
+        places = (np.linspace(0, len(source), 5)[:-1] + len(source) / 8).astype(int)
+    wrong = [place for place in places if not 0 <= place < len(source)]
+    if wrong:
+        raise ValueError(f"there is no scene {wrong[0]}: the split holds {len(source)}")
+    records = [source[int(place)] for place in places]
+    size, count = run.config.image_size, len(records)
+    batch = next(iter(evaluation_batches(records, image_size=size, batch_size=count, threads=0)))
+    found = run.method.predict(run.variables, run.aux, batch)
+    out = run.method._forward(run.variables, batch)
+    everywhere = np.ones(found.localization.shape, np.float32)
+    parts = (
+        np.asarray(log_mel(batch.waveform))[..., 0],
+        np.asarray(found.localization),
+        np.asarray(run.method._source_maps(out.f, everywhere, run.aux)),
+        np.asarray(run.method._source_maps(out.f, found.localization, run.aux)),
+        run.categories.merge(np.asarray(found.maps)),
+        run.categories.merge(np.asarray(found.scores)),
+    )
+    items = [Batch(*(None if x is None else x[i] for x in batch)) for i in range(count)]
+    images = [record["frames"][len(record["frames"]) // 2] for record in records]
+    names = dataset.info.class_names
+    labels = [[int(n) for n in item.labels if n >= 0] if names else [] for item in items]
+    return [
+        Scene(
+            image,
+            item,
+            *(part[i] for part in parts),
+            heard=[names[n] for n in item.labels[item.sounding] if n >= 0] if names else [],
+            objects_in=labels[i] if names == run.categories.names else [],
+        )
+        for i, (image, item) in enumerate(zip(images, items, strict=True))
+    ]
+
+
+def output(run: LoadedRun, shown: Sequence[Scene]) -> Image.Image:
+    """A row of scenes; below, what was found in them."""
+    left, top = 62, 30
+    canvas = Image.new("RGB", (left + len(shown) * (SIDE + GAP), top + 2 * (SIDE + GAP) + 8), PAPER)
+    pen = ImageDraw.Draw(canvas)
+    for row, text in enumerate(("given", "found")):
+        y = top + row * (SIDE + GAP) + SIDE // 2
+        pen.text((left // 2, y), text, TEXT, rendering.font(16), anchor="mm")
+    for column, scene in enumerate(shown):
+        x = left + column * (SIDE + GAP)
+        heard = " and ".join(scene.heard) or "unknown"
+        pen.text((x, top - 8), f"sound: {heard}", DIM, rendering.font(14), anchor="ls")
+        canvas.paste(_resized(scene.image), (x, top))
+        canvas.paste(Image.fromarray(found(run, scene)), (x, top + SIDE + GAP))
+    return canvas
+
+
+def found(run: LoadedRun, scene: Scene) -> UInt8[np.ndarray, "SIDE SIDE 3"]:
+    """Sounding objects coloured and named, the rest dark, true boxes in dashed white."""
+    sounding = scene.scores >= run.config.inference.sounding
+    image = np.asarray(_resized(scene.image))
+    lit = np.zeros(image.shape[:2], np.float32)
+    for n in np.flatnonzero(sounding):
+        region = rendering.upsample(scene.maps[..., n], lit.shape)
+        lit = np.maximum(lit, region >= rendering.REGION * region.max())
+    lit = 0.3 + 0.7 * ndimage.gaussian_filter(lit, 3)
+    boxes = scene.item.boxes[scene.item.sounding & scene.item.boxes.any(-1)]
+    return rendering.draw(
+        np.uint8(image * lit[..., None]),
+        scene.maps,
+        run.categories.names,
+        sounding=sounding,
+        scores=scene.scores,
+        truth=boxes,
+    )
+
+
+def method(run: LoadedRun, scene: Scene) -> Image.Image:
+    """How a scene becomes its result, from left to right."""
+    rows = _clusters(run, scene)
+    top, height = 62, len(rows) * (TILE + GAP) - GAP
+    heads = (
+        ("scene v", "sound a, as log-mel"),
+        ("where sound comes from", "l, eq. 1"),
+        ("objects", "m_k = d_k f, eq. 7"),
+        ("sounding", "s_k = m_k l, eq. 8"),
+        ("heard", "p_a, eq. 10"),
+        ("result", "softmax of s_k, eq. 13"),
+    )
+    widths = (150, 150, TILE + 46, TILE + 46, 130, SIDE)
+    lefts = 20 + np.cumsum((0, *(width + 30 for width in widths)))
+    canvas = Image.new("RGB", (int(lefts[-1]) - 10, top + height + 20), PAPER)
+    pen = ImageDraw.Draw(canvas)
+    for (title, formula), x, width in zip(heads, lefts, widths, strict=False):
+        pen.text((x + width / 2, 20), title, TEXT, rendering.font(15), anchor="mm")
+        pen.text((x + width / 2, 40), formula, DIM, rendering.font(13), anchor="mm")
+    middle = top + height // 2
+    for x in lefts[1:-1]:
+        pen.line((x - 24, middle, x - 8, middle), DIM, 2)
+        pen.polygon(((x - 13, middle - 5), (x - 6, middle), (x - 13, middle + 5)), DIM)
+
+    canvas.paste(_resized(scene.image, 150), (int(lefts[0]), middle - 155))
+    sound = _ramp(scene.spectrogram.T[::-1], (255, 255, 255), scene.spectrogram.min())
+    canvas.paste(sound.resize((150, 150), Image.Resampling.BILINEAR), (int(lefts[0]), middle + 5))
+    place = _ramp(scene.localization, (255, 255, 255)).resize((150, 150), Image.Resampling.NEAREST)
+    canvas.paste(place, (int(lefts[1]), middle - 75))
+    colours = rendering.palette(len(run.categories.names))
+    for column, maps in ((2, scene.objects), (3, scene.sources)):
+        largest = maps[..., rows].max()
+        for row, k in enumerate(rows):
+            colour = colours[run.categories.of_cluster[k]]
+            tile = _ramp(maps[..., k], colour, most=largest)
+            tile = tile.resize((TILE, TILE), Image.Resampling.NEAREST)
+            canvas.paste(tile, (int(lefts[column]) + 23, top + row * (TILE + GAP)))
+    for row, k in enumerate(rows):
+        n = run.categories.of_cluster[k]
+        x, y = int(lefts[4]), top + row * (TILE + GAP) + TILE // 2
+        pen.text((x, y - 14), run.categories.names[n], TEXT, rendering.font(14), anchor="lm")
+        pen.rectangle((x, y, x + 90, y + 12), (235, 237, 240))
+        pen.rectangle((x, y, x + 90 * float(scene.scores[n]), y + 12), tuple(map(int, colours[n])))
+        pen.text((x + 98, y + 6), f"{scene.scores[n]:.2f}", DIM, rendering.font(13), anchor="lm")
+    canvas.paste(Image.fromarray(found(run, scene)), (int(lefts[5]), middle - SIDE // 2))
+    return canvas
+
+
+def save(picture: Image.Image, path: Path) -> None:
+    """Writes a PNG of at most `MOST_BYTES`, with as many colours as fit.
+
+    Raises:
+      ValueError: it does not fit even with few colours.
+    """
+    smooth, plain = Image.Dither.FLOYDSTEINBERG, Image.Dither.NONE
+    for colours, dither in ((256, smooth), (256, plain), (128, plain), (64, plain)):
+        # Dithering takes a palette made before.
+        palette = picture.quantize(colours, Image.Quantize.MEDIANCUT)
+        buffer = io.BytesIO()
+        picture.quantize(palette=palette, dither=dither).save(buffer, "PNG", optimize=True)
+        if buffer.tell() <= MOST_BYTES:
+            path.write_bytes(buffer.getvalue())
+            return
+    raise ValueError(f"{path} would be larger than {MOST_BYTES} bytes: name fewer --scenes")
+
+
+def _resized(image: UInt8[np.ndarray, "H W 3"], side: int = SIDE) -> Image.Image:
+    return Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC)
+
+
+def _ramp(
+    values: Float[np.ndarray, "h w"],
+    colour: Sequence[int],
+    least: float = 0.0,
+    most: float | None = None,
+) -> Image.Image:
+    """Values as shades from near black to a colour; by default from 0 to their maximum."""
+    most = values.max() if most is None else most
+    share = np.clip((values - least) / max(most - least, 1e-12), 0, 1)[..., None]
+    return Image.fromarray(np.uint8((1 - share) * rendering.INK + share * np.asarray(colour)))
+
+
+def _clusters(run: LoadedRun, scene: Scene) -> list[int]:
+    """Clusters to show, four at most: one for each object of the scene, else the strongest."""
+    peaks = scene.objects.max(axis=(0, 1))
+    ranked = [int(k) for k in np.argsort(-peaks)]
+    if scene.objects_in:
+        of = run.categories.of_cluster
+        ranked = [next(k for k in ranked if of[k] == n) for n in dict.fromkeys(scene.objects_in)]
+    return ranked[:4]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
