@@ -31,9 +31,11 @@ DEPENDENCIES = [
     "tqdm>=4.66,<5",
 ]
 
+NOTEBOOK = ["ipykernel>=6.29,<8", "ipython>=7.34", "matplotlib>=3.9,<4"]
+
 EXTRAS = {
     "test": [
-        "ipykernel>=6.29,<8",
+        *NOTEBOOK,
         "nbclient>=0.10,<0.12",
         "nbformat>=5.10,<6",
         "opencv-python-headless>=4.10,<6",
@@ -43,7 +45,7 @@ EXTRAS = {
         "ruff>=0.17,<0.18",
         "scikit-learn>=1.5,<2",
     ],
-    "notebook": ["ipykernel>=6.29,<8"],
+    "notebook": NOTEBOOK,
     # JAX 0.10 has wheels for CUDA 12 and 13; 12 runs on older drivers and cards too.
     "gpu": ["jax[cuda12]>=0.10,<0.11"],
     "tpu": ["jax[tpu]>=0.10,<0.11"],

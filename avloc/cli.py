@@ -221,7 +221,7 @@ def _train(args: argparse.Namespace) -> None:
         raise ValueError(f"{run.path} holds no run to go on with: name a config by --config FILE")
     config = experiment.override(config, args.assignments)
     config.lock()
-    dataset = _open(config.data.name, args.data_dir)
+    dataset = _open(config.data.name, run, args.data_dir)
     check(config, dataset)
     run.open_for_training(config)
     try:
@@ -290,7 +290,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     from avloc.training.run_folder import RunFolder
 
     run = RunFolder(args.workdir)
-    scorer = Scorer(run, _open_for(run, args.data_dir))
+    scorer = Scorer(run, _open(run.config().data.name, run, args.data_dir))
     scores = scorer.score(args.split, args.protocol, args.stage)
     print(f"{scores.text()}\n\neach item's scores are in {run.evaluation}")
 
@@ -323,10 +323,10 @@ def _report(args: argparse.Namespace) -> None:
     from avloc.training.run_folder import RunFolder
 
     run = RunFolder(args.workdir)
-    run.config()
     scores, scorer, missing = stored_scores(run), None, ""
+    name = run.config().data.name
     try:
-        scorer = Scorer(run, _open_for(run, args.data_dir))
+        scorer = Scorer(run, _open(name, run, args.data_dir))
     except ValueError as error:
         if scores is None:
             raise
@@ -336,25 +336,21 @@ def _report(args: argparse.Namespace) -> None:
     print(f"report       {write_run_report(run, scores, scorer, missing)}")
 
 
-def _open(name: str, data_dir: str | Path | None) -> Dataset:
-    """Opens a data set; its `info.extra` tells where it lies, for the run to remember."""
+def _open(name: str, run: RunFolder, data_dir: str | None) -> Dataset:
+    """Opens a data set: in `data_dir`, else `TFDS_DATA_DIR`, else where the run had it.
+
+    Its `info.extra` tells where it lies, for the run to remember.
+    """
+    import json
     from dataclasses import replace
 
     from data_pipelines import registry
     from data_pipelines.dataset import Dataset
 
+    file = run.path / "data.json"
+    if data_dir is None and "TFDS_DATA_DIR" not in os.environ and file.is_file():
+        data_dir = json.loads(file.read_text()).get("extra", {}).get("data_dir")
     dataset = Dataset(registry.open_dataset(name, data_dir))
     root = str(registry.data_root(data_dir).absolute())
     dataset.info = replace(dataset.info, extra={"data_dir": root})
     return dataset
-
-
-def _open_for(run: RunFolder, data_dir: str | None) -> Dataset:
-    """The data set of a run: in `data_dir`, else `TFDS_DATA_DIR`, else where it was trained on."""
-    import json
-
-    name = run.config().data.name
-    file = run.path / "data.json"
-    if data_dir is None and "TFDS_DATA_DIR" not in os.environ and file.is_file():
-        data_dir = json.loads(file.read_text()).get("extra", {}).get("data_dir")
-    return _open(name, data_dir)

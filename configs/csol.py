@@ -66,7 +66,12 @@ def base() -> ConfigDict:
     config.stage_two.epochs = 5
     config.stage_two.localization_weight = 0.5
     config.stage_two.product = True
+    # `visual_to_audio`: KL(p_v || p_a), the paper's; `audio_to_visual`: the published code's, which
+    # asks sight to cover all that is heard.
     config.stage_two.kl = "visual_to_audio"
+    # The frozen audio network's logits are divided by this: it saw single sources only, and is too
+    # sure of the louder one of two.
+    config.stage_two.temperature = 1.0
     # `inner`: the papers' `d . f`; `centred_cosine`: cosine about the mean feature.
     config.stage_two.similarity = "inner"
     # Factor of the source maps `s` before the softmax.
@@ -108,6 +113,8 @@ def from_scratch(config: ConfigDict) -> ConfigDict:
     config.correspondence.update(dict(bce=1.0, info_nce=1.0, pooling="log_mean_exp", sharpness=4.0))
     config.stage_one.classification_after = 0
     config.stage_one.classification_passes = 1
+    config.stage_two.kl = "audio_to_visual"
+    config.stage_two.temperature = 2.0
     config.stage_two.similarity = "centred_cosine"
     config.stage_two.scale = 20.0
     config.optimizers.localization.learning_rates.default = 1e-3

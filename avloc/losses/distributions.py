@@ -17,14 +17,17 @@ def masked_mean(values: Float[Array, " B"], mask: Bool[Array, " B"]) -> Float[Ar
 def cross_entropy(
     logits: Float[Array, "B K"], labels: Int[Array, " B"], mask: Bool[Array, " B"]
 ) -> Float[Array, ""]:
-    """Mean cross-entropy in nats with one label an item (CSOL eq. 4)."""
+    """Mean cross-entropy in nats with one label an item (CSOL eq. 6)."""
     return masked_mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels), mask)
 
 
 def kl_divergence(
     p_logits: Float[Array, "B K"], q_logits: Float[Array, "B K"], mask: Bool[Array, " B"]
 ) -> Float[Array, ""]:
-    """Mean over the batch of `KL(p || q) = sum_k p_k (log p_k - log q_k)`, in nats (CSOL eq. 8)."""
+    """Mean over the batch of `KL(p || q)`, in nats (CSOL eq. 11).
+
+    `KL(p || q) = sum_k p_k (log p_k - log q_k)`, p and q the softmax of the logits.
+    """
     log_p = jax.nn.log_softmax(p_logits)
     log_q = jax.nn.log_softmax(q_logits)
     return masked_mean(jnp.sum(jnp.exp(log_p) * (log_p - log_q), axis=-1), mask)

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from avloc.clustering.assignment import CategoryMap
 from avloc.training.methods import create
-from avloc.training.run_folder import RunFolder
+from avloc.training.run_folder import RunFolder, write_atomically
 from avloc.types import Aux, Batch, DatasetInfo, Method, TrainState, Variables
 
 
@@ -139,10 +139,16 @@ def load_run(workdir: str | Path, stage: str | None = None) -> LoadedRun:
     """
     run = RunFolder(workdir)
     config = run.config()
-    method = create(config, _recorded_info(run))
+    try:
+        method = create(config, _recorded_info(run))
+        phases = list(method.phases())
+    except AttributeError as error:  # ml_collections' own, for a field that is not there
+        raise ValueError(
+            f"{run.path} was made by another version of avloc ({_first(error)}): train it again"
+        ) from None
     finished = [
         phase.checkpoint_name
-        for phase in method.phases()
+        for phase in phases
         if phase.checkpoint_name and (run.stages / phase.checkpoint_name).is_dir()
     ]
     if not finished:
@@ -163,21 +169,16 @@ def load_run(workdir: str | Path, stage: str | None = None) -> LoadedRun:
             f"checkpoint {run.stages / stage} is damaged or of another version "
             f"({_first(error)}): train it again, or restore the folder"
         ) from None
-    return LoadedRun(config, method, tree["variables"], tree["aux"], load_categories(run, config))
-
-
-def load_categories(run: RunFolder, config: ConfigDict) -> CategoryMap:
-    """The fitted cluster-to-category map; the identity where there is none."""
     if run.categories.is_file():
-        return CategoryMap.from_json(json.loads(run.categories.read_text()))
-    names = tuple(f"object {k}" for k in range(config.clusters))
-    return CategoryMap(tuple(range(config.clusters)), names)
+        categories = CategoryMap.from_json(json.loads(run.categories.read_text()))
+    else:
+        shapes = jax.eval_shape(method.predict, variables, aux, example_batch(config))
+        categories = CategoryMap.unnamed(shapes.scores.shape[-1])
+    return LoadedRun(config, method, tree["variables"], tree["aux"], categories)
 
 
 def record_info(run: RunFolder, info: DatasetInfo) -> None:
     """Notes in the run what its data set was, so that it loads without the data."""
-    from avloc.training.run_folder import write_atomically
-
     write_atomically(run.path / "data.json", json.dumps(asdict(info), indent=2))
 
 

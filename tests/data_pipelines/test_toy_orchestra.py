@@ -109,7 +109,7 @@ def test_pitches_are_those_heard():
     heard = 0
     for _ in range(12):
         sound = sounds.play(sounds.voice(label, rng), rng)
-        assert 1 <= len(sound.pitches) <= 4
+        assert 1 <= len(sound.pitches) <= 3
         low, high = sounds.PITCH_RANGE
         assert ((low <= sound.pitches) & (sound.pitches <= high)).all()
         if len(sound.pitches) == 1:

@@ -38,7 +38,15 @@ class Brightness:
 
     def phases(self):
         yield Phase("learn", "train", 1, "localization", None, checkpoint_name="stage_one")
-        yield Phase("more", "train", 1, "localization", None, self.refresh, None, "stage_two")
+        yield Phase(
+            "more",
+            "train",
+            1,
+            "localization",
+            None,
+            refresh=self.refresh,
+            checkpoint_name="stage_two",
+        )
 
     def refresh(self, state: TrainState, scan, key):
         mean = scan(brightness, state, "train")

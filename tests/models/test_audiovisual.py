@@ -58,7 +58,7 @@ def network():
 
 
 def test_the_named_intermediates_are_what_they_say(network):
-    net, variables, image, sound, out = network
+    net, variables, _, sound, out = network
     assert (out.f.shape, out.g.shape) == ((3, 16, 16, 32), (3, 32))
     p = variables["params"]
     assert set(p) == {

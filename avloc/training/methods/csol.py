@@ -132,7 +132,7 @@ class Csol:
             )
 
     def predict(self, variables: Variables, aux: Aux, batch: Batch) -> Prediction:
-        """Maps `S = softmax_k(s_k)` at each cell (CSOL eq. 9)."""
+        """Maps `S = softmax_k(s_k)` at each cell (CSOL eq. 13)."""
         out = self._forward(variables, batch)
         localization = out.localization()
         s = self._source_maps(out.f, localization, aux)
@@ -165,7 +165,7 @@ class Csol:
     def classification_loss(
         self, variables: Variables, aux: Aux, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Array, LossOutput]:
-        """`CE(y*, h_a(g)) + CE(y*, h_v(GAP f))` with cluster indices as y* (CSOL eq. 4)."""
+        """`CE(y*, h_a(g)) + CE(y*, h_v(GAP f))` with cluster indices as y* (CSOL eq. 6)."""
         out, stats = self._train_forward(variables, batch._replace(negative=None))
         visual, audio, index, mask = gather(
             (out.visual_logits, out.audio_logits, batch.index, batch.mask), self.axis_name
@@ -218,7 +218,7 @@ class Csol:
     def matching_loss(
         self, variables: Variables, aux: Aux, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Array, LossOutput]:
-        """`L_2 = L_c + lambda L_loc` (CSOL eq. 7)."""
+        """`L_2 = L_c + lambda L_loc` (CSOL eq. 12)."""
         two = self.config.stage_two
         out, stats = self._train_forward(variables, batch)
         localization = out.localization()
@@ -226,7 +226,7 @@ class Csol:
         seen, heard, mask = gather(
             (s.mean(axis=(1, 2)), self._teach(aux, batch), batch.mask), self.axis_name
         )
-        heard = jax.lax.stop_gradient(heard)
+        heard = jax.lax.stop_gradient(heard) / two.temperature
         if two.kl == "visual_to_audio":  # the paper's
             matching = losses.kl_divergence(seen, heard, mask)
         elif two.kl == "audio_to_visual":  # the published code's
@@ -292,7 +292,7 @@ class Csol:
     def _source_maps(
         self, f: Float[Array, "B h w C"], localization: Float[Array, "B h w"], aux: Aux
     ) -> Float[Array, "B h w K"]:
-        """`s_k = m_k * l`, `m_k = d_k . f` (CSOL eq. 5 and 6)."""
+        """`s_k = m_k * l`, `m_k = d_k . f` (CSOL eq. 7 and 8)."""
         two = self.config.stage_two
         keys = aux["dictionary"]
         if two.similarity == "inner":  # the papers'

@@ -17,13 +17,16 @@ from data_pipelines.features import CLIP_SECONDS, SAMPLE_RATE
 PITCH_RANGE = (180.0, 700.0)
 """Fundamentals of all categories, in Hz, uniform in log frequency."""
 
-GAIN_RANGE = (-12.0, 0.0)
+GAIN_RANGE = (-6.0, 0.0)
 """Loudness in dB, relative to `FULL_RMS`."""
 
 FULL_RMS = 0.05
 """Root mean square of the loudest clip, where 1 is full scale (-26 dBFS)."""
 
-SNR_RANGE = (15.0, 30.0)
+PHRASE_SECONDS = (0.35, 0.55)
+"""Length of the phrase that is played, of the clip's second."""
+
+SNR_RANGE = (20.0, 30.0)
 """Sound to background noise, in dB."""
 
 _SAMPLES = SAMPLE_RATE * CLIP_SECONDS
@@ -132,7 +135,7 @@ class Sound(NamedTuple):
 
     Attributes:
       waveform: int16 at `SAMPLE_RATE`.
-      pitches: fundamental of each of the one to four notes, in Hz.
+      pitches: fundamental of each of the one to three notes, in Hz.
     """
 
     waveform: Int16[np.ndarray, " T"]
@@ -160,11 +163,17 @@ def voice(label: int, rng: np.random.Generator) -> Timbre:
 
 
 def play(timbre: Timbre, rng: np.random.Generator) -> Sound:
-    """One to four notes of the instrument in background noise, at a random loudness."""
-    count = int(rng.integers(1, 5))
+    """A phrase of one to three notes in background noise, at a random loudness.
+
+    The rest of the second is a pause: two instruments of a mixture are seldom heard together from
+    end to end.
+    """
+    count = int(rng.integers(1, 4))
     pitches = np.exp(rng.uniform(*np.log(PITCH_RANGE), count))
-    onsets = (np.arange(count) + rng.uniform(0, 0.5, count)) / count * 0.9
-    ends = np.append(onsets[1:], CLIP_SECONDS)
+    length = rng.uniform(*PHRASE_SECONDS)
+    begin = rng.uniform(0, CLIP_SECONDS - length)
+    onsets = begin + length * (np.arange(count) + rng.uniform(0, 0.4, count)) / count
+    ends = np.append(onsets[1:], begin + length)
     hiss = _coloured(rng, band=timbre.noise[1:]) if timbre.noise[0] else None
     clean = np.zeros(_SAMPLES, np.float32)
     for pitch, onset, end in zip(pitches, onsets, ends, strict=True):
@@ -175,6 +184,7 @@ def play(timbre: Timbre, rng: np.random.Generator) -> Sound:
             if start < stop:
                 note = _note(timbre, pitch * relative, stop - start, hiss, rng)
                 clean[start:stop] += level * note
+    clean *= np.clip((begin + length - np.arange(_SAMPLES) / SAMPLE_RATE) / 0.03, 0, 1)
     clean /= np.sqrt(np.mean(clean**2)) + 1e-9
     slope = rng.uniform(0, 2)
     noise = _coloured(rng, slope=slope) * 10 ** (-rng.uniform(*SNR_RANGE) / 20)

@@ -1,0 +1,247 @@
+"""What the documentation says is so: its commands, fields, paths, links, code and sentences."""
+
+import ast
+import json
+import re
+import runpy
+import shlex
+from pathlib import Path
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+from PIL import Image
+
+import avloc
+from avloc.cli import _parser, _split_off_fields
+from avloc.inference.video import localize_video
+from avloc.training import experiment, methods
+from avloc.training.checkpoints import load_run, record_info, save_stage
+from avloc.training.loop import train
+from avloc.training.methods import create
+from avloc.training.run_folder import RunFolder
+from avloc.types import Batch, TrainState
+from configs.csol import base
+from data_pipelines import registry
+from data_pipelines.dataset import Dataset
+from tests.videos import write_video
+
+ROOT = Path(__file__).parents[1]
+make_figures = SimpleNamespace(**runpy.run_path(str(ROOT / "scripts" / "make_figures.py")))
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+TINY = (
+    ("data.name", "toy_orchestra/tiny"),
+    ("batch_size", "8"),
+    ("image_size", "32"),
+    ("model.width", "4"),
+    ("model.blocks", "(1, 1, 1, 1)"),
+    ("clusters", "10"),
+    ("stage_one.epochs", "1"),
+    ("stage_two.epochs", "1"),
+)
+
+
+def title(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """Fenced blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def commands(page: Path) -> list[list[str]]:
+    """Every command of a page's shell blocks, and each one between backticks that is avloc's."""
+    lines = [
+        line
+        for block in blocks(page, "bash")
+        for line in block.replace("\\\n", " ").splitlines()
+        if line.strip()
+    ]
+    inline = re.findall(r"`(avloc [a-z]+ -[^`…]*)`", page.read_text())
+    return [shlex.split(line, comments=True) for line in [*lines, *inline]]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=title)
+def test_commands_are_those_that_there_are(page: Path):
+    targets = re.findall(r"^(\w+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for words in commands(page):
+        if words[0] == "make":
+            assert words[1] in targets, words
+        elif words[0] == "avloc":
+            rest, fields = _split_off_fields(words[1:])
+            args = _parser().parse_args(rest)
+            if getattr(args, "config", None):
+                assert (ROOT / args.config).is_file(), words
+                experiment.override(experiment.load_config(ROOT / args.config), fields)
+        else:
+            assert words[0].endswith("python") and (ROOT / words[1]).is_file(), words
+
+
+@pytest.mark.parametrize("page", PAGES, ids=title)
+def test_fields_of_the_config_are_there(page: Path):
+    known = {name for name, _ in experiment.fields(base())}
+    for name in re.findall(r"config\.([a-z_]+(?:\.[a-z_]+)*)", page.read_text()):
+        if f"config.{name}" in ("config.json", "config.lock", "config.method"):
+            continue
+        assert name in known or any(k.startswith(f"{name}.") for k in known), name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=title)
+def test_links_lead_somewhere(page: Path):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if not target.startswith(("http://", "https://", "#")):
+            assert (page.parent / target.split("#")[0]).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=title)
+def test_paths_and_names_of_code_are_there(page: Path):
+    source = "\n".join(
+        path.read_text()
+        for room in ("avloc", "data_pipelines", "configs")
+        for path in (ROOT / room).rglob("*.py")
+    )
+    for words in re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", page.read_text(), flags=re.S)):
+        path = re.fullmatch(r"(?:avloc|data_pipelines|configs|docs|tests|scripts)/[a-z_./]+", words)
+        if path:
+            assert (ROOT / words).exists(), words
+        for name in re.findall(r"^(?:Csol|Embeddings)\.(\w+)$", words):
+            assert f"def {name}(" in source, words
+
+
+def test_pictures_are_small():
+    for picture in (ROOT / "docs" / "images").iterdir():
+        with Image.open(picture) as image:
+            assert image.format == "PNG"
+        assert picture.stat().st_size <= make_figures.MOST_BYTES, picture
+
+
+def sentences() -> list[str]:
+    """Texts of the source, with `…` where something is filled in."""
+    found = []
+    for room in ("avloc", "data_pipelines"):
+        for path in (ROOT / room).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.JoinedStr):
+                    parts = (v.value if isinstance(v, ast.Constant) else "…" for v in node.values)
+                    found.append("".join(parts))
+                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    found.append(node.value)
+    return found
+
+
+def test_every_sentence_explained_is_one_that_is_said():
+    page = (ROOT / "docs" / "troubleshooting.md").read_text()
+    said = sentences()
+    explained = [
+        sentence
+        for cell in re.findall(r"^\| (`.*?`) \|", page, re.MULTILINE)
+        for sentence in re.findall(r"`([^`]+)`", cell)
+    ]
+    assert len(explained) > 25
+    for sentence in explained:
+        parts = [re.escape(part) for part in sentence.split("…") if part.strip(" `")]
+        pattern = re.compile(".*".join(parts), re.DOTALL)
+        assert any(pattern.search(text) for text in said), sentence
+
+
+# The code.
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory) -> Dataset:
+    folder = tmp_path_factory.mktemp("data")
+    registry.build("toy_orchestra/tiny", data_dir=folder)
+    dataset = Dataset(registry.open_dataset("toy_orchestra/tiny", folder))
+    dataset.folder = folder
+    return dataset
+
+
+def tiny(config: ConfigDict) -> ConfigDict:
+    return experiment.override(config, TINY)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, dataset) -> Path:
+    """A folder with a finished run of an untrained network in `runs/demo`."""
+    place = tmp_path_factory.mktemp("docs")
+    config = tiny(experiment.load_config(ROOT / "configs" / "csol_toy.py"))
+    run = RunFolder(place / "runs" / "demo")
+    run.open_for_training(config)
+    record_info(run, dataset.info)
+    method = create(config, dataset.info)
+    batch = Batch.of(np.zeros((2, 32, 32, 3), np.uint8), np.zeros((2, 16000), np.int16))
+    variables, aux = jax.jit(method.init)(jax.random.key(0), batch)
+    aux["dictionary"] = jax.random.normal(jax.random.key(1), aux["dictionary"].shape)
+    for stage in ("stage_one", "stage_two"):
+        save_stage(run, stage, TrainState(variables, {}, aux, jnp.zeros((), jnp.int32)))
+    return place
+
+
+def test_the_readme_from_python(place, dataset, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    scene = dataset.source("cocktail_test")[0]
+    given = {"image": scene["frames"][0], "waveform": scene["waveform"], "sample_rate": 16000}
+    [block] = blocks(ROOT / "README.md", "python")
+    exec(block, given)
+    assert given["picture"].shape == given["image"].shape
+    assert "object 3" in capsys.readouterr().out
+
+
+def test_localization_json_is_as_shown(place, monkeypatch, capsys):
+    model = avloc.load(place / "runs" / "demo")
+    model.config.unlock()
+    model.config.inference.sounding = 0.0
+    video = write_video(place / "concert.mp4", seconds=1.0, size=(48, 32), rate=12)
+    localize_video(model, video, place / "localized", progress=False)
+    page = ROOT / "docs" / "own_videos.md"
+    [shown] = map(json.loads, blocks(page, "json"))
+    written = json.loads((place / "localized" / "localization.json").read_text())
+    assert list(written) == list(shown)
+    ours, theirs = (record["seconds"][0] for record in (shown, written))
+    assert list(theirs) == list(ours)
+    assert list(theirs["classes"][0]) == list(ours["classes"][1])
+    assert list(theirs["classes"][0]["boxes"][0]) == list(ours["classes"][1]["boxes"][0])
+    [block] = blocks(page, "python")
+    monkeypatch.chdir(place)
+    exec(block, {})
+    assert capsys.readouterr().out.startswith("0 object 1, object 2")
+
+
+def test_the_method_of_the_page_trains_and_predicts(dataset, tmp_path, monkeypatch):
+    method, config = blocks(ROOT / "docs" / "adding_a_method.md", "python")
+    defined = SimpleNamespace()
+    exec(method, vars(defined))
+    exec(config, vars(defined))
+    registered = {**methods.METHODS, "sound_prototypes": defined.SoundPrototypes}
+    monkeypatch.setattr(methods, "METHODS", registered)
+    assert defined.get_config().is_locked
+    config = tiny(defined.get_config())
+    run = RunFolder(tmp_path / "run")
+    run.open_for_training(config)
+    state = train(config, run, dataset)
+    assert int(state.step) == 8
+    lengths = np.linalg.norm(np.asarray(state.aux["prototypes"]), axis=-1)
+    np.testing.assert_allclose(lengths, 1, atol=1e-5)
+
+    loaded = load_run(run.path)
+    batch = Batch.of(np.full((3, 32, 32, 3), 90, np.uint8), np.ones((3, 16000), np.int16))
+    found = jax.jit(loaded.method.predict)(loaded.variables, loaded.aux, batch)
+    assert found.maps.shape == (3, 4, 4, 10) and found.cluster.shape == (3,)
+    np.testing.assert_allclose(found.scores.sum(-1), 1, atol=1e-5)
+    np.testing.assert_allclose(found.maps.sum(-1), found.localization, atol=1e-5)
+
+
+def test_figures_are_made_from_a_run(place, dataset, capsys):
+    asked = ["--workdir", str(place / "runs" / "demo"), "--data-dir", str(dataset.folder)]
+    assert make_figures.main([*asked, "--out", str(place / "images")]) == 0
+    for name in ("output.png", "method.png"):
+        file = place / "images" / name
+        assert file.stat().st_size <= make_figures.MOST_BYTES
+        with Image.open(file) as image:
+            assert image.width > 900 and len(image.convert("RGB").getcolors(2**24)) > 50
+    assert make_figures.main([*asked, "--scenes", "16"]) == 2
+    assert "there is no scene 16: the split holds 16" in capsys.readouterr().err

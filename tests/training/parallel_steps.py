@@ -1,0 +1,130 @@
+"""Some steps of every loss of CSOL on all devices of this process, saved to a file.
+
+`python -m tests.training.parallel_steps OUT.npz jit pmap`
+"""
+
+from __future__ import annotations
+
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from avloc.training.devices import Devices
+from avloc.training.loop import scan_split
+from avloc.training.methods.csol import Csol
+from avloc.training.step import make_step
+from avloc.types import Batch, DatasetInfo, TrainState
+from configs.csol import base
+from data_pipelines.loader import evaluation_batches
+from tests.records import make_records
+
+BATCH, STEPS, ITEMS = 8, 6, 18
+
+
+def settings(negatives: str):
+    """The paper's losses, and a warm-up by InfoNCE, on a net of one block."""
+    config = base()
+    config.data.name = "records"
+    config.image_size = 32
+    config.clusters = 3
+    config.negatives = negatives
+    config.model.update(dict(width=4, blocks=(0, 0, 0, 1), stem_pool=False, embedding=8))
+    config.model.correspondence_bias = True
+    config.warmup.update(dict(bce=0.5, info_nce=1.0, pooling="log_mean_exp"))
+    config.stage_one.warmup_epochs = 1
+    return config
+
+
+def batches(negatives: bool) -> list[Batch]:
+    """Random items of 6 videos; the last item of the last batch is padding."""
+    rng = np.random.default_rng(0)
+    made = []
+    for step in range(STEPS):
+        batch = Batch.of(
+            rng.integers(0, 256, (BATCH, 32, 32, 3), dtype=np.uint8),
+            (rng.normal(size=(BATCH, 16000)) * 3000).astype(np.int16),
+        )
+        made.append(
+            batch._replace(
+                index=rng.integers(0, ITEMS, BATCH).astype(np.int32),
+                video=rng.integers(0, 6, BATCH).astype(np.int32),
+                mask=np.arange(BATCH) < BATCH - (step == STEPS - 1),
+                negative=rng.integers(0, 256, (BATCH, 32, 32, 3), dtype=np.uint8)
+                if negatives
+                else None,
+            )
+        )
+    return made
+
+
+def initial(method: Csol, optimizer: optax.GradientTransformation) -> TrainState:
+    """The same weights for all, and an object dictionary that tells the clusters apart."""
+    variables, aux = jax.jit(method.init)(jax.random.key(0), batches(False)[0])
+    rng = np.random.default_rng(1)
+    aux = dict(aux) | {
+        "labels": rng.integers(0, 3, ITEMS).astype(np.int32),
+        "dictionary": np.float32(rng.uniform(0, 1, aux["dictionary"].shape)),
+        "feature_mean": np.float32(rng.uniform(0, 0.5, aux["feature_mean"].shape)),
+    }
+    states = {phase.optimizer: optimizer.init(variables["params"]) for phase in method.phases()}
+    return TrainState(variables, states, aux, jnp.int32(0))
+
+
+def flat(prefix: str, tree) -> dict[str, np.ndarray]:
+    return {
+        prefix + jax.tree_util.keystr(path): np.asarray(x)
+        for path, x in jax.tree_util.tree_leaves_with_path(tree)
+    }
+
+
+def run(parallel: str) -> dict[str, np.ndarray]:
+    """Scalars of every step and variables after the last, by phase and kind of negatives."""
+    devices, results = Devices(parallel), {}
+    info = DatasetInfo({"train": ITEMS, "cocktail_train": ITEMS})
+    # Plain descent: Adam's division hides a gradient of the wrong size, and blows up rounding.
+    optimizer = optax.sgd(0.05, momentum=0.9)
+    for negatives in ("in_batch", "drawn"):
+        method = Csol(settings(negatives), info, devices.axis_name)
+        start = initial(method, optimizer)
+        for phase in {phase.name: phase for phase in method.phases() if phase.epochs}.values():
+            name = f"{phase.name}, {negatives}: "
+            if name in ("warm-up, drawn: ", "classification, drawn: "):
+                continue  # by the code of `localization`; without negatives
+            step = devices.compile_step(make_step(phase, optimizer, devices.axis_name))
+            state = devices.replicate(start)
+            for number, batch in enumerate(batches(negatives == "drawn")):
+                state, log = step(state, batch, jax.random.key(2))
+                results |= flat(f"{name}step {number} ", log)
+            results |= flat(name, devices.to_host(state.variables))
+    return results
+
+
+def scan(parallel: str) -> dict[str, np.ndarray]:
+    """Predictions for a split that does not divide into batches."""
+    devices = Devices(parallel)
+    method = Csol(settings("in_batch"), DatasetInfo({"train": ITEMS}))
+    state = devices.replicate(initial(method, optax.sgd(0.1)))
+    records = make_records(ITEMS, videos=ITEMS)
+
+    def predict(variables, aux, batch):
+        return batch.index, method.predict(variables, aux, batch)
+
+    index, prediction = scan_split(
+        devices.scan_fn(predict),
+        state.variables,
+        state.aux,
+        evaluation_batches(records, image_size=32, batch_size=BATCH, threads=1),
+        ITEMS,
+        devices,
+    )
+    return {"index": index} | flat("", prediction._asdict())
+
+
+if __name__ == "__main__":
+    out, *modes = sys.argv[1:]
+    results = {f"{mode}|{k}": v for mode in modes for k, v in run(mode).items()}
+    results |= {f"scan|{k}": v for k, v in scan("jit").items()}
+    np.savez(out, devices=jax.device_count(), **results)

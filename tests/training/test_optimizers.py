@@ -1,0 +1,94 @@
+"""Optimizers: a rate a module, frozen modules, decay through the moments, moments reset."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from ml_collections import ConfigDict
+
+from avloc.training.optimizers import make_optimizer, reset_moments
+
+
+def spec(weight_decay=0.0, clip_norm=0.0, **rates):
+    return ConfigDict(
+        {"learning_rates": rates, "weight_decay": weight_decay, "clip_norm": clip_norm}
+    )
+
+
+@pytest.fixture
+def params():
+    return {
+        "trunk": {"kernel": jnp.array([[1.0, -2.0]]), "bias": jnp.array([0.5])},
+        "head": {"kernel": jnp.array([3.0])},
+    }
+
+
+GRADS = [
+    {"trunk": {"kernel": jnp.array([[g, -g]]), "bias": jnp.array([2 * g])},
+     "head": {"kernel": jnp.array([-g])}}
+    for g in (0.1, 0.3, -0.2)
+]  # fmt: skip
+
+
+def steps(optimizer, params, grads=GRADS):
+    state = optimizer.init(params)
+    for gradient in grads:
+        updates, state = optimizer.update(gradient, state, params)
+        params = optax.apply_updates(params, updates)
+    return params, state
+
+
+def adam_with_l2(p, grads, rate, decay):
+    """PyTorch's Adam, by hand."""
+    m = v = np.zeros_like(p)
+    for t, g in enumerate(grads, 1):
+        g = g + decay * p
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+        p = p - rate * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+    return p
+
+
+def test_each_module_has_its_rate(params):
+    got, _ = steps(make_optimizer(spec(0.1, default=1e-2, head=1e-1)), params)
+    for module, leaf, rate in (
+        ("trunk", "kernel", 1e-2),
+        ("trunk", "bias", 1e-2),
+        ("head", "kernel", 1e-1),
+    ):
+        grads = [np.asarray(g[module][leaf]) for g in GRADS]
+        expected = adam_with_l2(np.asarray(params[module][leaf]), grads, rate, 0.1)
+        np.testing.assert_allclose(got[module][leaf], expected, rtol=1e-5)
+
+
+def test_a_rate_of_zero_freezes(params):
+    got, state = steps(make_optimizer(spec(0.1, default=1e-2, trunk=0.0)), params)
+    jax.tree.map(np.testing.assert_array_equal, got["trunk"], params["trunk"])
+    assert got["head"]["kernel"] != params["head"]["kernel"]
+    # Nothing is kept for what is frozen: the two moments of `head` and the count.
+    assert sum(x.size for x in jax.tree.leaves(state)) == 3
+
+
+def test_gradients_are_clipped_together(params):
+    norm = float(optax.global_norm(GRADS[0]))
+    clipped = jax.tree.map(lambda g: g * 0.05 / norm, GRADS[0])
+    # One step of Adam hides the size of a gradient; its first moment tells.
+    _, state = steps(make_optimizer(spec(clip_norm=0.05, default=1e-2)), params, GRADS[:1])
+    _, plain = steps(make_optimizer(spec(default=1e-2)), params, [clipped])
+    for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(plain), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5)
+
+
+def test_reset_forgets_the_named_and_keeps_the_rest(params):
+    _, state = steps(make_optimizer(spec(default=1e-2, head=1e-1)), params)
+
+    def named(path):
+        return any(getattr(part, "key", None) == "head" for part in path)
+
+    reset = reset_moments(state, named)
+    assert jax.tree.structure(reset) == jax.tree.structure(state)
+    before = jax.tree_util.tree_leaves_with_path(state)
+    after = jax.tree.leaves(reset)
+    assert any(named(path) for path, _ in before) and not all(named(path) for path, _ in before)
+    for (path, old), new in zip(before, after, strict=True):
+        np.testing.assert_array_equal(new, 0 * old if named(path) else old)
