@@ -12,6 +12,7 @@ HERE = Path(__file__).parent
 DEPENDENCIES = [
     "array_record>=0.8,<0.9",
     "av>=15,<19",
+    "clu>=0.0.12,<0.1",
     "flax>=0.12,<0.13",
     "grain>=0.2.16,<0.3",
     # TFDS runs without TensorFlow only where this is installed, but does not ask for it.

@@ -56,6 +56,9 @@ def base() -> ConfigDict:
     # Share of views that are shrunk, after the warm-up, so that half-size objects are not new in
     # scenes. (The warm-up starts sooner without.)
     config.stage_one.zoom_out = 0.0
+    # Share of sounds that are averaged with another of the batch, after the warm-up, and then match
+    # both images and both labels. The papers' networks hear single sources only: 0.
+    config.stage_one.mixtures = 0.0
     # Epochs of localization before the first classification phase.
     config.stage_one.classification_after = 1
     config.stage_one.classification_passes = 3
@@ -107,6 +110,7 @@ def from_scratch(config: ConfigDict) -> ConfigDict:
     the batch, with a pooling whose gradient reaches every cell, goes before it.
     """
     config.stage_one.zoom_out = 0.4
+    config.stage_one.mixtures = 0.5
     config.model.stem_pool = False
     config.model.correspondence_bias = True
     config.warmup.update(dict(bce=0.0, info_nce=1.0, pooling="log_mean_exp", sharpness=20.0))
@@ -114,7 +118,7 @@ def from_scratch(config: ConfigDict) -> ConfigDict:
     config.stage_one.classification_after = 0
     config.stage_one.classification_passes = 1
     config.stage_two.kl = "audio_to_visual"
-    config.stage_two.temperature = 2.0
+    config.stage_two.temperature = 1.0
     config.stage_two.similarity = "centred_cosine"
     config.stage_two.scale = 20.0
     config.optimizers.localization.learning_rates.default = 1e-3

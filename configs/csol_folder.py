@@ -4,7 +4,7 @@ Command: `avloc data build video_folder --source DIR`, then
 `avloc train --config configs/csol_folder.py --workdir runs/mine`. With several built folders, add
 `--config.data.name=video_folder/NAME`. Choose `--config.clusters` at or above the number of kinds
 of sounding things that you expect. An epoch of 1,000 clips takes about half a minute on 2 CPU
-cores; there is no score to expect, as it depends on the videos: `avloc evaluate` says what yours is.
+cores; there is no score to expect, as it depends on the videos: `avloc evaluate` says yours.
 """
 
 from ml_collections import ConfigDict

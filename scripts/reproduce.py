@@ -47,9 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             status = subprocess.run(command, check=False).returncode
             if status:
                 return status
-    metrics = {seed: json.loads((run / "metrics.json").read_text()) for seed, run in runs.items()}
-    for split in next(iter(metrics.values()))["splits"]:
-        print(f"\n{table(split, {seed: found['splits'][split] for seed, found in metrics.items()})}")
+    splits = {
+        seed: json.loads((run / "metrics.json").read_text())["splits"] for seed, run in runs.items()
+    }
+    for split in next(iter(splits.values())):
+        print(f"\n{table(split, {seed: found[split] for seed, found in splits.items()})}")
     return 0
 
 
@@ -81,7 +83,7 @@ def table(split: str, seeds: Mapping[int, Mapping[str, Mapping]]) -> str:
 
 def _cell(found: Mapping[str, float] | None) -> str:
     if found is None:
-        return "–"
+        return "-"
     value, low, high = (_number(found[part]) for part in ("value", "low", "high"))
     return f"{value} ({low} to {high})"
 
@@ -89,7 +91,7 @@ def _cell(found: Mapping[str, float] | None) -> str:
 def _summary(found: Sequence[Mapping[str, float] | None]) -> str:
     values = [entry["value"] for entry in found if entry is not None]
     if not values:
-        return "–"
+        return "-"
     return f"**{_number(np.mean(values))} ± {_number(np.std(values, ddof=1))}**"
 
 
@@ -100,7 +102,7 @@ def _target(split: str, name: str) -> str:
 
 def _number(value: float | None) -> str:
     if value is None:
-        return "–"
+        return "-"
     return f"{value:.3f}" if abs(value) <= 1 else f"{value:.1f}"
 
 

@@ -16,7 +16,7 @@ from avloc.clustering.assignment import CategoryMap
 from avloc.evaluation import Curve, Picture, Table, comparison, rendering, write_report
 from avloc.inference.scores import Scores, heading
 from avloc.inference.scoring import Scorer
-from avloc.training.checkpoints import load_categories
+from avloc.training.checkpoints import load_run
 from avloc.training.run_folder import RunFolder
 from avloc.types import Batch, Prediction
 from data_pipelines.dataset import Dataset
@@ -143,9 +143,9 @@ def _curves(epochs: Sequence[Mapping[str, Any]]) -> list[Curve]:
 
 def _pictures(scorer: Scorer) -> list[Picture]:
     config, dataset = scorer.config, scorer.dataset
-    categories = load_categories(scorer.run, config)
+    last = load_run(scorer.run.path)
+    predict, categories = scorer.predictor(last), last.categories
     names, heard = dataset.info.class_names, config.inference.sounding
-    predict = scorer.predictor(next(scorer.networks()))
     pictures = []
     for split, count in ((config.data.scene_test, SCENES), (config.data.single_test, CLIPS)):
         if split not in dataset.info.num_examples:

@@ -13,7 +13,7 @@ from avloc.clustering.assignment import CategoryMap
 from avloc.evaluation import baselines, evaluate, fit_categories, protocols
 from avloc.evaluation.protocols import Protocol
 from avloc.inference.scores import Rows, Scores
-from avloc.training.checkpoints import example_batch, load_run
+from avloc.training.checkpoints import LoadedRun, example_batch, load_run
 from avloc.training.devices import Devices
 from avloc.training.loop import scan_split
 from avloc.training.methods import create
@@ -120,7 +120,7 @@ class Scorer:
         if stage is None:
             yield self._untrained()
 
-    def predictor(self, network: Network) -> Callable[[Batch], Prediction]:
+    def predictor(self, network: Network | LoadedRun) -> Callable[[Batch], Prediction]:
         """The network as a function of a batch."""
         variables, aux = jax.device_put((network.variables, network.aux))
         return lambda batch: self._predict(variables, aux, batch)

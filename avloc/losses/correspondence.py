@@ -49,15 +49,18 @@ def info_nce(
 ) -> Float[Array, ""]:
     """Symmetric InfoNCE over all pairs of a batch (van den Oord et al. 2018, eq. 4, both ways).
 
-    `positive` is a masked diagonal; pairs in neither mask stand in no denominator.
+    A row or column with several positives counts the mean of their losses; one with none is left
+    out. Pairs in neither mask stand in no denominator.
     """
     logits = jnp.where(positive | negative, scores / temperature, -jnp.inf)
-    matched = jnp.diagonal(positive)
-    # Rows and columns of padding have no finite entry: give them one, then leave them out.
-    logits = jnp.where(jnp.eye(len(logits), dtype=bool) & ~matched[:, None], 0.0, logits)
 
     def one_way(axis: int) -> Float[Array, ""]:
-        losses = jax.nn.logsumexp(logits, axis=axis) - jnp.diagonal(logits)
-        return jnp.sum(jnp.where(matched, losses, 0.0)) / jnp.maximum(jnp.sum(matched), 1)
+        count = positive.sum(axis=axis)
+        # Where nothing is positive there may be no finite entry either: keep its gradient finite.
+        some = jnp.where(jnp.expand_dims(count > 0, axis), logits, 0.0)
+        total = jax.nn.logsumexp(some, axis=axis)
+        matched = jnp.where(positive, logits, 0.0).sum(axis=axis) / jnp.maximum(count, 1)
+        losses = jnp.where(count > 0, total - matched, 0.0)
+        return losses.sum() / jnp.maximum((count > 0).sum(), 1)
 
     return 0.5 * (one_way(0) + one_way(1))

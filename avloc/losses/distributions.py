@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 
 def masked_mean(values: Float[Array, " B"], mask: Bool[Array, " B"]) -> Float[Array, ""]:
@@ -15,10 +15,10 @@ def masked_mean(values: Float[Array, " B"], mask: Bool[Array, " B"]) -> Float[Ar
 
 
 def cross_entropy(
-    logits: Float[Array, "B K"], labels: Int[Array, " B"], mask: Bool[Array, " B"]
+    logits: Float[Array, "B K"], targets: Float[Array, "B K"], mask: Bool[Array, " B"]
 ) -> Float[Array, ""]:
-    """Mean cross-entropy in nats with one label an item (CSOL eq. 6)."""
-    return masked_mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels), mask)
+    """Mean over the batch of `-sum_k t_k log softmax(logits)_k`, in nats (CSOL eq. 6)."""
+    return masked_mean(optax.softmax_cross_entropy(logits, targets), mask)
 
 
 def kl_divergence(

@@ -26,6 +26,18 @@ def gather(tree: Any, axis_name: str | None) -> Any:
     return jax.tree.map(lambda x: jax.lax.all_gather(x, axis_name, tiled=True), tree)
 
 
+def local_part(tree: Any, axis_name: str | None) -> Any:
+    """This device's part of gathered values: the inverse of `gather`."""
+    if axis_name is None:
+        return tree
+    place, count = jax.lax.axis_index(axis_name), jax.lax.axis_size(axis_name)
+
+    def part(x: Any) -> Any:
+        return jax.lax.dynamic_slice_in_dim(x, place * (len(x) // count), len(x) // count)
+
+    return jax.tree.map(part, tree)
+
+
 class Devices:
     """Places batches and states, and compiles steps, over all devices of all processes.
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from clu import parameter_overview
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
@@ -19,7 +20,7 @@ from avloc.training.checkpoints import Checkpoints, Progress, record_info, save_
 from avloc.training.devices import Devices
 from avloc.training.methods import create
 from avloc.training.optimizers import make_optimizer
-from avloc.training.run_folder import RunFolder, Writer, mean_of
+from avloc.training.run_folder import RunFolder, Writer, mean_of, write_atomically
 from avloc.training.step import make_step
 from avloc.types import Batch, Phase, TrainState
 from data_pipelines.dataset import Dataset
@@ -82,6 +83,10 @@ class _Trainer:
             state, progress = restored
             self.folder.rewind(int(state.step))
             tqdm.write(f"resuming {self.folder.path} at step {int(state.step)}")
+        overview = parameter_overview.get_parameter_overview(
+            state.variables["params"], include_stats=False
+        )
+        write_atomically(self.folder.path / "parameters.txt", overview + "\n")
         state = self.devices.replicate(state)
         phases = list(self.method.phases())
         for number, phase in enumerate(phases):

@@ -19,8 +19,9 @@ from avloc.training.experiment import differences
 class RunFolder:
     """Layout of a workdir.
 
-    `config.json`; `checkpoints/` to resume from; `stages/NAME/` that stay; `train.jsonl`, a line
-    an epoch; `tensorboard/`; `categories.json`; `evaluation/SPLIT/` and `report.html`.
+    `config.json` and `data.json`, what was asked for; `parameters.txt`, the networks' sizes;
+    `checkpoints/` to resume from; `stages/NAME/` that stay; `train.jsonl`, a line an epoch;
+    `tensorboard/`; `categories.json`; `evaluation/SPLIT/`; `metrics.json`; `report.html`.
     """
 
     def __init__(self, workdir: str | Path):

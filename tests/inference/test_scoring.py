@@ -250,7 +250,7 @@ def test_data_without_class_names(scorer):
     }
     assert "cocktail_test is not scored" in scores.text()
     page = write_run_report(made.run, scores, made).read_text()
-    assert "1 of 2 objects sound" in page and "object 1 (0.70)" in page
+    assert "1 of 2 objects sound" in page and "object 2 (0.70)" in page
 
 
 def test_the_report_tells_of_the_run(scorer):

@@ -113,6 +113,26 @@ def test_info_nce_by_hand():
     assert got == pytest.approx((rows + columns) / 4, rel=1e-5)
 
 
+def test_info_nce_with_several_positives(scores):
+    """Sound 0 holds clips 0 and 1: images 0 and 1 match it; image 2 matches nothing."""
+    positive = np.zeros((5, 5), bool)
+    positive[[0, 1, 1, 3, 4], [0, 0, 1, 3, 4]] = True
+    negative = ~positive & (np.arange(5) != 2)[:, None]
+    logits = np.float64(scores) / 0.1
+    logits[~(positive | negative)] = -np.inf
+    ways = []
+    for lines, matches in ((logits, positive), (logits.T, positive.T)):
+        losses = [
+            np.mean([np.log(np.exp(line).sum()) - line[j] for j in np.flatnonzero(match)])
+            for line, match in zip(lines, matches, strict=True)
+            if match.any()
+        ]
+        ways.append(np.mean(losses))
+    value, gradient = jax.value_and_grad(info_nce)(scores, positive, negative)
+    assert value == pytest.approx(np.mean(ways), rel=1e-5)
+    assert np.isfinite(gradient).all() and (gradient[2] == 0).all()
+
+
 @pytest.mark.parametrize("loss", [match_bce, info_nce])
 def test_masked_equals_subset(loss, scores):
     whole = loss(scores, *masks(VIDEOS, KEEP))

@@ -24,13 +24,21 @@ def test_masked_mean_by_hand():
 
 
 def test_cross_entropy_equals_scikit_learn(logits):
-    labels = np.array([0, 2, -1, 1])
+    labels = np.array([0, 2, 1, 1])
     expected = log_loss(labels[KEEP], softmax(logits[0][KEEP].astype(np.float64), -1))
-    assert cross_entropy(logits[0], labels, KEEP) == pytest.approx(expected, rel=1e-5)
+    got = cross_entropy(logits[0], np.eye(3, dtype=np.float32)[labels], KEEP)
+    assert got == pytest.approx(expected, rel=1e-5)
+
+
+def test_cross_entropy_with_soft_targets_by_hand(logits):
+    targets = np.float32([[0.5, 0.5, 0], [1, 0, 0], [0, 0, 1], [0.2, 0.3, 0.5]])
+    log_p = np.log(softmax(logits[0].astype(np.float64), -1))
+    expected = -(targets * log_p).sum(-1)[KEEP].mean()
+    assert cross_entropy(logits[0], targets, KEEP) == pytest.approx(expected, rel=1e-5)
 
 
 def test_cross_entropy_of_ignorance_is_ln_k():
-    loss = cross_entropy(jnp.zeros((4, 7)), np.arange(4), np.ones(4, bool))
+    loss = cross_entropy(jnp.zeros((4, 7)), np.eye(7, dtype=np.float32)[:4], np.ones(4, bool))
     assert loss == pytest.approx(np.log(7), rel=1e-6)
 
 
@@ -57,8 +65,8 @@ def test_kl_of_equals_is_zero_and_flat(logits):
 
 
 def losses(logits):
-    labels = np.array([0, 2, 1, 1])
-    yield lambda x, keep, pick=slice(None): cross_entropy(x[pick], labels[pick], keep)
+    targets = np.float32([[1, 0, 0], [0, 0, 1], [0, 1, 0], [0.5, 0.5, 0]])
+    yield lambda x, keep, pick=slice(None): cross_entropy(x[pick], targets[pick], keep)
     yield lambda x, keep, pick=slice(None): kl_divergence(x[pick], logits[1][pick], keep)
     yield lambda x, keep, pick=slice(None): kl_divergence(logits[1][pick], x[pick], keep)
 

@@ -31,10 +31,12 @@ def settings(negatives: str):
     config.image_size = 32
     config.clusters = 3
     config.negatives = negatives
-    config.model.update(dict(width=4, blocks=(0, 0, 0, 1), stem_pool=False, embedding=8))
+    config.model.update(dict(width=4, blocks=(0, 0, 0, 1), stem_pool=False, embedding=32))
     config.model.correspondence_bias = True
     config.warmup.update(dict(bce=0.5, info_nce=1.0, pooling="log_mean_exp"))
     config.stage_one.warmup_epochs = 1
+    if negatives == "in_batch":
+        config.stage_one.mixtures = 0.5
     return config
 
 
@@ -91,8 +93,8 @@ def run(parallel: str) -> dict[str, np.ndarray]:
         start = initial(method, optimizer)
         for phase in {phase.name: phase for phase in method.phases() if phase.epochs}.values():
             name = f"{phase.name}, {negatives}: "
-            if name in ("warm-up, drawn: ", "classification, drawn: "):
-                continue  # by the code of `localization`; without negatives
+            if negatives == "drawn" and phase.name != "matching":
+                continue  # that loss holds the others' part with negatives
             step = devices.compile_step(make_step(phase, optimizer, devices.axis_name))
             state = devices.replicate(start)
             for number, batch in enumerate(batches(negatives == "drawn")):

@@ -25,9 +25,10 @@ from avloc.clustering.dictionary import (
     object_representations_weighted,
 )
 from avloc.clustering.kmeans import assign, kmeans
-from avloc.models import AudioVisualNet, Embeddings, pairwise_cosine
+from avloc.models import AudioVisualNet, Embeddings
 from avloc.models.heads import unit
 from avloc.training.devices import gather
+from avloc.training.methods.correspondence import match_loss, mix_sounds
 from avloc.training.optimizers import reset_moments
 from avloc.types import (
     Aux,
@@ -150,34 +151,41 @@ class Csol:
         self, variables: Variables, aux: Aux, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Array, LossOutput]:
         """Correspondence by `config.warmup`: starts a network that has no pretrained weights."""
-        out, stats = self._train_forward(variables, batch)
-        loss, log = self._correspondence(out, batch, self.config.warmup)
-        return loss, LossOutput(stats, log)
+        return self._localize(variables, batch, self.config.warmup, mixtures=0.0)
 
     def localization_loss(
         self, variables: Variables, aux: Aux, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Array, LossOutput]:
         """Correspondence by `config.correspondence` (CSOL eq. 2)."""
-        out, stats = self._train_forward(variables, batch)
-        loss, log = self._correspondence(out, batch, self.config.correspondence)
-        return loss, LossOutput(stats, log)
+        mixtures = self.config.stage_one.mixtures
+        return self._localize(variables, batch, self.config.correspondence, mixtures)
 
     def classification_loss(
         self, variables: Variables, aux: Aux, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Array, LossOutput]:
-        """`CE(y*, h_a(g)) + CE(y*, h_v(GAP f))` with cluster indices as y* (CSOL eq. 6)."""
-        out, stats = self._train_forward(variables, batch._replace(negative=None))
+        """`CE(y*, h_a(g)) + CE(y*, h_v(GAP f))` with cluster indices as y* (CSOL eq. 6).
+
+        The target of a mixture is the mean of its clips' targets.
+        """
+        batch, heard = mix_sounds(
+            batch._replace(negative=None), self.config.stage_one.mixtures, self.axis_name
+        )
+        out, stats = self._train_forward(variables, batch)
         visual, audio, index, mask = gather(
             (out.visual_logits, out.audio_logits, batch.index, batch.mask), self.axis_name
         )
         labels = aux["labels"][index]
-        loss_v = losses.cross_entropy(visual, labels, mask)
-        loss_a = losses.cross_entropy(audio, labels, mask)
+        targets = jax.nn.one_hot(labels, self.config.clusters)
+        heard = heard / heard.sum(axis=1, keepdims=True)
+        loss_v = losses.cross_entropy(visual, targets, mask)
+        loss_a = losses.cross_entropy(audio, heard @ targets, mask)
 
         def accuracy(logits: Float[Array, "B K"]) -> Float[Array, ""]:
             return losses.masked_mean((logits.argmax(-1) == labels).astype(jnp.float32), mask)
 
         log = {
+            "loss_visual": loss_v,
+            "loss_audio": loss_a,
             "visual_accuracy": accuracy(visual),
             "audio_accuracy": accuracy(audio),
             "accuracy": 0.5 * (accuracy(visual) + accuracy(audio)),
@@ -235,7 +243,9 @@ class Csol:
             raise ValueError(
                 f"config.stage_two.kl is 'visual_to_audio' or 'audio_to_visual', not {two.kl!r}"
             )
-        correspondence, log = self._correspondence(out, batch, self.config.correspondence)
+        correspondence, log = match_loss(
+            out, batch, jnp.eye(len(mask)), self.config.correspondence, self.axis_name
+        )
         loss = matching + two.localization_weight * correspondence
         return loss, LossOutput(stats, {"matching": matching, **log})
 
@@ -254,40 +264,13 @@ class Csol:
         )
         return out, new["batch_stats"]
 
-    def _correspondence(
-        self, out: Embeddings, batch: Batch, spec: ConfigDict
-    ) -> tuple[Array, dict[str, Array]]:
-        """Match loss over the pairs of the batch; negatives are pairs of different videos."""
-        audio, video, mask = gather((out.a, batch.video, batch.mask), self.axis_name)
-        count = len(batch.image)
-        cosine = pairwise_cosine(out.v[:count], audio)
-        sound_of_own = jnp.einsum("bhwd,bd->bhw", out.v[:count], out.a)
-        scores = losses.pool(cosine, spec.pooling, spec.sharpness)
-        scores = gather(scores, self.axis_name)
-        positive = jnp.eye(len(audio), dtype=bool) & mask[:, None]
-        negative = (video[:, None] != video[None]) & mask[:, None] & mask[None]
-        if batch.negative is not None:
-            drawn = jnp.einsum("bhwd,bd->bhw", out.v[count:], out.a)
-            drawn = gather(losses.pool(drawn, spec.pooling, spec.sharpness), self.axis_name)
-            # The pair of each sound with its drawn image takes the place of the in-batch pairs.
-            scores = jnp.where(jnp.eye(len(audio), dtype=bool), scores, drawn[None])
-            negative = jnp.roll(jnp.eye(len(audio), dtype=bool), 1, axis=0) & mask[None]
-        logits = out.scale * scores + out.bias
-        terms = {}
-        if spec.info_nce:
-            terms["info_nce"] = losses.info_nce(scores, positive, negative, spec.temperature)
-        if spec.bce:
-            terms["bce"] = losses.match_bce(logits, positive, negative)
-        loss = sum(getattr(spec, name) * value for name, value in terms.items())
-        right = (scores.argmax(axis=1) == jnp.arange(len(audio))).astype(jnp.float32)
-        log = {
-            **terms,
-            "retrieval": losses.masked_mean(right, mask),
-            "scale": out.scale,
-            "bias": out.bias,
-            "map_mean": jax.lax.stop_gradient(sound_of_own.mean()),
-        }
-        return loss, log
+    def _localize(
+        self, variables: Variables, batch: Batch, spec: ConfigDict, mixtures: float
+    ) -> tuple[Array, LossOutput]:
+        batch, heard = mix_sounds(batch, mixtures, self.axis_name)
+        out, stats = self._train_forward(variables, batch)
+        loss, log = match_loss(out, batch, heard, spec, self.axis_name)
+        return loss, LossOutput(stats, log)
 
     def _source_maps(
         self, f: Float[Array, "B h w C"], localization: Float[Array, "B h w"], aux: Aux
