@@ -56,9 +56,11 @@ def base() -> ConfigDict:
     # Share of views that are shrunk, after the warm-up, so that half-size objects are not new in
     # scenes. (The warm-up starts sooner without.)
     config.stage_one.zoom_out = 0.0
-    # Share of sounds that are averaged with another of the batch, after the warm-up, and then match
-    # both images and both labels. The papers' networks hear single sources only: 0.
+    # Share of sounds that are averaged with another of the batch, and then match both images and
+    # both labels, once this many epochs of the alternation have passed. The papers' networks hear
+    # single sources only: 0.
     config.stage_one.mixtures = 0.0
+    config.stage_one.mixtures_after = 5
     # Epochs of localization before the first classification phase.
     config.stage_one.classification_after = 1
     config.stage_one.classification_passes = 3
@@ -120,10 +122,10 @@ def from_scratch(config: ConfigDict) -> ConfigDict:
     config.stage_two.kl = "audio_to_visual"
     config.stage_two.temperature = 1.0
     config.stage_two.similarity = "centred_cosine"
-    config.stage_two.scale = 20.0
+    config.stage_two.scale = 5.0
     config.optimizers.localization.learning_rates.default = 1e-3
     config.optimizers.classification.learning_rates.update(
-        dict(default=3e-4, visual_classifier=3e-3, audio_classifier=3e-3)
+        dict(default=3e-4, audio=1e-3, visual_classifier=3e-3, audio_classifier=3e-3)
     )
     config.optimizers.matching.learning_rates.default = 3e-4
     return config

@@ -17,7 +17,8 @@ def get_config() -> ConfigDict:
     config.model.blocks = (1, 1, 1, 1)
     config.clusters = 10
     config.stage_one.warmup_epochs = 5
-    config.stage_one.epochs = 5
-    config.stage_two.epochs = 4
+    config.stage_one.epochs = 7
+    config.stage_one.mixtures_after = 4
+    config.stage_two.epochs = 2
     config.lock()
     return config

@@ -100,7 +100,7 @@ class Bench:
         self.run.open_for_training(config)
         with self.monkeypatch.context() as patch:
             if stop is not None:
-                patch.setattr(loop, "_signals", lambda: _Given(stop))
+                patch.setattr(loop, "_signals", lambda: Given(stop))
             return loop.train(config, self.run, self.dataset)
 
     def rows(self) -> list[dict]:
@@ -109,7 +109,9 @@ class Bench:
         return [{k: v for k, v in row.items() if k not in drop} for row in self.run.epochs()]
 
 
-class _Given:
+class Given:
+    """Stands in for the context of the signal handlers."""
+
     def __init__(self, stop):
         self.stop = stop
 

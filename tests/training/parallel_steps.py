@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 
 import jax
@@ -22,6 +23,9 @@ from data_pipelines.loader import evaluation_batches
 from tests.records import make_records
 
 BATCH, STEPS, ITEMS = 8, 6, 18
+INFO = DatasetInfo({"train": ITEMS, "cocktail_train": ITEMS})
+# Plain descent: Adam's division hides a gradient of the wrong size, and blows up rounding.
+OPTIMIZER = optax.sgd(0.05, momentum=0.9)
 
 
 def settings(negatives: str):
@@ -62,8 +66,10 @@ def batches(negatives: bool) -> list[Batch]:
     return made
 
 
-def initial(method: Csol, optimizer: optax.GradientTransformation) -> TrainState:
+@functools.cache
+def initial() -> TrainState:
     """The same weights for all, and an object dictionary that tells the clusters apart."""
+    method = Csol(settings("in_batch"), INFO)
     variables, aux = jax.jit(method.init)(jax.random.key(0), batches(False)[0])
     rng = np.random.default_rng(1)
     aux = dict(aux) | {
@@ -71,7 +77,7 @@ def initial(method: Csol, optimizer: optax.GradientTransformation) -> TrainState
         "dictionary": np.float32(rng.uniform(0, 1, aux["dictionary"].shape)),
         "feature_mean": np.float32(rng.uniform(0, 0.5, aux["feature_mean"].shape)),
     }
-    states = {phase.optimizer: optimizer.init(variables["params"]) for phase in method.phases()}
+    states = {phase.optimizer: OPTIMIZER.init(variables["params"]) for phase in method.phases()}
     return TrainState(variables, states, aux, jnp.int32(0))
 
 
@@ -85,18 +91,14 @@ def flat(prefix: str, tree) -> dict[str, np.ndarray]:
 def run(parallel: str) -> dict[str, np.ndarray]:
     """Scalars of every step and variables after the last, by phase and kind of negatives."""
     devices, results = Devices(parallel), {}
-    info = DatasetInfo({"train": ITEMS, "cocktail_train": ITEMS})
-    # Plain descent: Adam's division hides a gradient of the wrong size, and blows up rounding.
-    optimizer = optax.sgd(0.05, momentum=0.9)
     for negatives in ("in_batch", "drawn"):
-        method = Csol(settings(negatives), info, devices.axis_name)
-        start = initial(method, optimizer)
+        method = Csol(settings(negatives), INFO, devices.axis_name)
         for phase in {phase.name: phase for phase in method.phases() if phase.epochs}.values():
             name = f"{phase.name}, {negatives}: "
             if negatives == "drawn" and phase.name != "matching":
                 continue  # that loss holds the others' part with negatives
-            step = devices.compile_step(make_step(phase, optimizer, devices.axis_name))
-            state = devices.replicate(start)
+            step = devices.compile_step(make_step(phase, OPTIMIZER, devices.axis_name))
+            state = devices.replicate(initial())
             for number, batch in enumerate(batches(negatives == "drawn")):
                 state, log = step(state, batch, jax.random.key(2))
                 results |= flat(f"{name}step {number} ", log)
@@ -107,8 +109,8 @@ def run(parallel: str) -> dict[str, np.ndarray]:
 def scan(parallel: str) -> dict[str, np.ndarray]:
     """Predictions for a split that does not divide into batches."""
     devices = Devices(parallel)
-    method = Csol(settings("in_batch"), DatasetInfo({"train": ITEMS}))
-    state = devices.replicate(initial(method, optax.sgd(0.1)))
+    method = Csol(settings("in_batch"), INFO)
+    state = devices.replicate(initial())
     records = make_records(ITEMS, videos=ITEMS)
 
     def predict(variables, aux, batch):

@@ -10,6 +10,7 @@ The two papers differ in the object representation only (`config.representation`
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -93,21 +94,23 @@ class Csol:
         if one.warmup_epochs:
             yield Phase("warm-up", split, one.warmup_epochs, "localization", self.warmup_loss)
         for epoch in range(one.epochs):
+            mixed = one.mixtures > 0 and epoch >= one.mixtures_after
+            words, share = ("mixed ", one.mixtures) if mixed else ("", 0.0)
             yield Phase(
-                "localization",
+                f"{words}localization",
                 split,
                 1,
                 "localization",
-                self.localization_loss,
+                partial(self.localization_loss, mixtures=share),
                 zoom_out=one.zoom_out,
             )
             if epoch >= one.classification_after and one.classification_passes:
                 yield Phase(
-                    "classification",
+                    f"{words}classification",
                     split,
                     one.classification_passes,
                     "classification",
-                    self.classification_loss,
+                    partial(self.classification_loss, mixtures=share),
                     refresh=self.relabel,
                     stop=self._saturated,
                     zoom_out=one.zoom_out,
@@ -151,46 +154,56 @@ class Csol:
         self, variables: Variables, aux: Aux, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Array, LossOutput]:
         """Correspondence by `config.warmup`: starts a network that has no pretrained weights."""
-        return self._localize(variables, batch, self.config.warmup, mixtures=0.0)
+        return self._localize(variables, batch, self.config.warmup)
 
     def localization_loss(
-        self, variables: Variables, aux: Aux, batch: Batch, key: PRNGKeyArray
+        self,
+        variables: Variables,
+        aux: Aux,
+        batch: Batch,
+        key: PRNGKeyArray,
+        mixtures: float = 0.0,
     ) -> tuple[Array, LossOutput]:
-        """Correspondence by `config.correspondence` (CSOL eq. 2)."""
-        mixtures = self.config.stage_one.mixtures
+        """Correspondence by `config.correspondence` (CSOL eq. 2).
+
+        `mixtures`: share of sounds that are mixed with another of the batch (`mix_sounds`).
+        """
         return self._localize(variables, batch, self.config.correspondence, mixtures)
 
     def classification_loss(
-        self, variables: Variables, aux: Aux, batch: Batch, key: PRNGKeyArray
+        self,
+        variables: Variables,
+        aux: Aux,
+        batch: Batch,
+        key: PRNGKeyArray,
+        mixtures: float = 0.0,
     ) -> tuple[Array, LossOutput]:
         """`CE(y*, h_a(g)) + CE(y*, h_v(GAP f))` with cluster indices as y* (CSOL eq. 6).
 
-        The target of a mixture is the mean of its clips' targets.
+        `mixtures` as above; the target of a mixture is the mean of its clips' targets.
         """
-        batch, heard = mix_sounds(
-            batch._replace(negative=None), self.config.stage_one.mixtures, self.axis_name
-        )
+        batch, held = mix_sounds(batch._replace(negative=None), mixtures, self.axis_name)
         out, stats = self._train_forward(variables, batch)
         visual, audio, index, mask = gather(
             (out.visual_logits, out.audio_logits, batch.index, batch.mask), self.axis_name
         )
         labels = aux["labels"][index]
         targets = jax.nn.one_hot(labels, self.config.clusters)
-        heard = heard / heard.sum(axis=1, keepdims=True)
-        loss_v = losses.cross_entropy(visual, targets, mask)
-        loss_a = losses.cross_entropy(audio, heard @ targets, mask)
+        heard = held @ targets / held.sum(axis=1, keepdims=True)
+        loss_visual = losses.cross_entropy(visual, targets, mask)
+        loss_audio = losses.cross_entropy(audio, heard, mask)
 
         def accuracy(logits: Float[Array, "B K"]) -> Float[Array, ""]:
             return losses.masked_mean((logits.argmax(-1) == labels).astype(jnp.float32), mask)
 
         log = {
-            "loss_visual": loss_v,
-            "loss_audio": loss_a,
+            "loss_visual": loss_visual,
+            "loss_audio": loss_audio,
             "visual_accuracy": accuracy(visual),
             "audio_accuracy": accuracy(audio),
             "accuracy": 0.5 * (accuracy(visual) + accuracy(audio)),
         }
-        return loss_v + loss_a, LossOutput(stats, log)
+        return loss_visual + loss_audio, LossOutput(stats, log)
 
     def relabel(self, state: TrainState, scan: Scan, key: PRNGKeyArray) -> TrainState:
         """Clusters the object representations; resets both class heads, as cluster order is new."""
@@ -265,11 +278,11 @@ class Csol:
         return out, new["batch_stats"]
 
     def _localize(
-        self, variables: Variables, batch: Batch, spec: ConfigDict, mixtures: float
+        self, variables: Variables, batch: Batch, spec: ConfigDict, mixtures: float = 0.0
     ) -> tuple[Array, LossOutput]:
-        batch, heard = mix_sounds(batch, mixtures, self.axis_name)
+        batch, held = mix_sounds(batch, mixtures, self.axis_name)
         out, stats = self._train_forward(variables, batch)
-        loss, log = match_loss(out, batch, heard, spec, self.axis_name)
+        loss, log = match_loss(out, batch, held, spec, self.axis_name)
         return loss, LossOutput(stats, log)
 
     def _source_maps(
