@@ -248,7 +248,7 @@ def test_bad_config(place, tmp_path, fails):
     workdir = tmp_path / "run"
     for wrong, sentence in (
         (["--config.clusterz=12"], "there is no field config.clusterz; did you mean config.clust"),
-        (["--config.clusters=many"], "config.clusters is a int such as 10, which 'many' is not"),
+        (["--config.clusters=many"], "config.clusters must be of type int, like 10, not 'many'"),
         (["--config.clusters"], "--config.clusters needs a value: --config.clusters=VALUE"),
         (["--config.clusters=9"], "config.clusters is 9, but toy_orchestra/tiny has 10 categories"),
         (["--config.method=cslo"], "config.method is one of"),

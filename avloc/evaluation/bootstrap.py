@@ -32,6 +32,7 @@ def interval(
     level: float = 0.95,
     draws: int = 1000,
     seed: int = 0,
+    centred: bool = False,
 ) -> Interval:
     """Percentile bootstrap of a statistic, resampling whole groups with replacement.
 
@@ -46,6 +47,8 @@ def interval(
       level: coverage.
       draws: resamples.
       seed: of the resampling.
+      centred: move the interval by the draws' bias, their mean less the value. For a statistic
+        such as NMI, which grows when groups are drawn twice.
 
     Returns:
       The statistic of the items as they are, and its interval: nan if there is but one group.
@@ -75,5 +78,7 @@ def interval(
     drawn = drawn[~np.isnan(drawn)]
     if not len(drawn):
         return Interval(value, float("nan"), float("nan"))
+    if centred:
+        drawn = drawn - (drawn.mean() - value)
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return Interval(value, float(low), float(high))

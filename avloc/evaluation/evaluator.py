@@ -227,7 +227,7 @@ def _agreement(
     if not known.any():
         return {}, []
     labels, clusters, videos = labels[known], items.cluster[known], items.video[known]
-    found = {"NMI": metric(resample((labels, clusters), videos, _weighted_nmi))}
+    found = {"NMI": metric(resample((labels, clusters), videos, _weighted_nmi, centred=True))}
     if categories is None:
         return found, []
     right = np.array(categories.of_cluster)[clusters] == labels

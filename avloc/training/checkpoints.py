@@ -139,16 +139,10 @@ def load_run(workdir: str | Path, stage: str | None = None) -> LoadedRun:
     """
     run = RunFolder(workdir)
     config = run.config()
-    try:
-        method = create(config, _recorded_info(run))
-        phases = list(method.phases())
-    except AttributeError as error:  # ml_collections' own, for a field that is not there
-        raise ValueError(
-            f"{run.path} was made by another version of avloc ({_first(error)}): train it again"
-        ) from None
+    method = create(config, _recorded_info(run))
     finished = [
         phase.checkpoint_name
-        for phase in phases
+        for phase in method.phases()
         if phase.checkpoint_name and (run.stages / phase.checkpoint_name).is_dir()
     ]
     if not finished:

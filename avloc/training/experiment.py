@@ -74,7 +74,7 @@ def _parse(name: str, text: str, old: Any) -> Any:
         value = tuple(value)
     if type(value) is not type(old):
         raise ValueError(
-            f"config.{name} is a {type(old).__name__} such as {old!r}, which {text!r} is not"
+            f"config.{name} must be of type {type(old).__name__}, like {old!r}, not {text!r}"
         )
     return value
 

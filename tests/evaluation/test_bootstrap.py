@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from avloc.evaluation.bootstrap import interval
+from avloc.evaluation.bootstrap import interval, mean
 from avloc.evaluation.metrics import auroc
 
 
@@ -83,3 +83,18 @@ def test_lengths_must_agree():
         interval(np.ones(3), np.zeros(2))
     with pytest.raises(ValueError, match="a group for each item"):
         interval(np.ones(0), np.zeros(0))
+
+
+def test_centred_interval_is_moved_by_the_bias_of_the_draws():
+    rng = np.random.default_rng(0)
+    values, groups = rng.normal(size=40), np.arange(40)
+
+    def squared_mean(values, weights):  # grows under resampling, by the variance of the mean
+        return mean(values, weights) ** 2
+
+    plain = interval(values, groups, squared_mean)
+    centred = interval(values, groups, squared_mean, centred=True)
+    assert centred.value == plain.value
+    assert centred.low < plain.low
+    assert centred.high - centred.low == pytest.approx(plain.high - plain.low)
+    assert centred.low <= centred.value <= centred.high

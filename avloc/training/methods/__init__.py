@@ -14,8 +14,15 @@ def create(config: ConfigDict, info: DatasetInfo, axis_name: str | None = None) 
     """The method that `config.method` names.
 
     Raises:
-      ValueError: there is no such method.
+      ValueError: there is no such method, or the config lacks a field that it reads.
     """
     if config.method not in METHODS:
         raise ValueError(f"config.method is one of {sorted(METHODS)}, not {config.method!r}")
-    return METHODS[config.method](config, info, axis_name)
+    try:
+        method = METHODS[config.method](config, info, axis_name)
+        list(method.phases())
+    except AttributeError as error:  # ml_collections' own, for a field that is not there
+        raise ValueError(
+            f"the config is of another version of avloc ({str(error).strip(chr(34))}): train anew"
+        ) from None
+    return method
