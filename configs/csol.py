@@ -85,7 +85,13 @@ def base() -> ConfigDict:
     config.optimizers = ConfigDict()
     for name in ("localization", "classification", "matching"):
         config.optimizers[name] = ConfigDict(
-            dict(learning_rates=ConfigDict(dict(default=1e-4)), weight_decay=1e-4, clip_norm=0.0)
+            dict(
+                learning_rates=ConfigDict(dict(default=1e-4)),
+                weight_decay=1e-4,
+                clip_norm=0.0,
+                half_life=0,
+                decay_from=0,
+            )
         )
     config.optimizers.classification.learning_rates = ConfigDict(
         dict(default=1e-4, visual_classifier=1e-3, audio_classifier=1e-3)

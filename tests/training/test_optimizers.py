@@ -10,9 +10,15 @@ from ml_collections import ConfigDict
 from avloc.training.optimizers import make_optimizer, reset_moments
 
 
-def spec(weight_decay=0.0, clip_norm=0.0, **rates):
+def spec(weight_decay=0.0, clip_norm=0.0, half_life=0, decay_from=0, **rates):
     return ConfigDict(
-        {"learning_rates": rates, "weight_decay": weight_decay, "clip_norm": clip_norm}
+        {
+            "learning_rates": rates,
+            "weight_decay": weight_decay,
+            "clip_norm": clip_norm,
+            "half_life": half_life,
+            "decay_from": decay_from,
+        }
     )
 
 
@@ -92,3 +98,15 @@ def test_reset_forgets_the_named_and_keeps_the_rest(params):
     assert any(named(path) for path, _ in before) and not all(named(path) for path, _ in before)
     for (path, old), new in zip(before, after, strict=True):
         np.testing.assert_array_equal(new, 0 * old if named(path) else old)
+
+
+def test_rates_halve_from_the_step_that_the_spec_names(params):
+    # With a constant gradient, Adam's update is the rate, whatever the step.
+    optimizer = make_optimizer(spec(half_life=2, decay_from=3, default=0.1))
+    gradient = jax.tree.map(jnp.ones_like, params)
+    state, moved = optimizer.init(params), []
+    for _ in range(8):
+        updates, state = optimizer.update(gradient, state, params)
+        moved.append(-float(updates["head"]["kernel"][0]))
+    expected = [0.1 * 0.5 ** (max(0, n - 3) / 2) for n in range(8)]
+    np.testing.assert_allclose(moved, expected, rtol=1e-4)
