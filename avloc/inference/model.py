@@ -20,6 +20,9 @@ from data_pipelines.audio import resample_to, to_mono_int16
 from data_pipelines.features import CLIP_SECONDS, SAMPLE_RATE
 from data_pipelines.image import evaluation_view
 
+SILENCE = 1e-3
+"""A second without a sample as loud as this, of full scale (-60 dBFS), holds no sound."""
+
 
 @dataclass(frozen=True)
 class Localization:
@@ -111,7 +114,8 @@ class Model:
     ) -> tuple[Float[np.ndarray, "B h w N"], Float[np.ndarray, "B N"]]:
         """Maps and scores of categories, 0 to 1, for sound that is already one second as trained.
 
-        Clusters of one category are added up, as CSOL does for its maps. Each new B compiles once.
+        Clusters of one category are added up, as CSOL does for its maps. Where no sample reaches
+        `SILENCE`, maps and scores are 0. Each new B compiles once.
         """
         size = self.config.image_size
         views = np.stack([evaluation_view(frame, size) for frame in image])
@@ -122,6 +126,9 @@ class Model:
             np.clip(self.categories.merge(np.asarray(x, np.float32)), 0, 1)
             for x in (prediction.maps, prediction.scores)
         )
+        # A softmax over sources always hears something: silence is told from the sound itself.
+        silent = np.abs(waveform.astype(np.int32)).max(axis=1) < SILENCE * 32768
+        maps[silent], scores[silent] = 0, 0
         return maps, scores
 
     def sounding(self, scores: Float[np.ndarray, "*B N"]) -> Bool[np.ndarray, "*B N"]:

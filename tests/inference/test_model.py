@@ -4,7 +4,7 @@ import pytest
 
 from avloc.clustering.assignment import CategoryMap
 from avloc.evaluation.rendering import palette
-from avloc.inference.model import Model, draw, load, one_second
+from avloc.inference.model import SILENCE, Model, draw, load, one_second
 from tests.inference.blobs import CELLS, red_blob_model
 from tests.videos import pitch
 
@@ -161,3 +161,12 @@ def test_load_gives_what_was_trained(tmp_path, monkeypatch):
     assert isinstance(loaded, Model) and asked == [(tmp_path, "stage_one")]
     assert loaded.checkpoint == str(tmp_path)
     assert loaded.localize(scene(), HIGH, 16000).names == ("a", "b", "c")
+
+
+def test_silence_has_no_source():
+    model = red_blob_model()
+    heard = model.localize(scene(), tone(1500), 16000)
+    assert heard.sounding.any()
+    for loudness in (0.0, 0.5 * SILENCE):
+        silent = model.localize(scene(), loudness * tone(1500) / np.abs(tone(1500)).max(), 16000)
+        assert not silent.sounding.any() and not silent.maps.any() and not silent.scores.any()
