@@ -17,11 +17,11 @@ def get_config() -> ConfigDict:
     config.model.blocks = (1, 1, 1, 1)
     config.clusters = 10
     config.stage_one.warmup_epochs = 5
-    config.stage_one.epochs = 7
-    config.stage_one.mixtures_after = 4
-    config.stage_two.epochs = 2
+    config.stage_one.epochs = 6
+    config.stage_one.mixtures_after = 3
+    config.stage_two.epochs = 3
     # Rates fall in the last quarter of each stage, so that results depend less on where it ends.
-    config.optimizers.localization.update(dict(decay_from=560, half_life=80))
-    config.optimizers.matching.update(dict(decay_from=150, half_life=60))
+    config.optimizers.localization.update(dict(decay_from=520, half_life=80))
+    config.optimizers.matching.update(dict(decay_from=250, half_life=60))
     config.lock()
     return config

@@ -40,7 +40,7 @@ def settings(negatives: str):
     config.warmup.update(dict(bce=0.5, info_nce=1.0, pooling="log_mean_exp"))
     config.stage_one.warmup_epochs = 1
     if negatives == "in_batch":
-        config.stage_one.mixtures = 0.5
+        config.stage_one.update(dict(mixtures=0.5, mixtures_after=0))
     return config
 
 

@@ -54,7 +54,7 @@ def look(label: int, rng: np.random.Generator, size: int) -> Look:
     sketch = Sketch()
     list(INSTRUMENTS.values())[label](sketch, rng)
     # Mostly off centre, so that a box in the middle of the frame says little.
-    place = tuple(rng.beta(0.35, 0.35, 2))
+    place = tuple(rng.beta(0.1, 0.1, 2))
     return Look(
         shapes=sketch.shapes,
         palette=_palette(rng),
@@ -62,7 +62,7 @@ def look(label: int, rng: np.random.Generator, size: int) -> Look:
         surface=_surface(rng, size),
         aspect=rng.choice([-1, 1]) * np.exp(rng.uniform(-0.2, 0.2)),
         angle=rng.uniform(-20, 20),
-        side=rng.uniform(0.6, 0.82),
+        side=rng.uniform(0.54, 0.70),
         place=place,
         blur=max(0.0, rng.uniform(-0.6, 0.9)),
         light=rng.uniform(0.75, 1.2),
