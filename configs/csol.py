@@ -35,6 +35,7 @@ def base() -> ConfigDict:
     config.model.blocks = (2, 2, 2, 2)
     config.model.stem_pool = True
     config.model.embedding = 128
+    config.model.correspondence_scale = 5.0
     config.model.correspondence_bias = False
 
     config.clusters = 11
@@ -120,6 +121,8 @@ def from_scratch(config: ConfigDict) -> ConfigDict:
     config.stage_one.zoom_out = 0.4
     config.stage_one.mixtures = 0.5
     config.model.stem_pool = False
+    # Sharper maps at first, as a short run moves the scale little.
+    config.model.correspondence_scale = 8.0
     config.model.correspondence_bias = True
     config.warmup.update(dict(bce=0.0, info_nce=1.0, pooling="log_mean_exp", sharpness=20.0))
     config.correspondence.update(dict(bce=1.0, info_nce=1.0, pooling="log_mean_exp", sharpness=4.0))

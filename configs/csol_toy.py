@@ -17,11 +17,10 @@ def get_config() -> ConfigDict:
     config.model.blocks = (1, 1, 1, 1)
     config.clusters = 10
     config.stage_one.warmup_epochs = 5
-    config.stage_one.epochs = 6
-    config.stage_one.mixtures_after = 3
-    config.stage_two.epochs = 3
-    # Rates fall in the last quarter of each stage, so that results depend less on where it ends.
-    config.optimizers.localization.update(dict(decay_from=520, half_life=80))
-    config.optimizers.matching.update(dict(decay_from=250, half_life=60))
+    config.stage_one.epochs = 7
+    config.stage_one.mixtures_after = 4
+    config.stage_two.epochs = 2
+    # So that the result depends less on where stage two ends.
+    config.optimizers.matching.update(dict(decay_from=200, half_life=60))
     config.lock()
     return config

@@ -46,7 +46,7 @@ class AudioVisualNet(nn.Module):
       width, blocks, stem_pool: of both backbones, see `ResNet`; the audio backbone keeps its
         pooling, as spectrograms are large enough.
       embedding: width of the common space.
-      correspondence_bias: see `CorrespondenceHead`.
+      correspondence_scale, correspondence_bias: see `CorrespondenceHead`.
       axis_name: see `BasicBlock`.
     """
 
@@ -55,6 +55,7 @@ class AudioVisualNet(nn.Module):
     blocks: tuple[int, ...] = (2, 2, 2, 2)
     stem_pool: bool = True
     embedding: int = 128
+    correspondence_scale: float = 5.0
     correspondence_bias: bool = False
     axis_name: str | None = None
 
@@ -62,7 +63,9 @@ class AudioVisualNet(nn.Module):
         common = {"width": self.width, "blocks": self.blocks, "axis_name": self.axis_name}
         self.visual = ResNet(stem_pool=self.stem_pool, **common)
         self.audio = ResNet(**common)
-        self.correspondence = CorrespondenceHead(self.embedding, self.correspondence_bias)
+        self.correspondence = CorrespondenceHead(
+            self.embedding, self.correspondence_scale, self.correspondence_bias
+        )
         self.visual_classifier = nn.Dense(self.clusters)
         self.audio_classifier = nn.Dense(self.clusters)
 

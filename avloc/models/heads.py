@@ -24,15 +24,17 @@ class CorrespondenceHead(nn.Module):
     """Projects both modalities to one space and maps their cosine to a probability.
 
     DSOL table 3: audio Linear-ReLU-Linear, visual 1x1 convolutions alike, both L2-normalised; the
-    cosine map then goes through a 1x1 convolution of one channel, that is a scale (5 at first) and
-    a bias, and a sigmoid.
+    cosine map then goes through a 1x1 convolution of one channel, that is a scale and a bias, and a
+    sigmoid.
 
     Attributes:
       features: width of the common space, 128 in the papers.
-      bias: whether the last 1x1 convolution has one. The published code has none.
+      scale: weight of the last 1x1 convolution at first, 5 in the published code.
+      bias: whether it has one. The published code has none.
     """
 
     features: int = 128
+    scale: float = 5.0
     bias: bool = False
 
     @nn.compact
@@ -44,6 +46,6 @@ class CorrespondenceHead(nn.Module):
         v = nn.Dense(self.features, name="visual2")(nn.relu(v))
         a = nn.Dense(self.features, name="audio1")(g)
         a = nn.Dense(self.features, name="audio2")(nn.relu(a))
-        scale = self.param("scale", nn.initializers.constant(5.0), ())
+        scale = self.param("scale", nn.initializers.constant(self.scale), ())
         bias = self.param("bias", nn.initializers.zeros, ()) if self.bias else jnp.zeros(())
         return unit(v), unit(a), scale, bias

@@ -69,6 +69,7 @@ class Csol:
             blocks=tuple(model.blocks),
             stem_pool=model.stem_pool,
             embedding=model.embedding,
+            correspondence_scale=model.correspondence_scale,
             correspondence_bias=model.correspondence_bias,
             axis_name=axis_name,
         )

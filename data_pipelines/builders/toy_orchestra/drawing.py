@@ -62,7 +62,7 @@ def look(label: int, rng: np.random.Generator, size: int) -> Look:
         surface=_surface(rng, size),
         aspect=rng.choice([-1, 1]) * np.exp(rng.uniform(-0.2, 0.2)),
         angle=rng.uniform(-20, 20),
-        side=rng.uniform(0.54, 0.70),
+        side=rng.uniform(0.58, 0.75),
         place=place,
         blur=max(0.0, rng.uniform(-0.6, 0.9)),
         light=rng.uniform(0.75, 1.2),

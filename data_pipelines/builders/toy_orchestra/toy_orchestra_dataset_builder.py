@@ -100,7 +100,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             train=2000,
             validation=240,
             test=400,
-            cocktail_train=4000,
+            cocktail_train=4800,
             cocktail_validation=240,
             cocktail_test=456,
         ),
