@@ -10,6 +10,7 @@ HERE = Path(__file__).parent
 # From the versions the tests run on up to the next release that may break them.
 # `requirements.lock` pins the exact set.
 DEPENDENCIES = [
+    "absl-py>=2.1,<3",
     "array_record>=0.8,<0.9",
     "av>=15,<19",
     "clu>=0.0.12,<0.1",
@@ -32,11 +33,12 @@ DEPENDENCIES = [
     "tqdm>=4.66,<5",
 ]
 
-NOTEBOOK = ["ipykernel>=6.29,<8", "ipython>=7.34", "matplotlib>=3.9,<4"]
-
 EXTRAS = {
     "test": [
-        *NOTEBOOK,
+        # The notebook, which a test runs.
+        "ipykernel>=6.29,<8",
+        "ipython>=7.34",
+        "matplotlib>=3.9,<4",
         "nbclient>=0.10,<0.12",
         "nbformat>=5.10,<6",
         "opencv-python-headless>=4.10,<6",
@@ -46,7 +48,7 @@ EXTRAS = {
         "ruff>=0.17,<0.18",
         "scikit-learn>=1.5,<2",
     ],
-    "notebook": NOTEBOOK,
+    "notebook": ["ipykernel>=6.29,<8", "ipython>=7.34", "matplotlib>=3.9,<4"],
     # JAX 0.10 has wheels for CUDA 12 and 13; 12 runs on older drivers and cards too.
     "gpu": ["jax[cuda12]>=0.10,<0.11"],
     "tpu": ["jax[tpu]>=0.10,<0.11"],

@@ -8,6 +8,7 @@ from typing import Any, SupportsIndex
 
 import grain
 import numpy as np
+from absl import flags
 
 from avloc.types import Batch
 from data_pipelines.image import evaluation_view, training_view
@@ -127,6 +128,9 @@ def training_batches(
     )
     data = data.batch(batch_size, drop_remainder=True, batch_fn=_stack)
     if workers:
+        # Grain's processes read absl's flags, which only absl's own programs parse.
+        if not flags.FLAGS.is_parsed():
+            flags.FLAGS.mark_as_parsed()
         data = data.mp_prefetch(grain.multiprocessing.MultiprocessingOptions(num_workers=workers))
     return data
 

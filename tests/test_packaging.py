@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 OURS = {"avloc", "configs", "data_pipelines", "tests"}
 # Where the name to import is not the name to install.
 INSTALLED_AS = {
+    "absl": "absl-py",
     "PIL": "pillow",
     "cv2": "opencv-python-headless",
     "google.protobuf": "protobuf",
