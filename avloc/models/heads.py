@@ -9,8 +9,10 @@ from jaxtyping import Array, Float
 
 
 def unit(x: Float[Array, "... C"]) -> Float[Array, "... C"]:
-    """x divided by its Euclidean length along the last axis; zero stays zero."""
-    return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(x * x, axis=-1, keepdims=True), 1e-12))
+    """x divided by its Euclidean length along the last axis; zero stays zero, without gradient."""
+    square = jnp.sum(x * x, axis=-1, keepdims=True)
+    some = square > 1e-12
+    return x * jnp.where(some, jax.lax.rsqrt(jnp.where(some, square, 1.0)), 0.0)
 
 
 def pairwise_cosine(

@@ -30,6 +30,7 @@ class Progress:
       history: epoch metrics of this phase so far.
       mid_epoch: whether the checkpoint holds an iterator to go on with.
       logs: metrics of the steps of the broken-off epoch.
+      rows: lines of the history that were written when this was saved.
     """
 
     phase: int = 0
@@ -38,6 +39,7 @@ class Progress:
     history: list[dict[str, float]] = field(default_factory=list)
     mid_epoch: bool = False
     logs: list[dict[str, float]] = field(default_factory=list)
+    rows: int = 0
 
 
 class Checkpoints:
@@ -62,7 +64,7 @@ class Checkpoints:
         """Saves in the background; the state is copied first."""
         items = {
             "state": ocp.args.StandardSave(_storable(state)),
-            "progress": ocp.args.JsonSave(asdict(progress)),
+            "progress": ocp.args.JsonSave(asdict(progress) | {"rows": len(self._run.epochs())}),
         }
         if progress.mid_epoch:
             items["iterator"] = grain.checkpoint.CheckpointSave(iterator)
@@ -87,6 +89,8 @@ class Checkpoints:
                         progress=ocp.args.JsonRestore(),
                     ),
                 )
+                if restored["progress"]["mid_epoch"]:
+                    self._check_iterator(number)
             except Exception as error:  # Orbax has no one error for a damaged checkpoint
                 print(f"checkpoint {number} in {self._run.checkpoints} is damaged: {_first(error)}")
                 continue
@@ -98,6 +102,12 @@ class Checkpoints:
                 "train anew"
             )
         return None
+
+    def _check_iterator(self, number: int) -> None:
+        """Raises where the iterator's state, which is read only later, is damaged."""
+        folder = self._run.checkpoints / str(number) / "iterator"
+        (file,) = folder.glob(f"process_{jax.process_index()}-of-*.json")
+        json.loads(file.read_text())
 
     def restore_iterator(self, iterator: grain.DatasetIterator) -> None:
         """Puts the iterator where it stood at the restored checkpoint."""

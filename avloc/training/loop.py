@@ -56,6 +56,7 @@ def train(config: ConfigDict, run: RunFolder, dataset: Dataset) -> TrainState:
             return trainer.run(stop)
         finally:
             trainer.close()
+            run.release()
 
 
 class _Trainer:
@@ -81,7 +82,7 @@ class _Trainer:
         restored = self.checkpoints.restore(state)
         if restored is not None:
             state, progress = restored
-            self.folder.rewind(int(state.step))
+            self.folder.rewind(progress.rows)
             tqdm.write(f"resuming {self.folder.path} at step {int(state.step)}")
         overview = parameter_overview.get_parameter_overview(
             state.variables["params"], include_stats=False
@@ -204,11 +205,12 @@ class _Trainer:
     def _settle(self, batch: Batch, log: Any, phase: Phase, bar: tqdm, count: int) -> Any:
         """The step's scalars on the host; stops the run where the loss is not finite."""
         values = {name: float(value) for name, value in jax.device_get(log).items()}
-        if not np.isfinite(values["loss"]):
+        bad = [name for name in ("loss", "gradient_norm") if not np.isfinite(values[name])]
+        if bad:
             source = self.dataset.source(phase.split)
             ids = ", ".join(source[int(i)]["id"].decode() for i in batch.index)
             raise NonFiniteLoss(
-                f"the loss of phase {phase.name} is {values['loss']} at its step {count + 1}; "
+                f"the {bad[0]} of phase {phase.name} is {values[bad[0]]} at its step {count + 1}; "
                 f"the last good checkpoint is kept; examples: {ids}"
             )
         if count % self.config.log_every == 0:

@@ -97,15 +97,20 @@ class RunFolder:
         write_atomically(file, json.dumps(config.to_dict(), indent=2))
         return False
 
+    def release(self) -> None:
+        """Lets another training take the folder."""
+        if self._lock is not None:
+            self._lock.close()
+
     def epochs(self) -> list[dict[str, Any]]:
         """The lines of `train.jsonl`, oldest first."""
         if not self.history.is_file():
             return []
         return [json.loads(line) for line in self.history.read_text().splitlines() if line]
 
-    def rewind(self, step: int) -> None:
-        """Forgets the epochs logged after `step`: a resumed run writes them again."""
-        kept = [row for row in self.epochs() if row["step"] <= step]
+    def rewind(self, rows: int) -> None:
+        """Forgets all but the first `rows` lines of the history: a resumed run writes the rest."""
+        kept = self.epochs()[:rows]
         write_atomically(self.history, "".join(json.dumps(row) + "\n" for row in kept))
 
 

@@ -13,9 +13,9 @@ def test_unit_by_hand():
     np.testing.assert_allclose(unit(jnp.array([[3.0, 4.0], [0.0, -2.0]])), [[0.6, 0.8], [0, -1]])
 
 
-def test_unit_of_zero_is_zero_and_has_a_gradient():
+def test_unit_of_zero_is_zero_without_gradient():
     assert np.array_equal(unit(jnp.zeros((2, 3))), np.zeros((2, 3)))
-    assert np.isfinite(jax.grad(lambda x: unit(x).sum())(jnp.zeros((2, 3)))).all()
+    assert (np.asarray(jax.grad(lambda x: unit(x).sum())(jnp.zeros((2, 3)))) == 0).all()
 
 
 def test_pairwise_cosine_by_hand():

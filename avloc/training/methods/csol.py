@@ -243,8 +243,9 @@ class Csol:
         """`L_2 = L_c + lambda L_loc` (CSOL eq. 12)."""
         two = self.config.stage_two
         out, stats = self._train_forward(variables, batch)
-        localization = out.localization()
-        s = self._source_maps(out.f, localization, aux)
+        own = out._replace(f=out.f[: len(batch.image)], v=out.v[: len(batch.image)])
+        localization = own.localization()
+        s = self._source_maps(own.f, localization, aux)
         seen, heard, mask = gather(
             (s.mean(axis=(1, 2)), self._teach(aux, batch), batch.mask), self.axis_name
         )
