@@ -53,7 +53,7 @@ def train(config, folder, dataset):
     try:
         return run, loop.train(config, run, dataset)
     finally:
-        run._lock.close()
+        run.release()
 
 
 def history(run):

@@ -95,7 +95,7 @@ class Bench:
         self.monkeypatch.setitem(METHODS, "line", method)
         config = settings() if config is None else config
         if self.run is not None:
-            self.run._lock.close()  # as the end of its process does
+            self.run.release()  # as the end of its process does
         self.run = RunFolder(self.folder / name)
         self.run.open_for_training(config)
         with self.monkeypatch.context() as patch:

@@ -8,38 +8,14 @@ import pytest
 from scipy.special import expit, log_softmax, softmax
 from scipy.stats import entropy
 
-from avloc.training.methods import create
 from avloc.training.optimizers import make_optimizer
 from avloc.training.step import make_step
-from avloc.types import Batch, DatasetInfo, TrainState
-from configs.csol import base
+from avloc.types import Batch, TrainState
 from data_pipelines.audio import log_mel
 from data_pipelines.image import normalize
+from tests.training.tiny_csol import HEADS, K, N, method
 
 pytestmark = pytest.mark.usefixtures("compile_once")
-
-K, N = 3, 12
-INFO = DatasetInfo({"train": N, "cocktail_train": N})
-HEADS = ("visual_classifier", "audio_classifier")
-
-
-def settings(**fields):
-    """The paper's losses on a net of one block; `stage_two__kl` sets `config.stage_two.kl`."""
-    config = base()
-    config.image_size, config.clusters = 32, K
-    config.model.update(dict(width=4, blocks=(0, 0, 0, 1), stem_pool=False, embedding=32))
-    config.model.correspondence_bias = True
-    for name, value in fields.items():
-        *parents, leaf = name.split("__")
-        node = config
-        for parent in parents:
-            node = node[parent]
-        node[leaf] = value
-    return config
-
-
-def method(**fields):
-    return create(settings(**fields), INFO)
 
 
 @pytest.fixture(scope="module")
