@@ -168,7 +168,7 @@ def method(run: LoadedRun, scene: Scene) -> Image.Image:
         ("where sound comes from", "l, eq. 1"),
         ("objects", "m_k = d_k f, eq. 7"),
         ("sounding", "s_k = m_k l, eq. 8"),
-        ("heard", "p_a, eq. 10"),
+        ("score", "heard and seen"),
         ("result", "softmax of s_k, eq. 13"),
     )
     widths = (150, 150, TILE + 46, TILE + 46, 130, SIDE)

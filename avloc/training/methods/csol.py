@@ -137,14 +137,19 @@ class Csol:
             )
 
     def predict(self, variables: Variables, aux: Aux, batch: Batch) -> Prediction:
-        """Maps `S = softmax_k(s_k)` at each cell (CSOL eq. 13)."""
+        """Maps `S = softmax_k(s_k)` at each cell (CSOL eq. 13).
+
+        The papers give no score for a whole scene. Here a source must be both heard, by `p_a`, and
+        seen to sound, by the highest cell of its map: the score is their geometric mean.
+        """
         out = self._forward(variables, batch)
         localization = out.localization()
         s = self._source_maps(out.f, localization, aux)
         heard = jax.nn.softmax(self._teach(aux, batch))
+        maps = jax.nn.softmax(s, axis=-1)
         return Prediction(
-            maps=jax.nn.softmax(s, axis=-1),
-            scores=heard,
+            maps=maps,
+            scores=jnp.sqrt(heard * maps.max(axis=(1, 2))),
             localization=localization,
             cluster=assign(unit(self._represent(out.f, localization)), aux["centroids"]),
         )
