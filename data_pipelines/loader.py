@@ -116,7 +116,7 @@ def training_batches(
         return item._replace(negative=negative)
 
     process, count = shard
-    items = len(range(process, len(source), count))
+    items = shard_size(len(source), shard)
     if items < batch_size:
         raise ValueError(
             f"the split holds {items} items for this process, fewer than a batch of "
@@ -133,6 +133,12 @@ def training_batches(
             flags.FLAGS.mark_as_parsed()
         data = data.mp_prefetch(grain.multiprocessing.MultiprocessingOptions(num_workers=workers))
     return data
+
+
+def shard_size(total: int, shard: tuple[int, int]) -> int:
+    """Items that this process, of so many, reads of a split in training."""
+    process, count = shard
+    return len(range(process, total, count))
 
 
 def _video_names(source: Sequence[Any]) -> np.ndarray:

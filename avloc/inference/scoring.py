@@ -114,7 +114,7 @@ class Scorer:
         finished = self.stages()
         for name in [stage or self.last_stage(), *([] if stage else finished[-2::-1])]:
             loaded = load_run(self.run.path, name)
-            row = f"{self.config.method.upper()} after {name.replace('_', ' ')}" if name else ""
+            row = f"{self.config.method.upper()} after {name.replace('_', ' ')}"
             row += " alone" if len(finished) > 1 and name != finished[-1] else ""
             yield Network(row, name, loaded.variables, loaded.aux)
         if stage is None:
@@ -211,16 +211,7 @@ class Scorer:
         devices = Devices(self.config.parallel)
 
         def scan(f: Callable[..., Any], state: TrainState, split: str) -> Any:
-            source = self.dataset.source(split)
-            batches = evaluation_batches(
-                source,
-                image_size=self.config.image_size,
-                batch_size=devices.local_batch_size(self.config.batch_size),
-                shard=devices.shard,
-                threads=self.config.data.threads,
-            )
-            call = devices.scan_fn(f)
-            return scan_split(call, state.variables, state.aux, batches, len(source), devices)
+            return scan_split(f, state, self.dataset, split, self.config, devices)
 
         key = jax.random.fold_in(jax.random.key(self.config.seed), 1_000_000)
         refresh = next((phase.refresh for phase in self.method.phases() if phase.refresh), None)

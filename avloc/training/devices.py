@@ -109,10 +109,9 @@ class Devices:
 
         Every process gets the results of the whole batch.
         """
-        compiled = _compiled(f)
 
         def call(variables: Any, aux: Any, batch: Batch) -> Any:
-            return self.to_host(compiled(variables, aux, self.put(batch)))
+            return self.to_host(_call(f, variables, aux, self.put(batch)))
 
         return call
 
@@ -132,7 +131,3 @@ def _to_host(x: Any) -> Any:
 @partial(jax.jit, static_argnums=0)
 def _call(f: Callable[..., Any], *arguments: Any) -> Any:
     return f(*arguments)
-
-
-def _compiled(f: Callable[..., Any]) -> Callable[..., Any]:
-    return partial(_call, f)

@@ -24,7 +24,7 @@ from avloc.training.run_folder import RunFolder, Writer, mean_of, write_atomical
 from avloc.training.step import make_step
 from avloc.types import Batch, Phase, TrainState
 from data_pipelines.dataset import Dataset
-from data_pipelines.loader import evaluation_batches, training_batches
+from data_pipelines.loader import evaluation_batches, shard_size, training_batches
 
 
 class Interrupted(Exception):
@@ -70,7 +70,6 @@ class _Trainer:
         self.optimizers = {name: make_optimizer(spec) for name, spec in config.optimizers.items()}
         self.key = jax.random.key(config.seed)
         self.steps: dict[str, Callable[..., Any]] = {}
-        self.scans: dict[Any, Callable[..., Any]] = {}
         record_info(run, dataset.info)
         self.checkpoints = Checkpoints(run)
         self.writer = Writer(run)
@@ -122,7 +121,7 @@ class _Trainer:
             key = jax.random.fold_in(self.key, 1_000_000 + progress.phase)
             state = phase.refresh(state, self._scan, key)
             state = self.devices.replicate(state)
-            self._log_agreement(state, phase)
+            self._log_agreement(state)
             progress.refreshed = True
         while progress.epoch < phase.epochs:
             state, row = self._epoch(state, phase, progress, place)
@@ -138,8 +137,9 @@ class _Trainer:
         self, state: TrainState, phase: Phase, progress: Progress, place: str
     ) -> tuple[TrainState, dict[str, float]]:
         step = self._step(phase)
+        source = self.dataset.source(phase.split)
         batches = training_batches(
-            self.dataset.source(phase.split),
+            source,
             image_size=self.config.image_size,
             batch_size=self.batch_size,
             seed=_seed(self.config.seed, progress.phase, progress.epoch),
@@ -153,19 +153,9 @@ class _Trainer:
         if progress.mid_epoch:
             self.checkpoints.restore_iterator(iterator)
         logs, progress.mid_epoch, progress.logs = list(progress.logs), False, []
-        per_epoch = (
-            len(
-                range(
-                    self.devices.shard[0],
-                    len(self.dataset.source(phase.split)),
-                    self.devices.shard[1],
-                )
-            )
-            // self.batch_size
-        )
         pending: deque[tuple[Batch, Any]] = deque()
         bar = tqdm(
-            total=per_epoch,
+            total=shard_size(len(source), self.devices.shard) // self.batch_size,
             initial=len(logs),
             desc=f"[{place}] {phase.name} {progress.epoch + 1}/{phase.epochs}",
             unit="step",
@@ -241,28 +231,9 @@ class _Trainer:
 
     def _scan(self, f: Callable[..., Any], state: TrainState, split: str) -> Any:
         """See `avloc.types.Scan`."""
-        if f not in self.scans:
-            self.scans[f] = self.devices.scan_fn(f)
-        return scan_split(
-            self.scans[f],
-            state.variables,
-            state.aux,
-            self._evaluation_batches(split),
-            len(self.dataset.source(split)),
-            self.devices,
-            self.stop,
-        )
+        return scan_split(f, state, self.dataset, split, self.config, self.devices, self.stop)
 
-    def _evaluation_batches(self, split: str) -> Any:
-        return evaluation_batches(
-            self.dataset.source(split),
-            image_size=self.config.image_size,
-            batch_size=self.batch_size,
-            shard=self.devices.shard,
-            threads=self.config.data.threads,
-        )
-
-    def _log_agreement(self, state: TrainState, phase: Phase) -> None:
+    def _log_agreement(self, state: TrainState) -> None:
         """NMI of pseudo labels against true ones, for the log only."""
         labels = state.aux.get("labels")
         if labels is None or not self.dataset.info.class_names:
@@ -277,19 +248,27 @@ class _Trainer:
 
 def scan_split(
     f: Callable[..., Any],
-    variables: Any,
-    aux: Any,
-    batches: Any,
-    count: int,
+    state: TrainState,
+    dataset: Dataset,
+    split: str,
+    config: ConfigDict,
     devices: Devices,
     stop: Callable[[], bool] = lambda: False,
 ) -> Any:
-    """`f` over all batches; the rows of real items, stacked in the order of their index."""
+    """`f` over a split: the rows of real items, stacked in the order of their index."""
+    call, count = devices.scan_fn(f), len(dataset.source(split))
+    batches = evaluation_batches(
+        dataset.source(split),
+        image_size=config.image_size,
+        batch_size=devices.local_batch_size(config.batch_size),
+        shard=devices.shard,
+        threads=config.data.threads,
+    )
     rows, places = [], []
     for batch in tqdm(batches, desc="features", unit="batch", leave=False):
         if stop():
             raise Interrupted("stopped between two phases")
-        rows.append(f(variables, aux, batch))
+        rows.append(call(state.variables, state.aux, batch))
         where = devices.to_host(devices.put((batch.index, batch.mask)))
         places.append(np.where(where[1], where[0], -1))
     order = np.concatenate(places)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,6 @@ from avloc.training.methods.csol import Csol
 from avloc.training.step import make_step
 from avloc.types import Batch, DatasetInfo, TrainState
 from configs.csol import base
-from data_pipelines.loader import evaluation_batches
 from tests.records import make_records
 
 BATCH, STEPS, ITEMS = 8, 6, 18
@@ -109,21 +109,16 @@ def run(parallel: str) -> dict[str, np.ndarray]:
 def scan(parallel: str) -> dict[str, np.ndarray]:
     """Predictions for a split that does not divide into batches."""
     devices = Devices(parallel)
-    method = Csol(settings("in_batch"), INFO)
+    config = settings("in_batch")
+    config.batch_size = BATCH
+    method = Csol(config, INFO)
     state = devices.replicate(initial())
-    records = make_records(ITEMS, videos=ITEMS)
+    dataset = SimpleNamespace(source={"train": make_records(ITEMS, videos=ITEMS)}.__getitem__)
 
     def predict(variables, aux, batch):
         return batch.index, method.predict(variables, aux, batch)
 
-    index, prediction = scan_split(
-        devices.scan_fn(predict),
-        state.variables,
-        state.aux,
-        evaluation_batches(records, image_size=32, batch_size=BATCH, threads=1),
-        ITEMS,
-        devices,
-    )
+    index, prediction = scan_split(predict, state, dataset, "train", config, devices)
     return {"index": index} | flat("", prediction._asdict())
 
 
