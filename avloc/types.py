@@ -33,6 +33,9 @@ class Batch(NamedTuple):
       boxes: `[ymin, xmin, ymax, xmax]` as fractions of the image. Unused slots are 0.
       labels: category of each box, -1 in unused slots and where the category is not known.
       sounding: whether the object of the box is heard.
+      offscreen: whether the slot is a sound from off screen: heard, without a box.
+      level_db: level of the slot's own sound in the mixture, RMS in dB of full scale; 0 where not
+        known, -inf where silent.
       negative: an image of another video, where the loader draws negatives; else None.
     """
 
@@ -44,6 +47,8 @@ class Batch(NamedTuple):
     boxes: Float[Array, "B M 4"]
     labels: Int[Array, "B M"]
     sounding: Bool[Array, "B M"]
+    offscreen: Bool[Array, "B M"]
+    level_db: Float[Array, "B M"]
     negative: UInt8[Array, "B H W 3"] | None = None
 
     @classmethod
@@ -59,6 +64,8 @@ class Batch(NamedTuple):
             boxes=np.zeros((size, 1, 4), np.float32),
             labels=np.full((size, 1), -1, np.int32),
             sounding=np.zeros((size, 1), bool),
+            offscreen=np.zeros((size, 1), bool),
+            level_db=np.zeros((size, 1), np.float32),
         )
 
 
@@ -68,13 +75,16 @@ class Prediction(NamedTuple):
     Attributes:
       maps: activation of each source at each cell, 0 to 1, sounding objects only. `K == 1` means
         that the method is class-agnostic.
-      scores: how probable it is that source k sounds, 0 to 1.
+      scores: how probable it is that source k sounds and is in the picture, 0 to 1.
+      heard: how probable it is that source k sounds, in the picture or not, 0 to 1; by the sound
+        alone.
       localization: where the sound comes from, whatever the source, 0 to 1.
       cluster: the source that the item, taken as a single-source clip, belongs to.
     """
 
     maps: Float[Array, "B h w K"]
     scores: Float[Array, "B K"]
+    heard: Float[Array, "B K"]
     localization: Float[Array, "B h w"]
     cluster: Int[Array, " B"]
 

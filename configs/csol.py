@@ -12,6 +12,8 @@ def base() -> ConfigDict:
     config = ConfigDict()
     config.method = "csol"
     config.seed = 0
+    # `RUN/stages/NAME` of another run: training starts after that stage, with what it learnt.
+    config.init_from = ""
     # `jit` over a mesh of all devices, or `pmap`.
     config.parallel = "jit"
 
@@ -19,9 +21,13 @@ def base() -> ConfigDict:
     config.data.name = ""
     config.data.stage_one = "train"
     config.data.stage_two = "cocktail_train"
-    # Splits that `avloc evaluate` scores: single sources, and scenes.
+    # Splits that `avloc evaluate` scores: single sources, and scenes of one or more kinds.
     config.data.single_test = "test"
-    config.data.scene_test = "cocktail_test"
+    config.data.scene_tests = ("cocktail_test",)
+    # For ablations: stage one goes without the last so many categories, and this share of its clips
+    # is replaced by scenes of stage two.
+    config.data.missing_categories = 0
+    config.data.noise = 0.0
     config.data.threads = 4
     config.data.workers = 0
 
@@ -70,6 +76,7 @@ def base() -> ConfigDict:
 
     config.stage_two = ConfigDict()
     config.stage_two.epochs = 5
+    config.stage_two.matching_weight = 1.0
     config.stage_two.localization_weight = 0.5
     config.stage_two.product = True
     # `visual_to_audio`: KL(p_v || p_a), the paper's; `audio_to_visual`: the published code's, which
@@ -101,6 +108,8 @@ def base() -> ConfigDict:
     config.evaluation = ConfigDict()
     config.evaluation.single_protocol = "dsol-solo"
     config.evaluation.scene_protocol = "dsol-synthetic"
+    # Whether the untrained network and the model-free rows stand beside each score.
+    config.evaluation.baselines = True
 
     config.inference = ConfigDict()
     # A source sounds where its score reaches this.

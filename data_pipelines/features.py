@@ -22,6 +22,9 @@ def clip_features() -> tfds.features.FeaturesDict:
     `frames` holds one or more encoded RGB frames of equal size, in order of time. Object boxes
     are `[ymin, xmin, ymax, xmax]` in 0..1 of the frame, all zero where the place is not known.
     `label` is the place of the category in the metadata's `class_names`, -1 where not known.
+    `offscreen` marks a sound without an object in the picture; its box is all zero. `level_db` is
+    the RMS level of the object's own sound in the mixture, in dB of full scale: 0 where not known,
+    -inf where it is silent.
     """
     return tfds.features.FeaturesDict(
         {
@@ -37,6 +40,8 @@ def clip_features() -> tfds.features.FeaturesDict:
                     "bbox": tfds.features.Tensor(shape=(4,), dtype=np.float32),
                     "label": np.int32,
                     "sounding": np.bool_,
+                    "offscreen": np.bool_,
+                    "level_db": np.float32,
                 }
             ),
         }
@@ -63,8 +68,15 @@ def clip_example(
     boxes: np.ndarray,
     labels: np.ndarray,
     sounding: np.ndarray,
+    offscreen: np.ndarray | None = None,
+    level_db: np.ndarray | None = None,
 ) -> dict:
-    """An example in the layout of `clip_features`, ready for a TFDS builder to yield."""
+    """An example in the layout of `clip_features`, ready for a TFDS builder to yield.
+
+    Without `offscreen` every object is in the picture; without `level_db` no level is known.
+    """
+    offscreen = np.zeros(len(labels), bool) if offscreen is None else offscreen
+    level_db = np.zeros(len(labels)) if level_db is None else level_db
     return {
         "id": id,
         "video": video,
@@ -72,7 +84,13 @@ def clip_example(
         "frames": [encode_frame(frame) for frame in frames],
         "waveform": np.asarray(waveform, np.int16),
         "objects": [
-            {"bbox": np.asarray(b, np.float32), "label": int(c), "sounding": bool(s)}
-            for b, c, s in zip(boxes, labels, sounding, strict=True)
+            {
+                "bbox": np.asarray(b, np.float32),
+                "label": int(c),
+                "sounding": bool(s),
+                "offscreen": bool(o),
+                "level_db": np.float32(d),
+            }
+            for b, c, s, o, d in zip(boxes, labels, sounding, offscreen, level_db, strict=True)
         ],
     }

@@ -13,8 +13,8 @@ from absl import flags
 from avloc.types import Batch
 from data_pipelines.image import evaluation_view, training_view
 
-MAX_OBJECTS = 8
-"""Object slots of an item: the largest scene grid is 4x2."""
+MAX_OBJECTS = 12
+"""Object slots of an item: the largest scenes have 4x2 cells and three sounds from off screen."""
 
 
 class _Indexed:
@@ -44,9 +44,13 @@ def _item(index: int, record: Any, image: np.ndarray) -> Batch:
     boxes = np.zeros((MAX_OBJECTS, 4), np.float32)
     labels = np.full(MAX_OBJECTS, -1, np.int32)
     sounding = np.zeros(MAX_OBJECTS, bool)
+    offscreen = np.zeros(MAX_OBJECTS, bool)
+    level_db = np.zeros(MAX_OBJECTS, np.float32)
     boxes[:count] = np.reshape(objects["bbox"], (count, 4))
     labels[:count] = objects["label"]
     sounding[:count] = objects["sounding"]
+    offscreen[:count] = objects["offscreen"]
+    level_db[:count] = objects["level_db"]
     return Batch(
         image=image,
         waveform=np.asarray(record["waveform"], np.int16),
@@ -56,6 +60,8 @@ def _item(index: int, record: Any, image: np.ndarray) -> Batch:
         boxes=boxes,
         labels=labels,
         sounding=sounding,
+        offscreen=offscreen,
+        level_db=level_db,
     )
 
 

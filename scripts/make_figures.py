@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def scenes(run: LoadedRun, dataset: Dataset, places: Sequence[int] | None) -> list[Scene]:
     """The scenes at these places of the split of test scenes; four, spread evenly, if None."""
-    source = dataset.source(run.config.data.scene_test)
+    source = dataset.source(run.config.data.scene_tests[0])
     if places is None:
         places = (np.linspace(0, len(source), 5)[:-1] + len(source) / 8).astype(int)
     wrong = [place for place in places if not 0 <= place < len(source)]

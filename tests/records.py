@@ -36,6 +36,8 @@ def make_records(count: int, videos: int = 3, *, size: int = 32, frames: int = 1
                     "bbox": [np.float32([0.25, 0.25, 0.75, 0.75])],
                     "label": [np.int32(video)],
                     "sounding": [np.True_],
+                    "offscreen": [np.False_],
+                    "level_db": [np.float32(0)],
                 },
             }
         )

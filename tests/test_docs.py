@@ -108,7 +108,7 @@ def test_paths_and_names_of_code_are_there(page: Path):
         path = re.fullmatch(r"(?:avloc|data_pipelines|configs|docs|tests|scripts)/[a-z_./]+", words)
         if path:
             assert (ROOT / words).exists(), words
-        for name in re.findall(r"^(?:Csol|Embeddings)\.(\w+)$", words):
+        for name in re.findall(r"^(?:Alternation|Csol|Embeddings)\.(\w+)$", words):
             assert f"def {name}(" in source, words
 
 

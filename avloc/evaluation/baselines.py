@@ -32,6 +32,7 @@ def centred_box(grid: tuple[int, int], n: int) -> Predict:
         return Prediction(
             maps=np.broadcast_to(centre[..., None], (size, *grid, n)),
             scores=np.full((size, n), 0.5, np.float32),
+            heard=np.full((size, n), 0.5, np.float32),
             localization=np.broadcast_to(centre, (size, *grid)),
             cluster=np.full(size, -1, np.int32),
         )
@@ -51,6 +52,7 @@ def random_map(grid: tuple[int, int], n: int, seed: int = 0) -> Predict:
         return Prediction(
             maps=values[..., :n],
             scores=values[:, 0, 0, :n],
+            heard=values[:, 0, 0, :n],
             localization=values[..., n],
             cluster=np.full(len(values), -1, np.int32),
         )
@@ -63,12 +65,14 @@ def ceiling(grid: tuple[int, int], n: int) -> Predict:
 
     def predict(batch: Batch) -> Prediction:
         boxes = boxes_on_grid(np.asarray(batch.boxes), grid)
-        boxes = boxes * np.asarray(batch.sounding)[..., None, None]
+        sounding = np.asarray(batch.sounding)
+        boxes = boxes * sounding[..., None, None]
         of_category = np.asarray(batch.labels)[..., None] == np.arange(n)
         maps = (boxes[..., None] * of_category[:, :, None, None]).max(1)
         return Prediction(
             maps=maps,
             scores=maps.max((1, 2)),
+            heard=(of_category & sounding[..., None]).any(1).astype(np.float32),
             localization=boxes.max(1),
             cluster=np.full(len(boxes), -1, np.int32),
         )

@@ -147,11 +147,11 @@ def _pictures(scorer: Scorer) -> list[Picture]:
     predict, categories = scorer.predictor(last), last.categories
     names, heard = dataset.info.class_names, config.inference.sounding
     pictures = []
-    for split, count in ((config.data.scene_test, SCENES), (config.data.single_test, CLIPS)):
+    for split, count in ((config.data.scene_tests[-1], SCENES), (config.data.single_test, CLIPS)):
         if split not in dataset.info.num_examples:
             continue
         for image, item, found in _chosen(dataset, split, count, config, predict):
-            if split == config.data.scene_test:
+            if split != config.data.single_test:
                 pictures.append(_scene_picture(image, item, found, categories, names, heard))
             else:
                 pictures.append(_clip_picture(image, item, found, categories, names))

@@ -154,13 +154,15 @@ class Scorer:
         """The protocol of each split to score, and splits that there are not."""
         own = {
             self.config.data.single_test: protocols.get(self.config.evaluation.single_protocol),
-            self.config.data.scene_test: protocols.get(self.config.evaluation.scene_protocol),
+        } | {
+            name: protocols.get(self.config.evaluation.scene_protocol)
+            for name in self.config.data.scene_tests
         }
         asked = protocols.get(protocol) if protocol else None
         if split is not None:
             first = self.dataset.source(split)[0]
             scenes = len(first["objects"]["label"]) > 1
-            kind = self.config.data.scene_test if scenes else self.config.data.single_test
+            kind = self.config.data.scene_tests[0] if scenes else self.config.data.single_test
             return {split: asked or own.get(split, own[kind])}, {}
         if asked is not None:
             own = {name: asked for name, rules in own.items() if rules.task == asked.task}

@@ -36,6 +36,8 @@ def clips(boxes, labels, sounding, video=None, mask=None, start=0):
         boxes=np.asarray(boxes, np.float32),
         labels=np.asarray(labels, np.int32),
         sounding=np.asarray(sounding, bool),
+        offscreen=np.zeros(np.shape(sounding), bool),
+        level_db=np.zeros(np.shape(sounding), np.float32),
     )
 
 
@@ -71,6 +73,7 @@ def predictor(maps, localization=None, cluster=None):
         return Prediction(
             maps=maps[at],
             scores=maps[at].max((1, 2)),
+            heard=maps[at].max((1, 2)),
             localization=maps[at].max(-1) if localization is None else localization[at],
             cluster=np.zeros(len(at), int) if cluster is None else np.asarray(cluster)[at],
         )

@@ -29,7 +29,7 @@ class RedBlobs:
         low = (spectrum.argmax(-1) < HIGH) * variables["gain"]
         maps = jnp.stack([0.6 * red, blue, 0.4 * red, 0 * red], -1)
         scores = jnp.stack([0.3 * high, low, 0.6 * high, 0 * high], -1)
-        return Prediction(maps, scores, cells.max(-1), jnp.zeros(size, int))
+        return Prediction(maps, scores, scores, cells.max(-1), jnp.zeros(size, int))
 
 
 def red_blob_model(names=("drum", "flute", "harp"), of_cluster=(0, 1, 0, 2), gain=1.0) -> Model:

@@ -62,7 +62,7 @@ class Brightness:
         scores = jnp.tile(0.5 + gain * jnp.array([-0.2, 0.2]), (len(batch.image), 1))
         found = (cluster + aux["shift"]) % 2
         maps = jnp.stack([1 - one, one], -1) * scores[:, None, None]
-        return Prediction(maps, scores, one, found)
+        return Prediction(maps, scores, scores, one, found)
 
 
 def brightness(variables, aux, batch):

@@ -1,0 +1,288 @@
+"""Stage one of DSOL and CSOL, and the ground of IEr: localization and classification in turn.
+
+Phases `localization` and `classification` alternate (CSOL 3.2, IEr 3.1). Before each classification
+phase the object representations of the whole split are clustered; the cluster indices are the
+labels. In the end stand an object dictionary and a frozen audio network. DSOL and CSOL differ in
+the object representation only (`config.representation`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+from ml_collections import ConfigDict
+
+from avloc import losses
+from avloc.clustering.dictionary import (
+    dictionary,
+    object_representations_mask,
+    object_representations_weighted,
+)
+from avloc.clustering.kmeans import kmeans
+from avloc.models import AudioVisualNet, Embeddings
+from avloc.models.heads import unit
+from avloc.training.devices import gather
+from avloc.training.methods.correspondence import match_loss, mix_sounds
+from avloc.training.optimizers import reset_moments
+from avloc.types import Aux, Batch, DatasetInfo, LossOutput, Phase, Scan, TrainState, Variables
+from data_pipelines.audio import log_mel
+from data_pipelines.image import normalize
+
+CLASSIFIERS = ("visual_classifier", "audio_classifier")
+TEACHER = ("audio", "audio_classifier")
+
+
+class Alternation:
+    """What the methods with an object dictionary share; every choice is a field of `config`.
+
+    Args:
+      config: the experiment's.
+      info: sizes of the splits.
+      axis_name: mapped axis under `pmap`, else None.
+    """
+
+    def __init__(self, config: ConfigDict, info: DatasetInfo, axis_name: str | None = None):
+        self.config = config
+        self.info = info
+        self.axis_name = axis_name
+        self.net = self.network()
+
+    def network(self) -> AudioVisualNet:
+        """The network that `config.model` describes."""
+        model = self.config.model
+        return AudioVisualNet(
+            clusters=self.config.clusters,
+            width=model.width,
+            blocks=tuple(model.blocks),
+            stem_pool=model.stem_pool,
+            embedding=model.embedding,
+            correspondence_scale=model.correspondence_scale,
+            correspondence_bias=model.correspondence_bias,
+            axis_name=self.axis_name,
+        )
+
+    def init(self, key: PRNGKeyArray, batch: Batch) -> tuple[Variables, Aux]:
+        """See `avloc.types.Method`."""
+        variables = self.net.init(key, normalize(batch.image), log_mel(batch.waveform))
+        channels = 8 * self.config.model.width
+        k = self.config.clusters
+        aux = {
+            "labels": jnp.zeros(self.info.num_examples[self.config.data.stage_one], jnp.int32),
+            "dictionary": jnp.zeros((k, channels)),
+            "centroids": jnp.zeros((k, channels)),
+            "feature_mean": jnp.zeros(channels),
+            "teacher": _part(variables, TEACHER),
+        }
+        return variables, aux
+
+    def alternation(self, checkpoint_name: str) -> Iterator[Phase]:
+        """Its phases; the last one builds the dictionary and has that checkpoint name."""
+        one = self.config.stage_one
+        split = self.config.data.stage_one
+        if one.warmup_epochs:
+            yield Phase("warm-up", split, one.warmup_epochs, "localization", self.warmup_loss)
+        for epoch in range(one.epochs):
+            mixed = one.mixtures > 0 and epoch >= one.mixtures_after
+            words, share = ("mixed ", one.mixtures) if mixed else ("", 0.0)
+            yield Phase(
+                f"{words}localization",
+                split,
+                1,
+                "localization",
+                partial(self.localization_loss, mixtures=share),
+                zoom_out=one.zoom_out,
+            )
+            if epoch >= one.classification_after and one.classification_passes:
+                yield Phase(
+                    f"{words}classification",
+                    split,
+                    one.classification_passes,
+                    "classification",
+                    partial(self.classification_loss, mixtures=share),
+                    refresh=self.relabel,
+                    stop=self._saturated,
+                    zoom_out=one.zoom_out,
+                )
+        refresh = self.build_dictionary if self._classified() else self.relabel
+        yield Phase(
+            "dictionary",
+            split,
+            0,
+            "localization",
+            self.localization_loss,
+            refresh=refresh,
+            checkpoint_name=checkpoint_name,
+        )
+
+    def warmup_loss(
+        self, variables: Variables, aux: Aux, batch: Batch, key: PRNGKeyArray
+    ) -> tuple[Array, LossOutput]:
+        """Correspondence by `config.warmup`: starts a network that has no pretrained weights."""
+        return self._localize(variables, batch, self.config.warmup)
+
+    def localization_loss(
+        self,
+        variables: Variables,
+        aux: Aux,
+        batch: Batch,
+        key: PRNGKeyArray,
+        mixtures: float = 0.0,
+    ) -> tuple[Array, LossOutput]:
+        """Correspondence by `config.correspondence` (CSOL eq. 2).
+
+        `mixtures`: share of sounds that are mixed with another of the batch (`mix_sounds`).
+        """
+        return self._localize(variables, batch, self.config.correspondence, mixtures)
+
+    def classification_loss(
+        self,
+        variables: Variables,
+        aux: Aux,
+        batch: Batch,
+        key: PRNGKeyArray,
+        mixtures: float = 0.0,
+    ) -> tuple[Array, LossOutput]:
+        """`CE(y*, h_a(g)) + CE(y*, h_v(GAP f))` with cluster indices as y* (CSOL eq. 6).
+
+        `mixtures` as above; the target of a mixture is the mean of its clips' targets.
+        """
+        batch, held = mix_sounds(batch._replace(negative=None), mixtures, self.axis_name)
+        out, stats = self._train_forward(variables, batch)
+        visual, audio, index, mask = gather(
+            (out.visual_logits, out.audio_logits, batch.index, batch.mask), self.axis_name
+        )
+        labels = aux["labels"][index]
+        targets = jax.nn.one_hot(labels, self.config.clusters)
+        heard = held @ targets / held.sum(axis=1, keepdims=True)
+        loss_visual = losses.cross_entropy(visual, targets, mask)
+        loss_audio = losses.cross_entropy(audio, heard, mask)
+
+        def accuracy(logits: Float[Array, "B K"]) -> Float[Array, ""]:
+            return losses.masked_mean((logits.argmax(-1) == labels).astype(jnp.float32), mask)
+
+        log = {
+            "loss_visual": loss_visual,
+            "loss_audio": loss_audio,
+            "visual_accuracy": accuracy(visual),
+            "audio_accuracy": accuracy(audio),
+            "accuracy": 0.5 * (accuracy(visual) + accuracy(audio)),
+        }
+        return loss_visual + loss_audio, LossOutput(stats, log)
+
+    def relabel(self, state: TrainState, scan: Scan, key: PRNGKeyArray) -> TrainState:
+        """Clusters the object representations; resets both class heads, as cluster order is new."""
+        representations = self._scan_representations(state, scan)
+        k_key, head_key = jax.random.split(key)
+        result = kmeans(
+            unit(representations),
+            self.config.clusters,
+            k_key,
+            restarts=self.config.kmeans.restarts,
+            iterations=self.config.kmeans.iterations,
+        )
+        fresh = self._fresh_heads(head_key, state.variables["params"])
+        optimizers = dict(state.optimizers)
+        optimizers["classification"] = reset_moments(
+            optimizers["classification"],
+            lambda path: any(getattr(part, "key", None) in CLASSIFIERS for part in path),
+        )
+        state = state._replace(
+            variables={**state.variables, "params": {**state.variables["params"], **fresh}},
+            optimizers=optimizers,
+        )
+        return self._with_dictionary(state, representations, result.labels)
+
+    def build_dictionary(self, state: TrainState, scan: Scan, key: PRNGKeyArray) -> TrainState:
+        """End of stage one: keys of the last labels by today's features; freezes the teacher."""
+        return self._with_dictionary(
+            state, self._scan_representations(state, scan), state.aux["labels"]
+        )
+
+    # Parts.
+
+    def _forward(self, variables: Variables, batch: Batch) -> Embeddings:
+        return self.net.apply(variables, normalize(batch.image), log_mel(batch.waveform))
+
+    def _train_forward(self, variables: Variables, batch: Batch) -> tuple[Embeddings, Variables]:
+        """Embeddings of the batch; drawn negatives stand behind its own images in `f` and `v`."""
+        images = batch.image
+        if batch.negative is not None:
+            images = jnp.concatenate([images, batch.negative])
+        out, new = self.net.apply(
+            variables, normalize(images), log_mel(batch.waveform), True, mutable=["batch_stats"]
+        )
+        return out, new["batch_stats"]
+
+    def _localize(
+        self, variables: Variables, batch: Batch, spec: ConfigDict, mixtures: float = 0.0
+    ) -> tuple[Array, LossOutput]:
+        batch, held = mix_sounds(batch, mixtures, self.axis_name)
+        out, stats = self._train_forward(variables, batch)
+        loss, log = match_loss(out, batch, held, spec, self.axis_name)
+        return loss, LossOutput(stats, log)
+
+    def _represent(
+        self, f: Float[Array, "B h w C"], localization: Float[Array, "B h w"]
+    ) -> Float[Array, "B C"]:
+        if self.config.representation == "weighted":
+            return object_representations_weighted(f, localization)
+        if self.config.representation == "mask":
+            return object_representations_mask(f, localization)
+        raise ValueError(
+            "config.representation is 'weighted' (CSOL) or 'mask' (DSOL), "
+            f"not {self.config.representation!r}"
+        )
+
+    def _scan_representations(self, state: TrainState, scan: Scan) -> Float[Array, "N C"]:
+        return jnp.asarray(scan(self._scan_step, state, self.config.data.stage_one))
+
+    def _scan_step(self, variables: Variables, aux: Aux, batch: Batch) -> Float[Array, "B C"]:
+        out = self._forward(variables, batch)
+        return self._represent(out.f, out.localization())
+
+    def _with_dictionary(
+        self, state: TrainState, representations: Float[Array, "N C"], labels: Array
+    ) -> TrainState:
+        k = self.config.clusters
+        aux = {
+            **state.aux,
+            "labels": labels.astype(jnp.int32),
+            "dictionary": dictionary(representations, labels, k),
+            "centroids": dictionary(unit(representations), labels, k),
+            "feature_mean": representations.mean(axis=0),
+            "teacher": _part(state.variables, TEACHER),
+        }
+        return state._replace(aux=aux)
+
+    def _fresh_heads(self, key: PRNGKeyArray, params: Any) -> dict[str, Any]:
+        heads = {}
+        for name, head_key in zip(CLASSIFIERS, jax.random.split(key), strict=True):
+            kernel = params[name]["kernel"]
+            head = nn.Dense(kernel.shape[1])
+            heads[name] = head.init(head_key, jnp.zeros((1, kernel.shape[0])))["params"]
+        return heads
+
+    def _saturated(self, history: list[dict[str, float]]) -> bool:
+        """Whether the last pass raised the accuracy by less than `config.stage_one.saturation`."""
+        if len(history) < 2:
+            return False
+        gain = history[-1]["accuracy"] - history[-2]["accuracy"]
+        return gain < self.config.stage_one.saturation
+
+    def _classified(self) -> bool:
+        one = self.config.stage_one
+        return bool(one.classification_passes) and one.epochs > one.classification_after
+
+
+def _part(variables: Variables, modules: tuple[str, ...]) -> dict[str, Any]:
+    """The named modules' share of each collection."""
+    return {
+        collection: {name: tree[name] for name in modules if name in tree}
+        for collection, tree in variables.items()
+    }
