@@ -2,7 +2,8 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-WORKDIR ?= runs/demo
+METHOD ?= csol
+WORKDIR ?= $(if $(filter csol,$(METHOD)),runs/demo,runs/demo_$(METHOD))
 DATA_DIR ?= runs/data
 PYTEST_ARGS ?=
 
@@ -17,9 +18,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: $(INSTALLED)  ## build the embedded data set, train on it, write WORKDIR/report.html
-	$(BIN)/avloc data build toy_orchestra --data-dir $(DATA_DIR)
-	$(BIN)/avloc train --config configs/csol_toy.py --workdir $(WORKDIR) --data-dir $(DATA_DIR)
+# The scenes that each method's toy config trains on.
+DATA_csol := toy_orchestra
+DATA_ier := toy_orchestra/wild
+
+demo: $(INSTALLED)  ## build the embedded data set, train METHOD (csol, ier), write WORKDIR/report.html
+	@[ -n "$(DATA_$(METHOD))" ] || { echo "METHOD is csol or ier, not '$(METHOD)'" >&2; exit 1; }
+	$(BIN)/avloc data build $(DATA_$(METHOD)) --data-dir $(DATA_DIR)
+	$(BIN)/avloc train --config configs/$(METHOD)_toy.py --workdir $(WORKDIR) --data-dir $(DATA_DIR)
 
 test: lint  ## lint and all fast tests; PYTEST_ARGS="-m slow" for the long ones
 	$(BIN)/python -m pytest -q $(PYTEST_ARGS)

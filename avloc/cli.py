@@ -1,4 +1,4 @@
-"""The command line: `avloc data | train | evaluate | localize | report`.
+"""The command line: `avloc data | train | evaluate | localize | report | ablate`.
 
 The only file that knows every room. Each verb imports what it needs when it runs, so that help
 is instant.
@@ -15,17 +15,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from ml_collections import ConfigDict
-
     from avloc.training.run_folder import RunFolder
     from data_pipelines.dataset import Dataset
 
-OK, BAD_INPUT, INTERRUPTED = 0, 2, 130
+OK, INCOMPLETE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 """Exit statuses."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and gives its exit status: 0, 2 for bad input, 130 after Ctrl-C."""
+    """Runs one command and gives its exit status.
+
+    0, 1 where cells of an ablation failed, 2 for bad input, 130 after Ctrl-C.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments or os.environ.get("AVLOC_DEBUG", "") not in ("", "0")
     try:
@@ -38,7 +39,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return args.run(args) or OK
     except KeyboardInterrupt as stop:
         words = str(stop) or "stopped"
-        again = "goes on from there" if arguments[:1] in (["train"], ["data"]) else "starts again"
+        again = (
+            "goes on from there"
+            if arguments[:1] in (["train"], ["data"], ["ablate"])
+            else "starts again"
+        )
         return _fail(f"{words}; the same command {again}", INTERRUPTED, debug)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
@@ -147,6 +152,20 @@ def _parser() -> argparse.ArgumentParser:
     report = verb(verbs, "report", _report, "write W/report.html again from what is in W")
     _workdir(report)
     _data_dir(report)
+
+    ablate = verb(
+        verbs,
+        "ablate",
+        _ablate,
+        "train a grid of config changes and seeds, and table it; goes on where it stood",
+        epilog="writes ablation.md and ablation.json; each cell is a run in W/CELL/seed_S",
+    )
+    ablate.add_argument("--config", metavar="FILE", required=True, help="of configs/ablations/")
+    _workdir(ablate)
+    ablate.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at once; default: 1")
+    ablate.add_argument("--seeds", type=int, nargs="+", metavar="S", help="instead of the file's")
+    ablate.add_argument("--cells", nargs="+", metavar="NAME", help="train these alone")
+    _data_dir(ablate)
     return parser
 
 
@@ -209,7 +228,9 @@ def _data_list(args: argparse.Namespace) -> None:
 
 def _train(args: argparse.Namespace) -> None:
     from avloc.training import experiment
+    from avloc.training.checkpoints import Checkpoints
     from avloc.training.loop import Interrupted, train
+    from avloc.training.preflight import check, training_data
     from avloc.training.run_folder import RunFolder
 
     run = RunFolder(args.workdir)
@@ -222,45 +243,17 @@ def _train(args: argparse.Namespace) -> None:
     config = experiment.override(config, args.assignments)
     config.lock()
     dataset = _open(config.data.name, run, args.data_dir)
-    check(config, dataset)
+    lessons = training_data(config, dataset)
+    check(config, lessons, resumed=Checkpoints.present(run))
     run.open_for_training(config)
     try:
-        train(config, run, dataset)
+        train(config, run, lessons)
     except Interrupted as stop:
         raise KeyboardInterrupt(str(stop)) from None
     try:
         _score(run, dataset)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("stopped while scoring, training is done") from None
-
-
-def check(config: ConfigDict, dataset: Dataset) -> None:
-    """Finds what would fail later, before anything is written.
-
-    Raises:
-      ValueError: a split that is not there or is smaller than a batch, fewer clusters than
-        categories, an unknown method or protocol, a batch that does not divide over the devices.
-    """
-    from avloc.evaluation import protocols
-    from avloc.training.devices import Devices
-    from avloc.training.methods import create
-
-    for phase in create(config, dataset.info).phases():
-        items = len(dataset.source(phase.split))
-        if items < config.batch_size:
-            raise ValueError(
-                f"split {phase.split} holds {items} items, fewer than config.batch_size, "
-                f"{config.batch_size}: lower --config.batch_size, or add data"
-            )
-    names = dataset.info.class_names
-    if config.get("clusters", len(names)) < len(names):
-        raise ValueError(
-            f"config.clusters is {config.clusters}, but {config.data.name} has {len(names)} "
-            f"categories, of which each needs a cluster: set --config.clusters={len(names)} or more"
-        )
-    protocols.get(config.evaluation.single_protocol)
-    protocols.get(config.evaluation.scene_protocol)
-    Devices(config.parallel).local_batch_size(config.batch_size)
 
 
 def _score(run: RunFolder, dataset: Dataset) -> None:
@@ -334,6 +327,39 @@ def _report(args: argparse.Namespace) -> None:
     if scores is None:
         scores = scorer.score()
     print(f"report       {write_run_report(run, scores, scorer, missing)}")
+
+
+def _ablate(args: argparse.Namespace) -> int:
+    import jax
+
+    from avloc.ablation.grid import Grid, check_stage, load_ablation
+    from avloc.ablation.runner import train_all
+    from avloc.ablation.table import write
+    from avloc.training.preflight import check, training_data
+    from avloc.training.run_folder import RunFolder
+
+    if args.jobs < 1:
+        raise ValueError(f"--jobs is 1 or more, not {args.jobs}")
+    # An accelerator's memory is for the runs.
+    jax.config.update("jax_platforms", "cpu")
+    title = Path(args.config).stem
+    grid = Grid(load_ablation(args.config), args.workdir, args.seeds)
+    runs, datasets = grid.choose(args.cells), {}
+    for run in runs:
+        run.check_folder()
+    for run in runs:
+        name = run.config.data.name
+        if not run.finished:
+            if name not in datasets:
+                datasets[name] = _open(name, RunFolder(run.folder), args.data_dir)
+            lessons = training_data(run.config, datasets[name])
+            check(run.config, lessons)
+            check_stage(run, lessons.info)
+    failed = train_all(runs, args.jobs, args.data_dir)
+    print(write(grid, title))
+    for file in ("ablation.md", "ablation.json"):
+        print(f"{file:14} {grid.workdir / file}")
+    return INCOMPLETE if failed else OK
 
 
 def _open(name: str, run: RunFolder, data_dir: str | None) -> Dataset:

@@ -122,13 +122,24 @@ def base() -> ConfigDict:
 
 
 def from_scratch(config: ConfigDict) -> ConfigDict:
-    """The changes that let small networks without ImageNet weights start, and small images do.
+    """The changes that let small networks without ImageNet weights start, and small images do."""
+    stage_one_from_scratch(config)
+    config.stage_one.mixtures = 0.5
+    config.stage_two.kl = "audio_to_visual"
+    config.stage_two.temperature = 1.0
+    config.stage_two.similarity = "centred_cosine"
+    config.stage_two.scale = 5.0
+    config.optimizers.matching.learning_rates.default = 3e-4
+    return config
+
+
+def stage_one_from_scratch(config: ConfigDict) -> None:
+    """Those of stage one, which IEr shares.
 
     The paper's objective stays at ln 2 from random weights: a warm-up by InfoNCE over all pairs of
     the batch, with a pooling whose gradient reaches every cell, goes before it.
     """
     config.stage_one.zoom_out = 0.4
-    config.stage_one.mixtures = 0.5
     config.model.stem_pool = False
     # Sharper maps at first, as a short run moves the scale little.
     config.model.correspondence_scale = 8.0
@@ -137,13 +148,7 @@ def from_scratch(config: ConfigDict) -> ConfigDict:
     config.correspondence.update(dict(bce=1.0, info_nce=1.0, pooling="log_mean_exp", sharpness=4.0))
     config.stage_one.classification_after = 0
     config.stage_one.classification_passes = 1
-    config.stage_two.kl = "audio_to_visual"
-    config.stage_two.temperature = 1.0
-    config.stage_two.similarity = "centred_cosine"
-    config.stage_two.scale = 5.0
     config.optimizers.localization.learning_rates.default = 1e-3
     config.optimizers.classification.learning_rates.update(
         dict(default=3e-4, audio=1e-3, visual_classifier=3e-3, audio_classifier=3e-3)
     )
-    config.optimizers.matching.learning_rates.default = 3e-4
-    return config

@@ -1,13 +1,10 @@
 """Cocktail-party scenes from any set of single-source clips.
 
-The recipe of MUSIC-Synthetic (CSOL 4.1): clips of four different categories in a 2x2 grid, two
-of them heard, jittered in gain. A plan is drawn first, from labels and videos alone; scenes are
-then made one by one.
+What a scene is made of is planned first (`scene_plan`); scenes are then made one by one.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -16,6 +13,12 @@ from jaxtyping import Bool, Float, Float32, Int, Int16, Int32, UInt8
 from PIL import Image
 
 from data_pipelines.features import clip_example
+from data_pipelines.scene_plan import ScenePlan
+
+EQUAL_RMS_DBFS = -26.0
+"""RMS level, in dB of full scale, that clips are brought to where they are to be equally loud."""
+
+_FULL_SCALE = 32768.0
 
 
 class Clip(NamedTuple):
@@ -35,144 +38,32 @@ class Clip(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """Clips put side by side. Fields as in `Clip`; `sounding` says which objects are heard."""
+    """Clips put side by side, those that are off screen last. Fields as in `Clip`, and
+
+    Attributes:
+      sounding: whether the object is heard.
+      offscreen: whether it is not in the picture; its box is all zero.
+      level_db: RMS of the object's own sound as it stands in the mixture, in dB of full scale;
+        -inf where it is silent.
+    """
 
     frame: UInt8[np.ndarray, "H W 3"]
     waveform: Int16[np.ndarray, " T"]
     boxes: Float32[np.ndarray, "M 4"]
     labels: Int32[np.ndarray, " M"]
     sounding: Bool[np.ndarray, " M"]
-
-
-class ScenePlan(NamedTuple):
-    """Which clip goes where. Cells run left to right, top to bottom.
-
-    Attributes:
-      clips: place of each cell's clip in the single-source set.
-      sounding: whether the clip is heard.
-      gains_db: gain of the clip in the mixture, in dB.
-      grid: rows and columns.
-    """
-
-    clips: Int[np.ndarray, "S cells"]
-    sounding: Bool[np.ndarray, "S cells"]
-    gains_db: Float[np.ndarray, "S cells"]
-    grid: tuple[int, int]
-
-
-def plan_scenes(
-    labels: Sequence[int] | Int[np.ndarray, " N"] | None,
-    videos: Sequence | np.ndarray,
-    count: int,
-    *,
-    seed: int,
-    grid: tuple[int, int] = (2, 2),
-    sounding: int = 2,
-    jitter_db: float = 3.0,
-) -> ScenePlan:
-    """Draws `count` scenes; the same arguments give the same plan.
-
-    A scene holds clips of different categories and different videos. Every category appears, and
-    sounds, equally often to within a few scenes, and so do the clips of one category. Without
-    labels every video counts as a category of its own.
-
-    Args:
-      labels: category of each clip; clips of -1 are left out. None, or all -1: not known.
-      videos: name or number of the video of each clip.
-      count: number of scenes.
-      seed: any non-negative integer.
-      grid: rows and columns of the scene; their product is the number of clips in it.
-      sounding: how many of the clips are heard.
-      jitter_db: gains are uniform in -jitter_db..jitter_db.
-
-    Raises:
-      ValueError: the set has too few categories or videos, or `sounding` is not in 1..cells.
-    """
-    cells = grid[0] * grid[1]
-    if not 1 <= sounding <= cells:
-        raise ValueError(f"sounding must be in 1..{cells} for a grid of {grid}, not {sounding}")
-    _, videos = np.unique(np.asarray(videos), return_inverse=True)
-    known = labels is not None and bool(np.any(np.asarray(labels) >= 0))
-    groups = np.asarray(labels) if known else videos
-    if len(groups) != len(videos):
-        raise ValueError(f"{len(groups)} labels do not fit {len(videos)} clips: give one a clip")
-    rng = np.random.default_rng(seed)
-    piles = {
-        int(g): deque(rng.permutation(np.flatnonzero(groups == g)).tolist())
-        for g in np.unique(groups[groups >= 0])
-    }
-    if len(piles) < cells or len(np.unique(videos[groups >= 0])) < cells:
-        raise ValueError(
-            f"a scene of {cells} clips needs clips of {cells} different "
-            f"{'categories, each from a video of its own' if known else 'videos'}, "
-            f"but the set has {len(piles)} {'categories' if known else 'videos'}: "
-            "add clips or choose a smaller grid"
-        )
-    heard = dict.fromkeys(piles, 0)
-    queue: deque[int] = deque()
-    plan = ScenePlan(
-        clips=np.zeros((count, cells), np.int64),
-        sounding=np.zeros((count, cells), bool),
-        gains_db=rng.uniform(-jitter_db, jitter_db, (count, cells)),
-        grid=grid,
-    )
-    for scene in range(count):
-        chosen = _choose(queue, piles, videos, cells, rng)
-        order = rng.permutation(cells)
-        plan.clips[scene] = [chosen[i][1] for i in order]
-        members = [chosen[i][0] for i in order]
-        # The least heard first; ties by lot.
-        rank = np.lexsort((rng.random(cells), [heard[g] for g in members]))
-        plan.sounding[scene, rank[:sounding]] = True
-        for cell in rank[:sounding]:
-            heard[members[cell]] += 1
-    return plan
-
-
-def _choose(
-    queue: deque[int],
-    piles: dict[int, deque[int]],
-    videos: Int[np.ndarray, " N"],
-    cells: int,
-    rng: np.random.Generator,
-) -> list[tuple[int, int]]:
-    """The next category and clip of each cell.
-
-    The queue is an endless row of shuffled rounds over all categories. A category that does not
-    fit into this scene keeps its place for the next one.
-    """
-    chosen: dict[int, int] = {}
-    waiting: list[int] = []
-    rounds = 0
-    while len(chosen) < cells:
-        if not queue:
-            rounds += 1
-            if rounds > 3:
-                raise ValueError(
-                    f"no {cells} clips of different categories and different videos could be "
-                    "drawn: too many categories share their videos"
-                )
-            queue.extend(rng.permutation(list(piles)).tolist())
-        group = queue.popleft()
-        taken = {videos[clip] for clip in chosen.values()}
-        fitting = (clip for clip in piles[group] if videos[clip] not in taken)
-        clip = None if group in chosen else next(fitting, None)
-        if clip is None:
-            waiting.append(group)
-            continue
-        piles[group].remove(clip)
-        piles[group].append(clip)
-        chosen[group] = clip
-    queue.extendleft(reversed(waiting))
-    return list(chosen.items())
+    offscreen: Bool[np.ndarray, " M"]
+    level_db: Float32[np.ndarray, " M"]
 
 
 def compose(
     clips: Sequence[Clip],
-    sounding: Bool[np.ndarray, " cells"],
-    gains_db: Float[np.ndarray, " cells"],
+    sounding: Bool[np.ndarray, " clips"],
+    gains_db: Float[np.ndarray, " clips"],
     grid: tuple[int, int] = (2, 2),
     size: int | None = None,
+    *,
+    equal: bool = False,
 ) -> Scene:
     """Puts clips into the cells of a grid and mixes what is heard of them.
 
@@ -182,23 +73,29 @@ def compose(
     full scale, all of it is turned down to full scale, so nothing is clipped.
 
     Args:
-      clips: one a cell, left to right and top to bottom, with waveforms of one length.
-      sounding: whether the clip is heard; at least one.
+      clips: one a cell, left to right and top to bottom, then those off screen; waveforms of one
+        length.
+      sounding: whether the clip is heard; at least one is, and every one off screen.
       gains_db: gain of each clip, in dB.
       grid: rows and columns.
-      size: side of the scene in pixels; None: height and width of the first clip's frame.
+      size: side of the scene in pixels; None: height and width of the first clip's frame. A grid
+        wider than high squeezes its frames, as resizing a wider scene to a square would.
+      equal: whether waveforms are first brought to `EQUAL_RMS_DBFS`; one of zeros stays silent.
     """
     rows, columns = grid
-    if not len(clips) == len(sounding) == len(gains_db) == rows * columns:
-        raise ValueError(f"a grid of {grid} takes {rows * columns} clips, not {len(clips)}")
-    if not np.any(sounding):
+    cells = rows * columns
+    if len(clips) < cells or not len(clips) == len(sounding) == len(gains_db):
+        raise ValueError(f"a grid of {grid} takes {cells} clips, not {len(clips)}")
+    if not np.any(sounding[:cells]):
         raise ValueError("a scene needs at least one sounding clip")
+    if not np.all(sounding[cells:]):
+        raise ValueError("a clip off screen must sound")
     height, width = clips[0].frame.shape[:2] if size is None else (size, size)
     tops = np.round(np.linspace(0, height, rows + 1)).astype(int)
     lefts = np.round(np.linspace(0, width, columns + 1)).astype(int)
     canvas = np.zeros((height, width, 3), np.uint8)
-    boxes, labels, flags = [], [], []
-    for i, clip in enumerate(clips):
+    boxes = []
+    for i, clip in enumerate(clips[:cells]):
         (top, bottom), (left, right) = tops[i // columns :][:2], lefts[i % columns :][:2]
         cell = Image.fromarray(clip.frame).resize(
             (right - left, bottom - top), Image.Resampling.BILINEAR
@@ -209,26 +106,40 @@ def compose(
         shape = np.array([bottom - top, right - left] * 2)
         moved = inner * shape + [top, left, top, left]
         boxes.append(moved / [height, width, height, width])
-        labels.append(clip.labels)
-        flags.append(np.full(len(clip.labels), bool(sounding[i])))
+    # Off screen a clip is one sound, however many objects make it.
+    labels = [c.labels for c in clips[:cells]] + [c.labels[:1] for c in clips[cells:]]
+    waveform, levels = _mix([c.waveform for c in clips], sounding, gains_db, equal)
+    objects = [len(some) for some in labels]
     return Scene(
         frame=canvas,
-        waveform=_mix([c.waveform for c in clips], sounding, gains_db),
-        boxes=np.concatenate(boxes).astype(np.float32),
+        waveform=waveform,
+        boxes=np.concatenate([*boxes, np.zeros((len(clips) - cells, 4))]).astype(np.float32),
         labels=np.concatenate(labels).astype(np.int32),
-        sounding=np.concatenate(flags),
+        sounding=np.repeat(np.asarray(sounding, bool), objects),
+        offscreen=np.repeat(np.arange(len(clips)) >= cells, objects),
+        level_db=np.repeat(levels, objects).astype(np.float32),
     )
 
 
 def _mix(
     waveforms: Sequence[Int16[np.ndarray, " T"]],
-    sounding: Bool[np.ndarray, " cells"],
-    gains_db: Float[np.ndarray, " cells"],
-) -> Int16[np.ndarray, " T"]:
+    sounding: Bool[np.ndarray, " clips"],
+    gains_db: Float[np.ndarray, " clips"],
+    equal: bool,
+) -> tuple[Int16[np.ndarray, " T"], Float[np.ndarray, " clips"]]:
+    """The mixture, and the level of each clip in it in dB of full scale."""
     heard = np.flatnonzero(sounding)
+    sources = np.stack([waveforms[i] for i in heard]).astype(np.float64)
+    rms = np.sqrt(np.mean(sources**2, axis=1)) / _FULL_SCALE
     gains = 10 ** (np.asarray(gains_db, np.float64)[heard] / 20)
-    mixture = gains @ np.stack([waveforms[i] for i in heard]).astype(np.float64) / len(heard)
-    return np.round(mixture / max(1.0, np.abs(mixture).max() / 32767)).astype(np.int16)
+    if equal:
+        gains *= 10 ** (EQUAL_RMS_DBFS / 20) / np.where(rms > 0, rms, 1)
+    mixture = gains @ sources / len(heard)
+    excess = max(1.0, np.abs(mixture).max() / 32767)
+    levels = np.full(len(waveforms), -np.inf)
+    with np.errstate(divide="ignore"):  # a sounding clip of zeros
+        levels[heard] = 20 * np.log10(gains * rms / len(heard) / excess)
+    return np.round(mixture / excess).astype(np.int16), levels
 
 
 def scenes(
@@ -248,10 +159,12 @@ def scenes(
       size: see `compose`.
       prefix: ids are `PREFIX_00000` and up.
     """
+    grid, equal = plan.recipe.grid, plan.recipe.equal
     for i, (places, sounding, gains) in enumerate(
         zip(plan.clips, plan.sounding, plan.gains_db, strict=True)
     ):
-        scene = compose([get_clip(int(p)) for p in places], sounding, gains, plan.grid, size)
+        clips = [get_clip(int(p)) for p in places]
+        scene = compose(clips, sounding, gains, grid, size, equal=equal)
         name = f"{prefix}_{i:05d}"
         yield clip_example(
             id=name,
@@ -262,4 +175,6 @@ def scenes(
             boxes=scene.boxes,
             labels=scene.labels,
             sounding=scene.sounding,
+            offscreen=scene.offscreen,
+            level_db=scene.level_db,
         )

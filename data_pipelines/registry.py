@@ -119,7 +119,7 @@ def build(
     folder = root / name / chosen.name
     state = "already built in"
     with _sole_builder(folder):
-        if _version(folder) is None:
+        if _version(folder, entry) is None:
             state = "in"
             with _quiet():
                 builder = cls(config=chosen, data_dir=root)
@@ -155,16 +155,18 @@ def open_dataset(spec: str, data_dir: str | Path | None = None) -> tfds.core.Dat
     if not entry.needs_source:
         config = _static_config(_builder_class(entry), name, config or None).name
     elif not config:
-        built = _configs_built(root / name)
+        built = _configs_built(root / name, entry)
         if len(built) > 1:
             choices = ", ".join(f"{name}/{choice}" for choice in built)
             raise ValueError(f"{spec} may be any of {choices} in {root}: name one of them")
         config = built[0] if built else ""
     folder = root / name / config
-    version = _version(folder) if config else None
+    version = _version(folder, entry) if config else None
     if version is None:
+        older = _versions(folder) if config else []
+        known = f" (but in version {older[-1]}, which an earlier avloc wrote)" if older else ""
         raise ValueError(
-            f"data set {spec} is not built in {root}: run `{_command(spec, data_dir)}`"
+            f"data set {spec} is not built in {root}{known}: run `{_command(spec, data_dir)}`"
         )
     return _opened(version, spec, data_dir)
 
@@ -174,12 +176,12 @@ def list_datasets(data_dir: str | Path | None = None) -> list[Listing]:
     root, listings = data_root(data_dir), []
     for name, entry in DATASETS.items():
         if entry.needs_source:
-            specs = [f"{name}/{config}" for config in _configs_built(root / name)] or [name]
+            specs = [f"{name}/{config}" for config in _configs_built(root / name, entry)] or [name]
         else:
             configs = _builder_class(entry).BUILDER_CONFIGS
             specs = [f"{name}/{config.name}" for config in configs]
         for spec in specs:
-            version = _version(root / spec)
+            version = _version(root / spec, entry)
             splits: Mapping[str, int] = {}
             if version is not None:
                 with contextlib.suppress(ValueError):  # damaged: listed without splits
@@ -222,18 +224,23 @@ def _command(spec: str, data_dir: str | Path | None, source: str | Path | None =
     return command + (f" --data-dir {shlex.quote(str(data_dir))}" if data_dir else "")
 
 
-def _configs_built(folder: Path) -> list[str]:
+def _configs_built(folder: Path, entry: Entry) -> list[str]:
     if not folder.is_dir():
         return []
-    return sorted(path.name for path in folder.iterdir() if _version(path) is not None)
+    return sorted(path.name for path in folder.iterdir() if _version(path, entry) is not None)
 
 
-def _version(folder: Path) -> Path | None:
-    """Folder of the newest version in a configuration's folder, if one is there."""
-    if not folder.is_dir():
-        return None
-    found = [path for path in folder.iterdir() if re.fullmatch(r"\d+\.\d+\.\d+", path.name)]
-    return max(found, key=lambda path: [int(n) for n in path.name.split(".")], default=None)
+def _version(folder: Path, entry: Entry) -> Path | None:
+    """Folder of what is built of a configuration in the layout that is read now, if it is there."""
+    version = str(_builder_class(entry).VERSION)
+    return folder / version if version in _versions(folder) else None
+
+
+def _versions(folder: Path) -> list[str]:
+    """Versions built in a configuration's folder, oldest first."""
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    found = [name for name in names if re.fullmatch(r"\d+\.\d+\.\d+", name)]
+    return sorted(found, key=lambda name: [int(n) for n in name.split(".")])
 
 
 def _opened(version: Path, spec: str, data_dir: str | Path | None) -> tfds.core.DatasetBuilder:

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
+from avloc.ablation.pooling import mean_and_spread
 
 TARGETS = {
     ("test", "IoU@0.5"): 60.0,
@@ -92,7 +92,8 @@ def _summary(found: Sequence[Mapping[str, float] | None]) -> str:
     values = [entry["value"] for entry in found if entry is not None]
     if not values:
         return "-"
-    return f"**{_number(np.mean(values))} ± {_number(np.std(values, ddof=1))}**"
+    mean, spread = mean_and_spread(values)
+    return f"**{_number(mean)} ± {_number(spread)}**"
 
 
 def _target(split: str, name: str) -> str:

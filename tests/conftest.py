@@ -1,9 +1,14 @@
+import shutil
+from pathlib import Path
+
 import jax
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
+from avloc.cli import main
 from data_pipelines import registry
 from data_pipelines.dataset import Dataset
+from tests.command_line import CONFIG, command
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +32,39 @@ def compile_once(tmp_path_factory):
         compilation_cache.reset_cache()
         if values is settings:
             yield
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory) -> Path:
+    """A folder with the data set in `data`, a finished run in `run` and what it said in `said`."""
+    place = tmp_path_factory.mktemp("cli")
+    data = ("--data-dir", place / "data")
+    for arguments in (
+        ("data", "build", "toy_orchestra/tiny", *data),
+        ("train", *CONFIG, "--workdir", place / "run", *data),
+    ):
+        process = command(*arguments, cache=place / "cache")
+        said, errors = process.communicate()
+        assert process.returncode == 0, errors
+    (place / "said").write_text(said)
+    return place
+
+
+@pytest.fixture
+def fails(capsys):
+    """Runs a command that is refused; gives its sentence."""
+
+    def run(*arguments):
+        capsys.readouterr()
+        assert main([str(a) for a in arguments]) == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 1 and lines[0].startswith("avloc: error: "), lines
+        return lines[0].removeprefix("avloc: error: ")
+
+    return run
+
+
+@pytest.fixture
+def copy(place, tmp_path) -> Path:
+    """A copy of the finished run, to be spoilt."""
+    return shutil.copytree(place / "run", tmp_path / "run")

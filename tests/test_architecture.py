@@ -49,8 +49,15 @@ ARROWS = {
         "avloc.training",
         "data_pipelines",
     },
+    "avloc.ablation": {
+        "avloc.types",
+        "avloc.evaluation",
+        "avloc.training",
+        "configs.ablations",
+    },
     "data_pipelines": {"avloc.types"},
     "configs": set(),
+    "configs.ablations": {"avloc.ablation"},
 }
 # Every room has to be listed above; only this file may import all of them.
 FRONT_DOOR = "avloc.cli"
@@ -74,6 +81,8 @@ def room_of(module: str) -> str | None:
     top, *rest = module.split(".")
     if top not in LIBRARY:
         return None
+    if module.startswith("configs.ablations"):
+        return "configs.ablations"
     if top != "avloc" or not rest:
         return top
     if rest[0] in ("load", "draw"):  # names of the package, which gets them from there

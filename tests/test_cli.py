@@ -1,9 +1,7 @@
-"""The commands, end to end at a tiny size, and what they say of bad input."""
+"""The commands, end to end at a tiny size."""
 
 import csv
 import json
-import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,85 +15,8 @@ import pytest
 from PIL import Image
 
 from avloc.cli import main
+from tests.command_line import command, contents, train
 from tests.videos import write_video
-
-CONFIG = (
-    "--config=csol_toy.py",
-    "--config.data.name=toy_orchestra/tiny",
-    "--config.batch_size=8",
-    "--config.image_size=32",
-    "--config.model.width=4",
-    "--config.stage_one.warmup_epochs=0",
-    "--config.stage_one.epochs=1",
-    "--config.stage_two.epochs=1",
-    "--config.clusters=10",
-)
-
-
-def command(*arguments, cache: Path) -> subprocess.Popen:
-    """`avloc ...` in a process of its own, compiled in haste and once for all runs."""
-    environment = os.environ | {
-        "XLA_FLAGS": "--xla_backend_optimization_level=0",
-        "JAX_COMPILATION_CACHE_DIR": str(cache),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
-    }
-    return subprocess.Popen(
-        [sys.executable, "-m", "avloc", *map(str, arguments)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Path:
-    """A folder with the data set in `data`, a finished run in `run` and what it said in `said`."""
-    place = tmp_path_factory.mktemp("cli")
-    data = ("--data-dir", place / "data")
-    for arguments in (
-        ("data", "build", "toy_orchestra/tiny", *data),
-        ("train", *CONFIG, "--workdir", place / "run", *data),
-    ):
-        process = command(*arguments, cache=place / "cache")
-        said, errors = process.communicate()
-        assert process.returncode == 0, errors
-    (place / "said").write_text(said)
-    return place
-
-
-@pytest.fixture
-def fails(capsys):
-    """Runs a command that is refused; gives its sentence."""
-
-    def run(*arguments):
-        capsys.readouterr()
-        assert main([str(a) for a in arguments]) == 2
-        lines = capsys.readouterr().err.splitlines()
-        assert len(lines) == 1 and lines[0].startswith("avloc: error: "), lines
-        return lines[0].removeprefix("avloc: error: ")
-
-    return run
-
-
-@pytest.fixture
-def copy(place, tmp_path) -> Path:
-    """A copy of the finished run, to be spoilt."""
-    return shutil.copytree(place / "run", tmp_path / "run")
-
-
-def train(workdir, place, *more):
-    return ("train", *CONFIG, "--workdir", workdir, "--data-dir", place / "data", *more)
-
-
-def contents(folder: Path) -> dict[str, int]:
-    """Every file with the time of its last change."""
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
-    return {str(path): path.stat().st_mtime_ns for path in files}
-
-
-# What works.
 
 
 def test_training_ends_with_scores_and_a_report(place):
@@ -221,6 +142,39 @@ def test_interrupted_training_goes_on_as_if_it_never_stopped(place, tmp_path):
     assert epochs[0] == epochs[1]
 
 
+def test_stage_two_from_the_stage_one_of_another_run(place, tmp_path):
+    stage, run = place / "run" / "stages" / "stage_one", tmp_path / "run"
+    arguments = train(run, place, f"--config.init_from={stage}", "--config.seed=1")
+    process = command(*arguments, cache=place / "cache")
+    said, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert f"starting after {stage}\n" in said + errors
+    assert [path.name for path in (run / "stages").iterdir()] == ["stage_two"]
+    rows = [json.loads(line)["phase"] for line in (run / "train.jsonl").read_text().splitlines()]
+    assert rows == ["matching"]
+    for rows in json.loads((run / "metrics.json").read_text())["splits"].values():
+        networks = [row for row in rows if row.startswith(("CSOL", "untrained"))]
+        assert networks == ["CSOL after stage two", "untrained network"]
+    assert (run / "report.html").is_file()
+
+
+def test_gaps_and_noise_are_in_training_only(place, tmp_path, monkeypatch):
+    given = {}
+    monkeypatch.setattr("avloc.training.loop.train", lambda c, r, data: given.update(trained=data))
+    monkeypatch.setattr("avloc.cli._score", lambda run, data: given.update(scored=data))
+    asked = ("--config.data.missing_categories=3", "--config.data.noise=0.25")
+    assert main([str(a) for a in train(tmp_path / "run", place, *asked)]) == 0
+    truth = given["scored"].labels("train")
+    assert len(truth) == 64 == given["scored"].info.num_examples["train"]
+    kept = int((truth < 7).sum())
+    source = given["trained"].source("train")
+    assert len(source) == kept == given["trained"].info.num_examples["train"] < 64
+    scenes = sum(len(source[i]["objects"]["label"]) > 1 for i in range(kept))
+    assert scenes == round(kept / 4)
+    assert main([str(a) for a in train(tmp_path / "clean", place)]) == 0
+    assert given["trained"] is given["scored"]
+
+
 def test_help_fits_a_screen_and_needs_no_library(capsys):
     code = "import sys; from avloc.cli import main; main(['--help'])"
     check = "; assert not {'jax', 'numpy', 'av', 'tensorflow_datasets'} & set(sys.modules)"
@@ -239,123 +193,3 @@ def test_help_fits_a_screen_and_needs_no_library(capsys):
         assert len(capsys.readouterr().out.splitlines()) <= 24
     code = f"import sys, contextlib\nwith contextlib.suppress(SystemExit): {code[12:]}\n{check[2:]}"
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
-
-
-# Bad input.
-
-
-def test_bad_config(place, tmp_path, fails):
-    workdir = tmp_path / "run"
-    for wrong, sentence in (
-        (["--config.clusterz=12"], "there is no field config.clusterz; did you mean config.clust"),
-        (["--config.clusters=many"], "config.clusters must be of type int, like 10, not 'many'"),
-        (["--config.clusters"], "--config.clusters needs a value: --config.clusters=VALUE"),
-        (["--config.clusters=9"], "config.clusters is 9, but toy_orchestra/tiny has 10 categories"),
-        (["--config.method=cslo"], "config.method is one of"),
-        (["--config.data.stage_two=duets"], "has no split 'duets'; it has cocktail_test"),
-        (["--config.data.name=toy_orchestra"], "is not built in"),
-        (["--config.data.name=orchestra"], "no data set is called 'orchestra'; there are toy_o"),
-        (
-            ["--config.batch_size=20"],
-            "split cocktail_train holds 16 items, fewer than config.batch",
-        ),
-        (["--config.evaluation.scene_protocol=papre"], "there is no protocol 'papre'"),
-        (["--config=nothing.py"], "there is no config file nothing.py; shipped ones: "),
-    ):
-        assert sentence in fails(*train(workdir, place, *wrong))
-    assert "holds no run to go on with" in fails("train", "--workdir", workdir)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_wrong_words(fails, tmp_path):
-    assert "invalid choice: 'trian' (choose from" in fails("trian")
-    assert "invalid choice: 'bild'" in fails("data", "bild")
-    assert "required: VERB" in fails()
-    assert "required: --workdir" in fails("evaluate")
-    assert "unrecognized arguments: --sharp" in fails("report", "--workdir", tmp_path, "--sharp")
-    sentence = "--config.FIELD=VALUE goes with `avloc train` only"
-    assert sentence in fails("report", "--workdir", tmp_path, "--config.seed=1")
-
-
-def test_a_folder_without_a_video(tmp_path, fails):
-    (tmp_path / "notes.txt").write_text("no video")
-    asked = ("data", "build", "video_folder", "--source", tmp_path, "--data-dir", tmp_path / "data")
-    assert "no video in this folder" in fails(*asked)
-    assert not (tmp_path / "data").exists()
-    assert "--source" in fails("data", "build", "video_folder", "--data-dir", tmp_path / "data")
-
-
-def test_a_workdir_of_another_config(place, fails):
-    before = contents(place / "run")
-    sentence = fails(*train(place / "run", place, "--config.seed=1"))
-    assert "holds a run of another config" in sentence
-    assert "config.seed: 0 there, 1 here" in sentence
-    assert contents(place / "run") == before
-
-
-def test_evaluate_what_is_not_there(place, tmp_path, fails):
-    before = contents(place / "run")
-    asked = ("evaluate", "--workdir", place / "run", "--data-dir", place / "data")
-    assert "has no split 'duets'" in fails(*asked, "--split", "duets")
-    assert "choose one of paper-solo" in fails(*asked, "--protocol", "mine")
-    assert "finished: stage_one, stage_two" in fails(*asked, "--stage", "stage_three")
-    assert "holds no run" in fails("evaluate", "--workdir", tmp_path / "run")
-    assert "holds no run" in fails("report", "--workdir", tmp_path / "run")
-    assert contents(place / "run") == before and list(tmp_path.iterdir()) == []
-
-
-def test_missing_and_damaged_checkpoints(place, copy, fails):
-    for file in (copy / "stages" / "stage_two").rglob("*"):
-        if file.is_file():
-            file.write_bytes(file.read_bytes()[:20])
-    before = contents(copy)
-    data = ("--data-dir", place / "data")
-    assert "stage_two is damaged" in fails("evaluate", "--workdir", copy, *data)
-    shutil.rmtree(copy / "stages")
-    sentence = fails("evaluate", "--workdir", copy, *data)
-    assert "has no finished stage yet: go on with `avloc train" in sentence
-    assert contents(copy) == {k: v for k, v in before.items() if "/stages/" not in k}
-    for file in (copy / "checkpoints").rglob("*"):
-        if file.is_file():
-            file.write_bytes(b"")
-    process = command("train", "--workdir", copy, *data, cache=place / "cache")
-    _, errors = process.communicate()
-    assert process.returncode == 2
-    assert "can be read: remove the workdir and train anew" in errors.splitlines()[-1]
-    assert "Traceback" not in errors
-
-
-def test_localize_bad_files(place, tmp_path, fails):
-    text, image = tmp_path / "text.mp4", tmp_path / "image.png"
-    text.write_text("this is no video")
-    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(image)
-    asked = ("localize", "--workdir", place / "run", "--out", tmp_path / "out")
-    assert "not a video that can be read" in fails(*asked, "--video", text)
-    assert "give either --video FILE, or --image" in fails(
-        *asked, "--video", text, "--image", image
-    )
-    assert "give either --video FILE, or --image" in fails(*asked)
-    assert "add --audio FILE" in fails(*asked, "--image", image)
-    assert "a video brings its own sound" in fails(*asked, "--video", text, "--audio", text)
-    assert "absent.mp4: no such file" in fails(*asked, "--video", tmp_path / "absent.mp4")
-    assert "not sound that can be read" in fails(*asked, "--image", image, "--audio", text)
-    assert "not an image that can be read" in fails(*asked, "--image", text, "--audio", text)
-    assert not (tmp_path / "out").exists()
-
-
-def test_debug_shows_where(tmp_path, capsys, monkeypatch):
-    asked = ["report", "--workdir", str(tmp_path / "run")]
-    assert main([*asked, "--debug"]) == 2
-    assert "Traceback" in capsys.readouterr().err
-    monkeypatch.setenv("AVLOC_DEBUG", "1")
-    assert main(asked) == 2
-    assert "Traceback" in capsys.readouterr().err
-
-
-def test_a_keyboard_interrupt_anywhere(tmp_path, capsys, monkeypatch):
-    def stop(*arguments):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("avloc.training.run_folder.RunFolder.config", stop)
-    assert main(["evaluate", "--workdir", str(tmp_path)]) == 130
-    assert capsys.readouterr().err == "avloc: stopped; the same command starts again\n"

@@ -22,9 +22,10 @@ NAMES = sorted(
     for path in Path(configs.__file__).parent.glob("*.py")
     if "def get_config" in path.read_text()
 )
-PAPERS = ("csol_vggsound", "dsol_music")
+PAPERS = ("csol_vggsound", "dsol_music", "ier_music", "ier_vggsound")
 TINY = {
     "data.name": "toy_orchestra/tiny",
+    "data.stage_two": "cocktail_train",
     "data.threads": "1",
     "image_size": "32",
     "batch_size": "16",
@@ -37,12 +38,15 @@ TINY = {
     "stage_one.classification_passes": "1",
     "stage_two.epochs": "1",
 }
+TINY_IER = {"identifier.middle": "8", "identification.epochs": "2"}
 
 
 def tiny(name):
     config = load_config(f"{name}.py")
     assert config.is_locked
     override(config, TINY.items())
+    if config.method == "ier":
+        override(config, TINY_IER.items())
     override(config, [("stage_one.warmup_epochs", str(min(1, config.stage_one.warmup_epochs)))])
     return config
 
@@ -73,9 +77,12 @@ def test_config_trains(name, toy, tmp_path):
     # The papers' configs begin to classify in the second epoch; the others mix sounds from it on.
     first = ["localization"] if name in PAPERS else ["localization", "clusters", "classification"]
     second = ["localization", "clusters", "classification"]
-    if name not in PAPERS:
+    if config.stage_one.mixtures:
         second = ["mixed localization", "clusters", "mixed classification"]
-    assert phases == [*warm, *first, *second, "clusters", "matching"]
+    last = ["matching"]
+    if config.method == "ier":
+        last = ["clusters", "identification"] * 2 + ["clusters", "referral"]
+    assert phases == [*warm, *first, *second, "clusters", *last]
     assert all(np.isfinite(row["loss"]) for row in run.epochs() if row["phase"] != "clusters")
     # 64 clips and 16 scenes, in batches of 16.
     clips = [phase for phase in phases if phase not in ("clusters", "matching")]

@@ -1,12 +1,15 @@
 """Metrics, protocols and reports: what a set of predictions is worth."""
 
 from avloc.evaluation.baselines import ceiling, centred_box, random_map
-from avloc.evaluation.evaluator import evaluate, fit_categories
+from avloc.evaluation.clusters import fit_categories
+from avloc.evaluation.evaluator import evaluate
+from avloc.evaluation.perception import METRICS as HEARD_METRICS
 from avloc.evaluation.protocols import PROTOCOLS, Protocol, get
 from avloc.evaluation.report import Cell, Curve, Picture, Table, write_report
 from avloc.evaluation.results import Evaluation, compare, comparison
 
 __all__ = [
+    "HEARD_METRICS",
     "PROTOCOLS",
     "Cell",
     "Curve",

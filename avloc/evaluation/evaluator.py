@@ -9,16 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from avloc.clustering import (
-    CategoryMap,
-    cluster_counts,
-    cluster_frequencies,
-    match,
-    nmi,
-    purity_report,
-)
+from avloc.clustering import CategoryMap
 from avloc.evaluation import metrics
 from avloc.evaluation.bootstrap import Interval, interval
+from avloc.evaluation.clusters import agreement
 from avloc.evaluation.items import (
     Items,
     chunks,
@@ -27,6 +21,7 @@ from avloc.evaluation.items import (
     placed,
     reasons_not_scored,
 )
+from avloc.evaluation.perception import perceive
 from avloc.evaluation.protocols import Protocol
 from avloc.evaluation.results import Evaluation, metric
 from avloc.types import Batch, Prediction
@@ -48,9 +43,16 @@ def evaluate(
     """Scores predictions against boxes and labels.
 
     Task `single`: IoU@t and AUC of `localization` against the union of the sounding boxes; NMI
-    and purity of `cluster` where labels are known. Task `multiple`: CIoU@t, AUC and NSA of the
-    category maps, and the AUROC by which the mean activation of a category's map inside an
-    object's box tells sounding objects from silent ones.
+    and purity of clusters where labels are known (`agreement`). Task `multiple`: CIoU@t, AUC and
+    NSA of the category maps, and the AUROC by which the mean activation of a category's map inside
+    an object's box tells sounding objects from silent ones; what is heard (`perceive`).
+
+    A sound from off screen is no ground truth of a map: for the maps its category is silent. Where
+    there are such sounds, `off-screen false alarms` is the share, in per cent, of pairs of a scene
+    and a category heard only from off screen whose map lights up: some pixel of the resized map
+    reaches the protocol's silent tau. `off-screen AUROC` needs no threshold: how often, in those
+    scenes, the peak of the map of a category that sounds in the picture lies above the peak of
+    one that sounds off screen.
 
     Args:
       predict: of one batch, at evaluation statistics; jitted by the caller.
@@ -72,10 +74,13 @@ def evaluate(
     clusters = []
     if protocol.task == "single":
         found, rows = _single(items, scored, protocol, resample)
-        agreement, clusters = _agreement(items, categories, resample)
-        found |= agreement
+        agreed, clusters = agreement(items, categories, resample)
+        found |= agreed
     else:
         found, rows = _multiple(items, scored, protocol, names, resample)
+        perceived, told = perceive(items, names, resample)
+        found |= perceived
+        rows = [row | {"heard": text} for row, text in zip(rows, told, strict=True)]
     return Evaluation(
         protocol=protocol,
         metrics=found,
@@ -88,45 +93,6 @@ def evaluate(
         ],
         clusters=clusters,
     )
-
-
-def fit_categories(
-    predict: Callable[[Batch], Prediction], batches: Iterable[Batch], names: Sequence[str]
-) -> CategoryMap | None:
-    """Which category each cluster stands for, by the exact assignment on labelled clips.
-
-    Clips whose sounding objects have one known label count. None where the set has no categories
-    or the method no classes (K == 1).
-
-    Raises:
-      ValueError: fewer clusters than categories, no clips, or none with a known label.
-    """
-    if not names:
-        return None
-    labels, clusters, k = [], [], 0
-    for batch in batches:
-        prediction = predict(batch)
-        k = prediction.maps.shape[-1]
-        if k == 1:
-            return None
-        if k < len(names):
-            raise ValueError(
-                f"{k} clusters cannot cover {len(names)} categories: set the number of clusters "
-                f"to {len(names)} or more"
-            )
-        mask = np.asarray(batch.mask)
-        labels.append(clip_label(np.asarray(batch.labels), np.asarray(batch.sounding))[mask])
-        clusters.append(np.asarray(prediction.cluster)[mask])
-    if not labels:
-        raise ValueError("there are no clips to name clusters by: the split has no items")
-    labels, clusters = np.concatenate(labels), np.concatenate(clusters)
-    if not ((labels >= 0) & (clusters >= 0)).any():
-        raise ValueError(
-            f"none of {len(labels)} clips has a known label, so clusters cannot be named: "
-            "give clips with labels or leave the class names out"
-        )
-    frequencies = cluster_frequencies(labels, clusters, len(names), k)
-    return CategoryMap(tuple(int(c) for c in match(frequencies)), tuple(names))
 
 
 def _measure(items: Items, protocol: Protocol) -> metrics.Measures:
@@ -170,7 +136,7 @@ def _multiple(
     names: Sequence[str],
     resample: Callable[..., Interval],
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    rows = [{"ciou": "", "nsa": "", "sounding": "", "objects": ""} for _ in scored]
+    rows = [dict.fromkeys(("ciou", "nsa", "sounding", "objects", "offscreen"), "") for _ in scored]
     if not scored.any():
         return {}, rows
     kept = Items(*(field[scored] for field in items))
@@ -179,7 +145,8 @@ def _multiple(
     ious = metrics.iou(measured.overlap, measured.truth, measured.outside)
     scene = metrics.class_aware_iou(ious, sounds)
     quiet = metrics.no_sounding_area(measured.quiet, sounds)
-    known = placed(kept.boxes, protocol) & (kept.labels >= 0)
+    offscreen = _offscreen(kept, sounds)
+    known = placed(kept.boxes, protocol) & (kept.labels >= 0) & ~kept.offscreen
     for place, i in zip(np.flatnonzero(scored), range(len(scene)), strict=True):
         rows[place] = {
             "ciou": float(scene[i]),
@@ -190,17 +157,49 @@ def _multiple(
                 f"{measured.mass[i, m]:.4f}"
                 for m in np.flatnonzero(known[i])
             ),
+            "offscreen": "; ".join(
+                f"{names[c]} {'lit' if measured.lit[i, c] else 'dark'} {measured.peak[i, c]:.4f}"
+                for c in np.flatnonzero(offscreen[i])
+            ),
         }
     found = _success(scene, "CIoU", kept.video, protocol, resample)
     some = ~np.isnan(quiet)
     if some.any():
         found["NSA"] = metric(resample(quiet[some], kept.video[some]), 100)
-    heard = kept.sounding[known]
-    if heard.any() and not heard.all():
+    sounding = kept.sounding[known]
+    if sounding.any() and not sounding.all():
         videos = np.broadcast_to(kept.video[:, None], known.shape)[known]
-        objects = (measured.mass[known], heard)
+        objects = (measured.mass[known], sounding)
         found["AUROC"] = metric(resample(objects, videos, metrics.auroc))
-    return found, rows
+    return found | _false_alarms(measured, sounds, offscreen, kept.video, resample), rows
+
+
+def _offscreen(items: Items, sounds: np.ndarray) -> np.ndarray:
+    """`[S, N]` whether a category sounds from off screen, and not in the picture as well."""
+    categories = np.arange(sounds.shape[1])
+    heard = (items.offscreen[..., None] & (items.labels[..., None] == categories)).any(1)
+    return heard & ~sounds
+
+
+def _false_alarms(
+    measured: metrics.Measures,
+    sounds: np.ndarray,
+    offscreen: np.ndarray,
+    videos: np.ndarray,
+    resample: Callable[..., Interval],
+) -> dict[str, Any]:
+    """What the maps make of sounds from off screen; nothing where there are none."""
+    if not offscreen.any():
+        return {}
+    videos = np.broadcast_to(videos[:, None], offscreen.shape)
+    told = (sounds | offscreen) & offscreen.any(1, keepdims=True)
+    peaks = (measured.peak[told], sounds[told])
+    return {
+        "off-screen false alarms": metric(
+            resample(measured.lit[offscreen], videos[offscreen]), 100
+        ),
+        "off-screen AUROC": metric(resample(peaks, videos[told], metrics.auroc)),
+    }
 
 
 def _success(
@@ -216,27 +215,3 @@ def _success(
         f"{name}@{protocol.cut:g}": metric(resample(scores >= protocol.success_cut, videos), 100),
         "AUC": metric(resample(area, videos), 100),
     }
-
-
-def _agreement(
-    items: Items, categories: CategoryMap | None, resample: Callable[..., Interval]
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """NMI, purity and the purity of each cluster, of all clips with a known label, boxed or not."""
-    labels = clip_label(items.labels, items.sounding)
-    known = (labels >= 0) & (items.cluster >= 0)
-    if not known.any():
-        return {}, []
-    labels, clusters, videos = labels[known], items.cluster[known], items.video[known]
-    found = {"NMI": metric(resample((labels, clusters), videos, _weighted_nmi, centred=True))}
-    if categories is None:
-        return found, []
-    right = np.array(categories.of_cluster)[clusters] == labels
-    found["purity"] = metric(resample(right, videos))
-    size = len(categories.names), len(categories.of_cluster)
-    return found, purity_report(cluster_counts(labels, clusters, *size), categories)
-
-
-def _weighted_nmi(labels: np.ndarray, clusters: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    return np.array(
-        [nmi(np.repeat(labels, times), np.repeat(clusters, times)) for times in weights.astype(int)]
-    )

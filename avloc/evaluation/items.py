@@ -15,15 +15,24 @@ from avloc.types import Batch, Prediction
 
 
 class Items(NamedTuple):
-    """Everything kept of `S` items: maps stay at the model's grid."""
+    """Everything kept of `S` items: maps stay at the model's grid.
+
+    `heard` are the scores of categories by the sound alone, 0 to 1, and has no columns where the
+    method tells none apart; `heard_cluster` is the source of the highest one, -1 there. `sounding`
+    is of objects in the picture alone: a slot is silent, sounding, or a sound from off screen.
+    """
 
     maps: Float[np.ndarray, "S h w N"]
+    heard: Float[np.ndarray, "S N"]
     cluster: Int[np.ndarray, " S"]
+    heard_cluster: Int[np.ndarray, " S"]
     index: Int[np.ndarray, " S"]
     video: Int[np.ndarray, " S"]
     boxes: Float[np.ndarray, "S M 4"]
     labels: Int[np.ndarray, "S M"]
     sounding: Bool[np.ndarray, "S M"]
+    offscreen: Bool[np.ndarray, "S M"]
+    level_db: Float[np.ndarray, "S M"]
 
 
 def collect(
@@ -36,7 +45,7 @@ def collect(
     """Predicts every batch and keeps what the protocol's task needs, without the padding.
 
     Raises:
-      ValueError: there are no items, a map is not finite, or maps fit no category.
+      ValueError: there are no items, a map or score is not finite, or maps fit no category.
     """
     parts = []
     for batch in batches:
@@ -51,8 +60,26 @@ def collect(
         bad = mask & ~np.isfinite(maps).all((1, 2, 3))
         if bad.any():
             raise ValueError(f"the maps of items {np.asarray(batch.index)[bad]} are not finite")
-        kept = (maps, prediction.cluster, batch.index, batch.video)
-        kept += (batch.boxes, batch.labels, batch.sounding)
+        scores = np.asarray(prediction.heard, np.float32)
+        bad = mask & ~np.isfinite(scores).all(1)
+        if bad.any():
+            told = np.asarray(batch.index)[bad]
+            raise ValueError(f"the scores of what is heard in items {told} are not finite")
+        one = scores.shape[-1] == 1
+        sounding, offscreen = np.asarray(batch.sounding), np.asarray(batch.offscreen)
+        kept = Items(
+            maps=maps,
+            heard=_category_scores(scores, categories, n),
+            cluster=prediction.cluster,
+            heard_cluster=np.full(len(mask), -1) if one else scores.argmax(-1),
+            index=batch.index,
+            video=batch.video,
+            boxes=batch.boxes,
+            labels=batch.labels,
+            sounding=sounding & ~offscreen,
+            offscreen=sounding & offscreen,
+            level_db=batch.level_db,
+        )
         parts.append(Items(*(np.asarray(x)[mask] for x in kept)))
     if not parts:
         raise ValueError("there is nothing to evaluate: the split has no items")
@@ -75,8 +102,17 @@ def _category_maps(
     return maps
 
 
+def _category_scores(
+    scores: Float[np.ndarray, "B K"], categories: CategoryMap | None, n: int
+) -> Float[np.ndarray, "B N"]:
+    """Scores of categories: the sum over each one's clusters, 1 at most."""
+    if scores.shape[-1] == 1 or n == 0:
+        return scores[:, :0]
+    return np.clip(scores if categories is None else categories.merge(scores), 0, 1)
+
+
 def reasons_not_scored(items: Items, protocol: Protocol, n: int) -> np.ndarray:
-    """Of each item, why it cannot be scored; empty where it can."""
+    """Of each item, why its places cannot be scored; empty where they can."""
     boxed, sounding = placed(items.boxes, protocol), items.sounding
     used = boxed | sounding | (items.labels >= 0)
     rules = [

@@ -28,6 +28,8 @@ class Measures(NamedTuple):
       truth: pixels of that ground truth.
       outside: predicted pixels outside it.
       quiet: share of the map's area below the protocol's silent tau; 0 without one.
+      lit: whether some pixel reaches that tau; False without one.
+      peak: largest value of the map.
       mass: mean activation of the map of the object's category inside the object's box; 0 where
         the box covers no pixel or the category is unknown.
     """
@@ -36,6 +38,8 @@ class Measures(NamedTuple):
     truth: Int[Array, "B N"]
     outside: Int[Array, "B N"]
     quiet: Float[Array, "B N"]
+    lit: Bool[Array, "B N"]
+    peak: Float[Array, "B N"]
     mass: Float[Array, "B M"]
 
 
@@ -109,7 +113,7 @@ def measure(
       maps: a map a category.
       boxes: `[ymin, xmin, ymax, xmax]` in 0..1, 0 in unused slots.
       labels: category of each box in 0..N-1; -1 leaves the slot out.
-      sounding: whether the object is heard.
+      sounding: whether the object is heard, and in the picture.
       largest: the largest value over all maps of the evaluated set (see `largest_value`).
       protocol: resize and thresholds.
     """
@@ -118,16 +122,19 @@ def measure(
     of_category = sounding[:, None] & (labels[:, None] == categories[:, None])
     truth = box_masks(boxes[:, None], of_category, protocol.size)
     predicted = resized > protocol.threshold.value(resized, largest)[..., None, None]
+    peak = resized.max((-2, -1))
     if protocol.silent is None:
-        quiet = jnp.zeros(resized.shape[:2])
+        quiet, lit = jnp.zeros(peak.shape), jnp.zeros(peak.shape, bool)
     else:
-        tau = protocol.silent.value(resized, largest)[..., None, None]
-        quiet = (resized < tau).mean((-2, -1))
+        tau = protocol.silent.value(resized, largest)
+        quiet, lit = (resized < tau[..., None, None]).mean((-2, -1)), peak >= tau
     return Measures(
         overlap=(predicted & truth).sum((-2, -1)),
         truth=truth.sum((-2, -1)),
         outside=(predicted & ~truth).sum((-2, -1)),
         quiet=quiet,
+        lit=lit,
+        peak=peak,
         mass=object_mass(resized, boxes, labels),
     )
 

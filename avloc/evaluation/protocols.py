@@ -60,13 +60,17 @@ class Protocol:
       version: raised whenever a change here or in the metrics would change a score.
       task: `single`, one map an item against all that sounds in it; `multiple`, a map a category.
       threshold: cuts a map into predicted and not predicted.
-      silent: for `multiple`; the tau of NSA, below which a pixel counts as not sounding.
+      silent: for `multiple`; the tau of NSA, below which a pixel counts as not sounding. The map
+        of an off-screen sound is a false alarm where a pixel of it reaches tau.
       cut: the t of IoU@t (`single`) or CIoU@t (`multiple`).
       levels: the AUC's grid 0, 0.05, ..., 1. `exact`: a score within 1e-9 of a level reaches it,
         so that exactly 0.3 passes "@0.3". `published`: float64 `0.05 * i` as in the published
         code, an ulp high at seven levels (0.3 among them), which a score of exactly 0.3 fails.
       size: side in pixels that maps are resized to.
       interpolation: of that resize, half-pixel centres, no antialiasing.
+      naming: which category a cluster stands for. `assignment`: every category has a cluster, at
+        the largest agreement (DSOL, CSOL). `majority`: that of most of the cluster's clips (IEr,
+        supplement).
     """
 
     name: str
@@ -78,6 +82,7 @@ class Protocol:
     levels: Literal["exact", "published"] = "exact"
     size: int = 224
     interpolation: Literal["bilinear"] = "bilinear"
+    naming: Literal["assignment", "majority"] = "assignment"
 
     def __post_init__(self) -> None:
         if (self.task == "multiple") != (self.silent is not None):
@@ -99,9 +104,10 @@ class Protocol:
     def describe(self) -> str:
         """The rules on one line."""
         silent = f", silent below {self.silent}" if self.silent else ""
+        naming = ", clusters named by majority" if self.naming == "majority" else ""
         return (
             f"{self.name} (version {self.version}): {self.interpolation} to {self.size}x"
-            f"{self.size}, cut at {self.threshold}{silent}, success at {self.cut:g}"
+            f"{self.size}, cut at {self.threshold}{silent}, success at {self.cut:g}{naming}"
         )
 
 
@@ -123,6 +129,9 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol("dsol-solo", 1, "single", _own(0.1), 0.5, levels="published"),
         Protocol("dsol-synthetic", 1, "multiple", _own(0.5), 0.3, _ABSOLUTE, "published"),
         Protocol("dsol-duet", 1, "multiple", _own(0.2), 0.3, _ABSOLUTE, "published"),
+        # As IEr names clusters; its threshold is not stated, so this is DSOL's.
+        Protocol("ier-solo", 1, "single", _own(0.1), 0.5, naming="majority"),
+        Protocol("ier", 1, "multiple", _own(0.5), 0.3, _ABSOLUTE, naming="majority"),
         # Half of the map's height, which needs no other map.
         Protocol("half-maximum", 1, "single", _own(0.5), 0.5),
     )

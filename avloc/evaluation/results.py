@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from avloc.evaluation.bootstrap import Interval
 from avloc.evaluation.protocols import Protocol
 from avloc.evaluation.report import Cell, Table
 
-_FRACTIONS = {"NMI", "purity", "AUROC"}
-"""Metrics in 0..1; all others are percentages, as the papers print them."""
+_PERCENT = re.compile(r"IoU@|AUC$|NSA$|false alarms$")
+"""Metrics that are percentages; all others lie in 0..1. So the papers print them."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +83,19 @@ def metric(interval: Interval, scale: float = 1.0) -> dict[str, float]:
 
 
 def comparison(
-    rows: Mapping[str, Evaluation | Sequence[Evaluation]], title: str = "Comparison"
+    rows: Mapping[str, Evaluation | Sequence[Evaluation]],
+    title: str = "Comparison",
+    wanted: Callable[[str], bool] = lambda name: True,
 ) -> Table:
     """Methods down, metrics across, each with its interval.
 
     A method may have several evaluations, of different protocols; then a column's head names the
     protocol. The note says how much was scored.
+
+    Args:
+      rows: evaluations by the name of the method.
+      title: of the table.
+      wanted: which metrics, by name, are shown.
     """
     listed = {
         name: [row] if isinstance(row, Evaluation) else list(row) for name, row in rows.items()
@@ -100,6 +108,7 @@ def comparison(
         for name in dict.fromkeys(
             name for e in everything if e.protocol.name == protocol for name in e.metrics
         )
+        if wanted(name)
     ]
     cells = {
         (method, evaluation.protocol.name, name): _cell(name, value)
@@ -128,10 +137,14 @@ def compare(rows: Mapping[str, Evaluation | Sequence[Evaluation]]) -> str:
 
 
 def _cell(name: str, value: Mapping[str, float]) -> Cell:
-    digits = 3 if name in _FRACTIONS else 1
+    n = digits(name)
     if math.isnan(value["value"]):
         return Cell("-")
     if math.isnan(value["low"]):
-        return Cell(f"{value['value']:.{digits}f}")
-    aside = f"[{value['low']:.{digits}f}, {value['high']:.{digits}f}]"
-    return Cell(f"{value['value']:.{digits}f}", aside)
+        return Cell(f"{value['value']:.{n}f}")
+    return Cell(f"{value['value']:.{n}f}", f"[{value['low']:.{n}f}, {value['high']:.{n}f}]")
+
+
+def digits(name: str) -> int:
+    """How many digits a metric is printed with after the point: 1 of percentages, else 3."""
+    return 1 if _PERCENT.search(name) else 3

@@ -13,8 +13,8 @@ from ml_collections import ConfigDict
 from PIL import Image, ImageDraw
 
 from avloc.clustering.assignment import CategoryMap
-from avloc.evaluation import Curve, Picture, Table, comparison, rendering, write_report
-from avloc.inference.scores import Scores, heading
+from avloc.evaluation import Curve, Picture, Table, rendering, write_report
+from avloc.inference.scores import Scores
 from avloc.inference.scoring import Scorer
 from avloc.training.checkpoints import load_run
 from avloc.training.run_folder import RunFolder
@@ -23,7 +23,7 @@ from data_pipelines.dataset import Dataset
 from data_pipelines.loader import evaluation_batches
 
 SCENES, CLIPS = 8, 6
-"""Pictures of scenes and of single sources; spread evenly over the split, none is picked."""
+"""Pictures of scenes, of all splits together, and of single sources; spread evenly over each."""
 
 _SIDE = 288  # pixels of a drawn picture
 
@@ -49,7 +49,6 @@ def write_run_report(
     """
     config = run.config()
     pictures = [] if scorer is None else _pictures(scorer)
-    tables = [comparison(rows, heading(split, rows)) for split, rows in scores.splits.items()]
     notes = [*_introduction(config, scorer), *_reading(scores)]
     if pictures:
         notes.append(
@@ -57,7 +56,8 @@ def write_run_report(
             "none is picked. Above, the truth: objects that sound in boxes of their category's "
             "colour, silent ones in dashed white. Below, what the network found: a tint and an "
             "outline, in the category's colour, where it sees what it hears; the number is how "
-            "sure it is that the category sounds. What it takes for silent stays as it is."
+            "sure it is that the category sounds. What it takes for silent stays as it is. A sound "
+            "from off screen is named in the caption, and nothing of its category should light up."
         )
     if missing:
         notes.append(f"There are no pictures here: {missing}.")
@@ -65,7 +65,7 @@ def write_run_report(
         run.path / "report.html",
         title=f"{config.method.upper()} on {config.data.name}",
         config_text=json.dumps(config.to_dict(), indent=2),
-        tables=[*tables, *_cluster_tables(scores)],
+        tables=[*scores.tables(), *_cluster_tables(scores)],
         curves=_curves(run.epochs()),
         pictures=pictures,
         notes=notes,
@@ -99,11 +99,24 @@ def _reading(scores: Scores) -> list[str]:
             "true box overlap by t or more; CIoU@t: the same for scenes, averaged over the "
             "categories that sound. AUC: the same share averaged over all t. NSA: share of the "
             "area, in %, that is rightly left dark on the maps of categories that are silent. "
-            "AUROC: how well the maps tell sounding objects from silent ones; 0.5 is chance. NMI: "
-            "agreement of clusters with true categories, 0 to 1. The centred box and the random "
-            "map look at nothing; the ceiling is the true boxes drawn with the cells of the "
-            "network's map: about the most that cells and rules allow."
+            "AUROC: how well the maps tell sounding objects from silent ones; 0.5 is chance. "
+            "Off-screen false alarms: share of the sounds from off screen, in %, for which the map "
+            "of their category lights up all the same; off-screen AUROC: how often the highest "
+            "value of the map of what sounds in the picture is above theirs. NMI: agreement of "
+            "clusters with true categories, 0 to 1; audio NMI: the same of what is heard most."
         )
+        notes.append(
+            "mAP: how well the sound alone ranks what is in a mixture, averaged over categories. "
+            "Precision: share of what is found that sounds; recall: share of what sounds that is "
+            "found; quiet recall: the same of sources drowned by a louder one. At precision 0.8: "
+            "the threshold is lowered as far as that precision allows, so that methods compare."
+        )
+        if any("ceiling" in rows for rows in scores.splits.values()):
+            notes.append(
+                "The centred box and the random map look at and listen to nothing; the ceiling is "
+                "the true boxes drawn with the cells of the network's map: about the most that "
+                "cells and rules allow."
+            )
     return [*notes, *scores.remarks()]
 
 
@@ -147,14 +160,16 @@ def _pictures(scorer: Scorer) -> list[Picture]:
     predict, categories = scorer.predictor(last), last.categories
     names, heard = dataset.info.class_names, config.inference.sounding
     pictures = []
-    for split, count in ((config.data.scene_tests[-1], SCENES), (config.data.single_test, CLIPS)):
-        if split not in dataset.info.num_examples:
-            continue
-        for image, item, found in _chosen(dataset, split, count, config, predict):
-            if split != config.data.single_test:
-                pictures.append(_scene_picture(image, item, found, categories, names, heard))
-            else:
-                pictures.append(_clip_picture(image, item, found, categories, names))
+    there = dataset.info.num_examples
+    splits = [split for split in config.data.scene_tests if split in there]
+    for split in splits:
+        kind = "Scene" if len(splits) == 1 else f"Scene ({split})"
+        share = -(-SCENES // len(splits))
+        for image, item, found in _chosen(dataset, split, share, config, predict):
+            pictures.append(_scene_picture(kind, image, item, found, categories, names, heard))
+    if (split := config.data.single_test) in there:
+        for image, item, found in _chosen(dataset, split, CLIPS, config, predict):
+            pictures.append(_clip_picture(image, item, found, categories, names))
     return pictures
 
 
@@ -183,6 +198,7 @@ def _chosen(
 
 
 def _scene_picture(
+    kind: str,
     image: UInt8[np.ndarray, "H W 3"],
     item: Batch,
     found: Prediction,
@@ -196,13 +212,17 @@ def _scene_picture(
     drawn = rendering.draw(image, maps, categories.names, sounding=sounding, scores=scores)
     told = [f"{categories.names[n]} ({scores[n]:.2f})" for n in np.flatnonzero(sounding)]
     used = item.boxes.any(-1)
-    truth = [
-        f"{what}: {_listed([names[c] for c in item.labels[used & here] if 0 <= c < len(names)])}"
-        for what, here in (("sounding", item.sounding), ("silent", ~item.sounding))
-    ]
-    if not names:
-        truth = [f"{int((used & item.sounding).sum())} of {int(used.sum())} objects sound"]
-    caption = f"Scene. Truth (above) {'; '.join(truth)}. Found (below) {_listed(told)}."
+    sounds, silent = used & item.sounding, used & ~item.sounding
+    if names:
+        kinds = {"sounding": sounds, "silent": silent}
+        kinds |= {"off screen": item.offscreen} if item.offscreen.any() else {}
+        truth = [
+            f"{what}: {_listed([names[c] for c in item.labels[here] if 0 <= c < len(names)])}"
+            for what, here in kinds.items()
+        ]
+    else:
+        truth = [f"{sounds.sum()} of {used.sum()} objects sound"]
+    caption = f"{kind}. Truth (above) {'; '.join(truth)}. Found (below) {_listed(told)}."
     return Picture(caption, _above(_annotated(image, item, names), drawn))
 
 

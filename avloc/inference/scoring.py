@@ -58,15 +58,16 @@ class Scorer:
     def score(
         self, split: str | None = None, protocol: str | None = None, stage: str | None = None
     ) -> Scores:
-        """Scores the run's stages, the untrained network and the baselines.
+        """Scores the run's stages and, by `config.evaluation.baselines`, what they must beat.
 
-        Clusters are named by each network's own predictions on training clips, never on the
-        split that is scored. Writes `items.csv` and `metrics.json` of each row to
-        `evaluation/SPLIT/PROTOCOL/ROW/`; called without arguments, also `categories.json` of the
-        last stage and the summary `metrics.json`.
+        That is the untrained network and what needs no network. Clusters are named by each
+        network's own predictions on training clips, never on the split that is scored. Writes
+        `items.csv` and `metrics.json` of each row to `evaluation/SPLIT/PROTOCOL/ROW/`; called
+        without arguments, also `categories.json` of the last stage, as the protocol of scenes
+        names clusters, and the summary `metrics.json`.
 
         Args:
-          split: one split; by default those of the config, single sources and scenes.
+          split: one split; by default those of the config, single sources and each kind of scenes.
           protocol: by default the config's for the kind of split.
           stage: score this stage alone.
 
@@ -77,15 +78,18 @@ class Scorer:
         splits: dict[str, Rows] = {name: {} for name in jobs}
         everything = split is None and protocol is None and stage is None
         last = self.last_stage()
+        namings = {rules.naming for rules in jobs.values()}
+        shown = protocols.get(self.config.evaluation.scene_protocol).naming
+        namings |= {shown} if everything else set()
         for network in self.networks(stage):
-            predict, categories = self.predictor(network), self.categories(network)
-            if everything and network.folder == last and categories is not None:
-                self._write_categories(categories)
+            predict = self.predictor(network)
+            categories = {naming: self.categories(network, naming) for naming in namings}
+            if everything and network.folder == last:
+                self._write_categories(categories[shown])
             for name, rules in jobs.items():
-                self._add(
-                    splits[name], network.row, network.folder, name, rules, predict, categories
-                )
-        if stage is None:
+                named = categories[rules.naming]
+                self._add(splits[name], network.row, network.folder, name, rules, predict, named)
+        if stage is None and self.config.evaluation.baselines:
             for row, folder, predict in self._baselines():
                 for name, rules in jobs.items():
                     if any(evaluation.evaluated for evaluation in splits[name].values()):
@@ -110,14 +114,17 @@ class Scorer:
         return next(reversed(self.stages()), None)
 
     def networks(self, stage: str | None = None) -> Iterator[Network]:
-        """The stages from last to first, then the untrained network; or one stage alone."""
+        """The stages from last to first, then the untrained network; or one stage alone.
+
+        No untrained network where `config.evaluation.baselines` is False.
+        """
         finished = self.stages()
         for name in [stage or self.last_stage(), *([] if stage else finished[-2::-1])]:
             loaded = load_run(self.run.path, name)
             row = f"{self.config.method.upper()} after {name.replace('_', ' ')}"
             row += " alone" if len(finished) > 1 and name != finished[-1] else ""
             yield Network(row, name, loaded.variables, loaded.aux)
-        if stage is None:
+        if stage is None and self.config.evaluation.baselines:
             yield self._untrained()
 
     def predictor(self, network: Network | LoadedRun) -> Callable[[Batch], Prediction]:
@@ -125,8 +132,13 @@ class Scorer:
         variables, aux = jax.device_put((network.variables, network.aux))
         return lambda batch: self._predict(variables, aux, batch)
 
-    def categories(self, network: Network) -> CategoryMap | None:
-        """Category of each cluster, from the network's predictions on training clips."""
+    def categories(self, network: Network, naming: str = "assignment") -> CategoryMap | None:
+        """Category of each cluster, from the network's predictions on training clips.
+
+        Args:
+          network: whose clusters.
+          naming: see `Protocol.naming`.
+        """
         if not self.dataset.info.class_names:
             return None
         split = self.config.data.stage_one
@@ -134,6 +146,7 @@ class Scorer:
             self.predictor(network),
             self.batches(split, f"{network.row}: naming clusters"),
             self.dataset.info.class_names,
+            naming,
         )
 
     def batches(self, split: str, what: str) -> Iterator[Batch]:
@@ -152,18 +165,15 @@ class Scorer:
         self, split: str | None, protocol: str | None
     ) -> tuple[dict[str, Protocol], dict[str, str]]:
         """The protocol of each split to score, and splits that there are not."""
-        own = {
-            self.config.data.single_test: protocols.get(self.config.evaluation.single_protocol),
-        } | {
-            name: protocols.get(self.config.evaluation.scene_protocol)
-            for name in self.config.data.scene_tests
-        }
+        single = protocols.get(self.config.evaluation.single_protocol)
+        scenes = protocols.get(self.config.evaluation.scene_protocol)
+        own = {self.config.data.single_test: single}
+        own |= dict.fromkeys(self.config.data.scene_tests, scenes)
         asked = protocols.get(protocol) if protocol else None
         if split is not None:
             first = self.dataset.source(split)[0]
-            scenes = len(first["objects"]["label"]) > 1
-            kind = self.config.data.scene_tests[0] if scenes else self.config.data.single_test
-            return {split: asked or own.get(split, own[kind])}, {}
+            kind = scenes if len(first["objects"]["label"]) > 1 else single
+            return {split: asked or own.get(split, kind)}, {}
         if asked is not None:
             own = {name: asked for name, rules in own.items() if rules.task == asked.task}
         there = self.dataset.info.num_examples
@@ -222,7 +232,7 @@ class Scorer:
         variables, aux = jax.device_get((state.variables, state.aux))
         return Network("untrained network", "untrained", variables, aux)
 
-    def _write_categories(self, categories: CategoryMap) -> None:
-        if self.writes:
+    def _write_categories(self, categories: CategoryMap | None) -> None:
+        if self.writes and categories is not None:
             text = json.dumps(categories.to_json(), indent=2)
             write_atomically(self.run.categories, text + "\n")

@@ -2,5 +2,25 @@
 
 from avloc.losses.correspondence import info_nce, match_bce, pool
 from avloc.losses.distributions import cross_entropy, kl_divergence, masked_mean
+from avloc.losses.instances import instance_bce, presence
+from avloc.losses.referrer import (
+    audio_guided_logits,
+    cross_distillation,
+    visible_share,
+    visual_guided_logits,
+)
 
-__all__ = ["cross_entropy", "info_nce", "kl_divergence", "masked_mean", "match_bce", "pool"]
+__all__ = [
+    "audio_guided_logits",
+    "cross_distillation",
+    "cross_entropy",
+    "info_nce",
+    "instance_bce",
+    "kl_divergence",
+    "masked_mean",
+    "match_bce",
+    "pool",
+    "presence",
+    "visible_share",
+    "visual_guided_logits",
+]

@@ -25,7 +25,7 @@ def pool(maps: Float[Array, "... h w"], kind: str, sharpness: float = 20.0) -> F
 
 
 def match_bce(
-    logits: Float[Array, "B B"], positive: Bool[Array, "B B"], negative: Bool[Array, "B B"]
+    logits: Float[Array, "B S"], positive: Bool[Array, "B S"], negative: Bool[Array, "B S"]
 ) -> Float[Array, ""]:
     """Binary cross-entropy of matches, the mean of the positive and the negative pairs' means.
 
@@ -33,7 +33,7 @@ def match_bce(
     mask (same video, padding) count for nothing.
     """
 
-    def mean(values: Float[Array, "B B"], mask: Bool[Array, "B B"]) -> Float[Array, ""]:
+    def mean(values: Float[Array, "B S"], mask: Bool[Array, "B S"]) -> Float[Array, ""]:
         return jnp.sum(jnp.where(mask, values, 0.0)) / jnp.maximum(jnp.sum(mask), 1)
 
     right = mean(optax.sigmoid_binary_cross_entropy(logits, jnp.ones_like(logits)), positive)

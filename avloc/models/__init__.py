@@ -1,7 +1,17 @@
 """Pure Flax modules; no input or output, no devices."""
 
-from avloc.models.audiovisual import AudioVisualNet, Embeddings
+from avloc.models.audiovisual import AudioVisualNet, Embeddings, Instances
 from avloc.models.heads import CorrespondenceHead, pairwise_cosine
+from avloc.models.identifier import DistinguishingSteps, InstanceNet
 from avloc.models.resnet import ResNet
 
-__all__ = ["AudioVisualNet", "CorrespondenceHead", "Embeddings", "ResNet", "pairwise_cosine"]
+__all__ = [
+    "AudioVisualNet",
+    "CorrespondenceHead",
+    "DistinguishingSteps",
+    "Embeddings",
+    "InstanceNet",
+    "Instances",
+    "ResNet",
+    "pairwise_cosine",
+]

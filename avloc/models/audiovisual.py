@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -13,6 +14,23 @@ from avloc.models.heads import CorrespondenceHead
 from avloc.models.resnet import ResNet
 
 
+class Instances(NamedTuple):
+    """What the Audio-Instance-Identifier makes of a batch of sounds (`InstanceNet`).
+
+    Attributes:
+      g: audio embedding of the whole sound.
+      expanded: `F_k = g + D^k`, a feature for each source (IEr 3.2).
+      a: unit embedding of each `F_k` in the space where sight and sound are compared.
+      scale, bias: of the logit that makes a cosine to a prototype a probability.
+    """
+
+    g: Float[Array, "B C"]
+    expanded: Float[Array, "B K C"]
+    a: Float[Array, "B K D"]
+    scale: Float[Array, ""]
+    bias: Float[Array, ""]
+
+
 class Embeddings(NamedTuple):
     """Named intermediates of `AudioVisualNet`.
 
@@ -21,6 +39,7 @@ class Embeddings(NamedTuple):
       v: unit embedding of each cell. a: unit embedding of each sound.
       scale, bias: of the correspondence logit, `scale * cosine + bias`.
       visual_logits: class head on GAP(f). audio_logits: class head on g.
+      instances: what an identifier adds, where the network has one (`InstanceNet`).
     """
 
     f: Float[Array, "B h w C"]
@@ -31,6 +50,7 @@ class Embeddings(NamedTuple):
     bias: Float[Array, ""]
     visual_logits: Float[Array, "B K"]
     audio_logits: Float[Array, "B K"]
+    instances: Instances | None = None
 
     def localization(self) -> Float[Array, "B h w"]:
         """Map `l` of each image with its own sound, 0 to 1 (CSOL eq. 1)."""
@@ -76,8 +96,13 @@ class AudioVisualNet(nn.Module):
         train: bool = False,
     ) -> Embeddings:
         """All intermediates; what a caller leaves unused is removed by the compiler."""
-        f = self.visual(image, train)
-        g = self.hear(spectrogram, train)
+        return self.embed(self.visual(image, train), self.audio.stages(spectrogram, train))
+
+    def embed(
+        self, f: Float[Array, "B h w C"], stages: Sequence[Float[Array, "B t m c"]]
+    ) -> Embeddings:
+        """All that stands on the visual map and the stages of the audio backbone."""
+        g = stages[-1].max(axis=(1, 2))
         v, a, scale, bias = self.correspondence(f, g)
         return Embeddings(
             f=f,

@@ -15,6 +15,50 @@ def unit(x: Float[Array, "... C"]) -> Float[Array, "... C"]:
     return x * jnp.where(some, jax.lax.rsqrt(jnp.where(some, square, 1.0)), 0.0)
 
 
+def prototype_similarity(
+    x: Float[Array, "... C"],
+    prototypes: Float[Array, "K C"],
+    mean: Float[Array, " C"],
+    kind: str,
+) -> Float[Array, "... K"]:
+    """How near each feature is to each prototype (CSOL eq. 7, IEr 3.2 and 3.3).
+
+    Args:
+      x: features.
+      prototypes: object dictionary or prototypes.
+      mean: of the features over the training split.
+      kind: `inner`, the product that DSOL and CSOL take; `cosine`, that of IEr; `centred_cosine`,
+        cosine about the mean: features after ReLU share a large mean, which makes plain products
+        alike.
+    """
+    return jnp.einsum("...c,kc->...k", *_comparable(x, prototypes, mean, kind))
+
+
+def instance_similarity(
+    expanded: Float[Array, "B K C"],
+    prototypes: Float[Array, "K C"],
+    mean: Float[Array, " C"],
+    kind: str,
+) -> Float[Array, "B K"]:
+    """`sim(P_k, F_k)`: each source's own feature with its prototype (IEr eq. 2).
+
+    Arguments are as in `prototype_similarity`.
+    """
+    return jnp.einsum("bkc,kc->bk", *_comparable(expanded, prototypes, mean, kind))
+
+
+def _comparable(
+    x: Float[Array, "... C"], prototypes: Float[Array, "K C"], mean: Float[Array, " C"], kind: str
+) -> tuple[Float[Array, "... C"], Float[Array, "K C"]]:
+    if kind == "inner":
+        return x, prototypes
+    if kind == "cosine":
+        return unit(x), unit(prototypes)
+    if kind == "centred_cosine":
+        return unit(x - mean), unit(prototypes - mean)
+    raise ValueError(f"similarity is 'inner', 'cosine' or 'centred_cosine', not {kind!r}")
+
+
 def pairwise_cosine(
     visual: Float[Array, "A h w C"], audio: Float[Array, "B C"]
 ) -> Float[Array, "A B h w"]:
@@ -39,15 +83,21 @@ class CorrespondenceHead(nn.Module):
     scale: float = 5.0
     bias: bool = False
 
-    @nn.compact
+    def setup(self) -> None:
+        self.visual1, self.visual2 = nn.Dense(self.features), nn.Dense(self.features)
+        self.audio1, self.audio2 = nn.Dense(self.features), nn.Dense(self.features)
+        self.logit = (
+            self.param("scale", nn.initializers.constant(self.scale), ()),
+            self.param("bias", nn.initializers.zeros, ()) if self.bias else jnp.zeros(()),
+        )
+
     def __call__(
         self, f: Float[Array, "B h w C"], g: Float[Array, "B C"]
     ) -> tuple[Float[Array, "B h w D"], Float[Array, "B D"], Float[Array, ""], Float[Array, ""]]:
         """Unit embeddings of cells and of sounds, and the scale and bias of the logit."""
-        v = nn.Dense(self.features, name="visual1")(f)
-        v = nn.Dense(self.features, name="visual2")(nn.relu(v))
-        a = nn.Dense(self.features, name="audio1")(g)
-        a = nn.Dense(self.features, name="audio2")(nn.relu(a))
-        scale = self.param("scale", nn.initializers.constant(self.scale), ())
-        bias = self.param("bias", nn.initializers.zeros, ()) if self.bias else jnp.zeros(())
-        return unit(v), unit(a), scale, bias
+        v = unit(self.visual2(nn.relu(self.visual1(f))))
+        return v, self.project_audio(g), *self.logit
+
+    def project_audio(self, g: Float[Array, "... C"]) -> Float[Array, "... D"]:
+        """Unit embeddings of sounds."""
+        return unit(self.audio2(nn.relu(self.audio1(g))))

@@ -71,8 +71,14 @@ class ResNet(nn.Module):
     stem_pool: bool = True
     axis_name: str | None = None
 
-    @nn.compact
     def __call__(self, x: Float[Array, "B H W c"], train: bool) -> Float[Array, "B h w C"]:
+        """The last stage's output."""
+        return self.stages(x, train)[-1]
+
+    @nn.compact
+    def stages(self, x: Float[Array, "B H W c"], train: bool) -> list[Float[Array, "B _ _ _"]]:
+        """Every stage's output, first to last."""
+        outputs = []
         x = _conv(self.width, 7, 2, "conv_stem")(x)
         x = nn.BatchNorm(
             use_running_average=not train, momentum=0.9, axis_name=self.axis_name, name="bn_stem"
@@ -89,4 +95,5 @@ class ResNet(nn.Module):
                     self.axis_name,
                     name=f"stage{stage + 1}_block{block + 1}",
                 )(x, train)
-        return x
+            outputs.append(x)
+        return outputs

@@ -58,6 +58,11 @@ class Checkpoints:
             item_names=("state", "progress", "iterator"),
         )
 
+    @staticmethod
+    def present(run: RunFolder) -> bool:
+        """Whether the run has one to resume from."""
+        return any(path.name.isdigit() for path in run.checkpoints.glob("*"))
+
     def save(
         self, state: TrainState, progress: Progress, iterator: grain.DatasetIterator | None = None
     ) -> None:
@@ -129,6 +134,28 @@ def save_stage(run: RunFolder, name: str, state: TrainState) -> None:
         checkpointer.save(run.stages / name, tree, force=True)
 
 
+def read_stage(folder: Path, like: Any = None) -> Any:
+    """A stage's `{"variables", "aux"}` as host arrays.
+
+    Args:
+      folder: that `save_stage` wrote.
+      like: arrays or shapes that it must have; by default those that it has.
+
+    Raises:
+      ValueError: it is damaged, or not like that.
+    """
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            if like is None:
+                like = checkpointer.metadata(folder).item_metadata.tree
+            return checkpointer.restore(folder, _abstract(like))
+    except Exception as error:  # Orbax has no one error for a damaged checkpoint
+        raise ValueError(
+            f"checkpoint {folder} is damaged or of another version "
+            f"({_first(error)}): train it again, or restore the folder"
+        ) from None
+
+
 class LoadedRun(NamedTuple):
     """A trained method, ready to predict."""
 
@@ -162,22 +189,13 @@ def load_run(workdir: str | Path, stage: str | None = None) -> LoadedRun:
     stage = finished[-1] if stage is None else stage
     if stage not in finished:
         raise ValueError(f"{run.path} has no stage {stage!r}; finished: {', '.join(finished)}")
-    variables, aux = _shapes(method, config)
-    try:
-        with ocp.StandardCheckpointer() as checkpointer:
-            tree = checkpointer.restore(
-                run.stages / stage, _abstract({"variables": variables, "aux": aux})
-            )
-    except Exception as error:  # Orbax has no one error for a damaged checkpoint
-        raise ValueError(
-            f"checkpoint {run.stages / stage} is damaged or of another version "
-            f"({_first(error)}): train it again, or restore the folder"
-        ) from None
+    variables, aux = shapes(method, config)
+    tree = read_stage(run.stages / stage, {"variables": variables, "aux": aux})
     if run.categories.is_file():
         categories = CategoryMap.from_json(json.loads(run.categories.read_text()))
     else:
-        shapes = jax.eval_shape(method.predict, variables, aux, example_batch(config))
-        categories = CategoryMap.unnamed(shapes.scores.shape[-1])
+        made = jax.eval_shape(method.predict, variables, aux, example_batch(config))
+        categories = CategoryMap.unnamed(made.scores.shape[-1])
     return LoadedRun(config, method, tree["variables"], tree["aux"], categories)
 
 
@@ -194,7 +212,7 @@ def _recorded_info(run: RunFolder) -> DatasetInfo:
     return DatasetInfo(**{**info, "class_names": tuple(info["class_names"])})
 
 
-def _shapes(method: Method, config: ConfigDict) -> tuple[Any, Any]:
+def shapes(method: Method, config: ConfigDict) -> tuple[Any, Any]:
     """Shapes of a method's variables and aux."""
     batch = example_batch(config)
     return jax.eval_shape(lambda: method.init(jax.random.key(0), batch))

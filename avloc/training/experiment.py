@@ -22,9 +22,17 @@ def load_config(path: str | Path) -> ConfigDict:
     """
     import configs
 
+    return call(path, "get_config", Path(configs.__file__).parent)
+
+
+def call(path: str | Path, function: str, shipped: Path) -> Any:
+    """What a function of a Python file gives; the file may lie in the folder `shipped` too.
+
+    Raises:
+      ValueError: there is no such file, or it has no such function.
+    """
     file = Path(path)
     if not file.is_file():
-        shipped = Path(configs.__file__).parent
         file = shipped / Path(path).name
         if not file.is_file():
             names = ", ".join(sorted(p.name for p in shipped.glob("*_*.py") if p.stem[0] != "_"))
@@ -32,9 +40,9 @@ def load_config(path: str | Path) -> ConfigDict:
     spec = importlib.util.spec_from_file_location(f"_config_{file.stem}", file)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    if not hasattr(module, "get_config"):
-        raise ValueError(f"{file} is not a config: it has no get_config()")
-    return module.get_config()
+    if not hasattr(module, function):
+        raise ValueError(f"{file} is not a config: it has no {function}()")
+    return getattr(module, function)()
 
 
 def override(config: ConfigDict, assignments: Iterable[tuple[str, str]]) -> ConfigDict:

@@ -22,6 +22,7 @@ from avloc.training.methods import create
 from avloc.training.optimizers import make_optimizer
 from avloc.training.run_folder import RunFolder, Writer, mean_of, write_atomically
 from avloc.training.step import make_step
+from avloc.training.warm_start import first_phase, warm_start
 from avloc.types import Batch, Phase, TrainState
 from data_pipelines.dataset import Dataset
 from data_pipelines.loader import evaluation_batches, shard_size, training_batches
@@ -76,19 +77,12 @@ class _Trainer:
 
     def run(self, stop: Callable[[], bool]) -> TrainState:
         self.stop = stop
-        state = self._initial_state()
-        progress = Progress()
-        restored = self.checkpoints.restore(state)
-        if restored is not None:
-            state, progress = restored
-            self.folder.rewind(progress.rows)
-            tqdm.write(f"resuming {self.folder.path} at step {int(state.step)}")
+        phases = list(self.method.phases())
+        state, progress = self._begin(phases)
         overview = parameter_overview.get_parameter_overview(
             state.variables["params"], include_stats=False
         )
         write_atomically(self.folder.path / "parameters.txt", overview + "\n")
-        state = self.devices.replicate(state)
-        phases = list(self.method.phases())
         for number, phase in enumerate(phases):
             if number < progress.phase:
                 continue
@@ -102,6 +96,26 @@ class _Trainer:
     def close(self) -> None:
         self.checkpoints.close()
         self.writer.close()
+
+    def _begin(self, phases: list[Phase]) -> tuple[TrainState, Progress]:
+        """Where the run's checkpoint stands, else behind another run's stage, else at the start."""
+        state = self._initial_state()
+        restored = self.checkpoints.restore(state)
+        if restored is not None:
+            state, progress = restored
+            self.folder.rewind(progress.rows)
+            tqdm.write(f"resuming {self.folder.path} at step {int(state.step)}")
+            return self.devices.replicate(state), progress
+        progress = Progress(phase=first_phase(self.config, phases))
+        if not self.config.init_from:
+            return self.devices.replicate(state), progress
+        start = warm_start(self.config, state.variables, state.aux)
+        words = f"; fresh, as it has none: {', '.join(start.fresh)}" if start.fresh else ""
+        tqdm.write(f"starting after {self.config.init_from}{words}")
+        state = state._replace(variables=start.variables, aux=start.aux)
+        state = self.devices.replicate(state)
+        self.checkpoints.save(state, progress)  # the other run is needed no more
+        return state, progress
 
     def _initial_state(self) -> TrainState:
         source = self.dataset.source(self.config.data.stage_one)

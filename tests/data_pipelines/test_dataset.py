@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from data_pipelines.builders.toy_orchestra.toy_orchestra_dataset_builder import CLASS_NAMES
+from data_pipelines.builders.toy_orchestra.toy_orchestra_dataset_builder import Builder
 
 
 def test_info(toy):
-    assert toy.info.class_names == CLASS_NAMES
+    assert toy.info.class_names == Builder.builder_configs["tiny"].class_names
     assert toy.info.num_examples == {
         "train": 64,
         "validation": 16,
@@ -31,5 +31,5 @@ def test_labels_are_the_records(toy):
 def test_unknown_split(toy):
     with pytest.raises(ValueError) as error:
         toy.source("duets")
-    assert str(error.value).startswith("toy_orchestra/tiny/1.0.0 has no split 'duets'; it has ")
+    assert str(error.value).startswith("toy_orchestra/tiny/1.1.0 has no split 'duets'; it has ")
     assert "cocktail_test, cocktail_train, cocktail_validation, test, train" in str(error.value)

@@ -51,6 +51,8 @@ def test_an_example_survives_storage(frame):
         boxes=np.array([[0, 0.25, 0.5, 1], [0, 0, 0, 0]]),
         labels=np.array([3, -1]),
         sounding=np.array([True, False]),
+        offscreen=np.array([False, True]),
+        level_db=np.array([-31.5, -np.inf]),
     )
     features = clip_features()
     record = features.deserialize_example_np(
@@ -65,6 +67,22 @@ def test_an_example_survives_storage(frame):
     np.testing.assert_array_equal(np.stack(record["objects"]["bbox"]), [[0, 0.25, 0.5, 1], [0] * 4])
     assert list(record["objects"]["label"]) == [3, -1]
     assert list(record["objects"]["sounding"]) == [True, False]
+    assert list(record["objects"]["offscreen"]) == [False, True]
+    assert list(record["objects"]["level_db"]) == [-31.5, -np.inf]
+
+
+def test_objects_are_in_the_picture_at_an_unknown_level_unless_said(frame):
+    example = clip_example(
+        id="a",
+        video="a",
+        second=0,
+        frames=[frame],
+        waveform=np.zeros(16000),
+        boxes=np.zeros((2, 4)),
+        labels=np.zeros(2),
+        sounding=np.ones(2, bool),
+    )
+    assert [(o["offscreen"], o["level_db"]) for o in example["objects"]] == [(False, 0)] * 2
 
 
 def test_objects_must_agree_in_number(frame):

@@ -35,7 +35,7 @@ def test_build_then_open_without_the_source(band, tmp_path, capsys):
     source = shutil.copytree(band, tmp_path / band.name)
     data = tmp_path / "data"
     built = registry.build("video_folder", source, data)
-    assert Path(built.data_path) == data / "video_folder/the_band/1.0.0"
+    assert Path(built.data_path) == data / "video_folder/the_band/1.1.0"
     out = capsys.readouterr().out
     assert out.startswith("Built 2 clips from 2 of 2 videos")
     assert "video_folder/the_band in" in out
@@ -44,7 +44,7 @@ def test_build_then_open_without_the_source(band, tmp_path, capsys):
     for spec in ("video_folder", "video_folder/the_band"):
         opened = registry.open_dataset(spec, data)
         assert opened.as_data_source("train")[0]["video"] in (b"0.mp4", b"1.mp4")
-    assert [p.name for p in (data / "video_folder/the_band").iterdir()] == ["1.0.0"]
+    assert [p.name for p in (data / "video_folder/the_band").iterdir()] == ["1.1.0"]
 
 
 def test_building_again_finds_it_built(band, tmp_path, capsys):
@@ -156,7 +156,7 @@ def test_two_builds_at_once_are_kept_apart(band, tmp_path):
 
 
 def test_what_a_killed_build_left_is_cleared_away(band, tmp_path):
-    dead = tmp_path / "video_folder/the_band/incomplete.ABCDEF_1.0.0"
+    dead = tmp_path / "video_folder/the_band/incomplete.ABCDEF_1.1.0"
     dead.mkdir(parents=True)
     (dead / "half").write_text("x")
     with pytest.raises(ValueError, match="not built"):
@@ -171,6 +171,8 @@ def test_list(band, tmp_path):
     assert sorted(listings) == [
         "toy_orchestra/default",
         "toy_orchestra/tiny",
+        "toy_orchestra/tiny_wild",
+        "toy_orchestra/wild",
         "video_folder/the_band",
     ]
     toy, own = listings["toy_orchestra/tiny"], listings["video_folder/the_band"]
@@ -178,6 +180,16 @@ def test_list(band, tmp_path):
     assert toy.build_command.startswith("avloc data build toy_orchestra/tiny --data-dir")
     assert own.splits == {"train": 1, "test": 1}
     assert own.size == sum(f.stat().st_size for f in own.path.iterdir())
+
+
+def test_an_older_layout_is_not_read_but_built_anew(band, tmp_path):
+    path = Path(registry.build("video_folder", band, tmp_path).data_path)
+    path.rename(path.with_name("1.0.0"))
+    with pytest.raises(
+        ValueError, match=r"not built in .* \(but in version 1\.0\.0, which an earl"
+    ):
+        registry.open_dataset("video_folder/the_band", tmp_path)
+    assert Path(registry.build("video_folder", band, tmp_path).data_path) == path
 
 
 def test_where_data_goes(tmp_path, monkeypatch):

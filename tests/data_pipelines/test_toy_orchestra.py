@@ -11,23 +11,24 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from data_pipelines.builders.toy_orchestra import drawing, sounds
+from data_pipelines.builders.toy_orchestra.figures import INSTRUMENTS
 from data_pipelines.builders.toy_orchestra.toy_orchestra_dataset_builder import (
-    CLASS_NAMES,
     CLIPS_PER_VIDEO,
     FRAME_SIZE,
     Builder,
     make_clip,
 )
 
+CLASS_NAMES = tuple(INSTRUMENTS)
 CHANCE = 1 / len(CLASS_NAMES)
 SPLITS = ("train", "validation", "test", "cocktail_train", "cocktail_test")
 
 
 @pytest.fixture(scope="module")
 def clips():
-    """One clip each of 240 training videos and of 120 test videos."""
+    """One clip each of 240 training videos and of 120 test videos, of all twelve categories."""
     return {
-        split: [make_clip(split, CLIPS_PER_VIDEO * video) for video in range(count)]
+        split: [make_clip(split, CLIPS_PER_VIDEO * video, classes=12) for video in range(count)]
         for split, count in (("train", 240), ("test", 120))
     }
 
@@ -42,12 +43,29 @@ def built(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def records(built):
+    return stored(built)
+
+
+@pytest.fixture(scope="module")
+def wild(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tfds")
+    builder = Builder(data_dir=folder, config="tiny_wild", file_format="array_record")
+    builder.download_and_prepare()
+    return builder
+
+
+@pytest.fixture(scope="module")
+def wild_records(wild):
+    return stored(wild)
+
+
+def stored(builder):
     """Everything that was stored; text comes back as bytes."""
     return {
         split: [
-            r | {k: r[k].decode() for k in ("id", "video")} for r in built.as_data_source(split)
+            r | {k: r[k].decode() for k in ("id", "video")} for r in builder.as_data_source(split)
         ]
-        for split in SPLITS
+        for split in builder.info.splits
     }
 
 
@@ -95,7 +113,7 @@ def log_mel_statistics(clips):
 
 @pytest.mark.parametrize("feature", [mean_pitch, loudness, background, object_colour])
 def test_gives_no_class_away(clips, feature):
-    # 120 guesses by chance: 0.1 with standard deviation 0.027.
+    # 120 guesses by chance: 0.083 with standard deviation 0.025.
     assert linear_accuracy(clips, feature) < 2 * CHANCE
 
 
@@ -202,11 +220,9 @@ def test_clips_of_a_video_show_one_object():
 
 
 def test_build_holds_the_clips(built, records):
-    assert built.info.metadata["class_names"] == list(CLASS_NAMES)
+    assert built.info.metadata["class_names"] == list(CLASS_NAMES[:10])
     assert built.info.metadata["boxes"] == "exact"
-    assert {s: len(r) for s, r in records.items()} == {
-        s: getattr(built.builder_config, s) for s in SPLITS
-    }
+    assert {s: len(r) for s, r in records.items()} == built.builder_config.num_examples
     by_id = {r["id"]: r for r in records["train"]}
     assert len(by_id) == len(records["train"])
     for index in (0, 1, 33):
@@ -218,6 +234,7 @@ def test_build_holds_the_clips(built, records):
         np.testing.assert_array_equal(record["objects"]["bbox"], clip.picture.box[None])
         assert list(record["objects"]["label"]) == [clip.label]
         assert list(record["objects"]["sounding"]) == [True]
+        assert list(record["objects"]["offscreen"]) == [False]
 
 
 def test_splits_share_no_video_and_are_balanced(records):
@@ -225,13 +242,27 @@ def test_splits_share_no_video_and_are_balanced(records):
     for one, two in combinations(SPLITS, 2):
         assert not videos[one] & videos[two]
     labels = [r["objects"]["label"][0] for r in records["train"]]
-    assert np.ptp(np.bincount(labels, minlength=len(CLASS_NAMES))) <= CLIPS_PER_VIDEO
+    assert np.ptp(np.bincount(labels, minlength=10)) <= CLIPS_PER_VIDEO
 
 
-def test_default_splits_are_balanced():
-    config = Builder.builder_configs["default"]
+@pytest.mark.parametrize("name", ["default", "wild"])
+def test_splits_of_full_size_are_balanced(name):
+    config = Builder.builder_configs[name]
     for split in ("train", "validation", "test"):
-        assert getattr(config, split) % (CLIPS_PER_VIDEO * len(CLASS_NAMES)) == 0
+        assert getattr(config, split) % (CLIPS_PER_VIDEO * len(config.class_names)) == 0
+
+
+def test_two_more_categories_change_no_clip_of_the_ten():
+    assert CLASS_NAMES[:10] == (
+        *("accordion", "bell", "drum", "gong", "guitar"),
+        *("harp", "horn", "maracas", "whistle", "xylophone"),
+    )
+    for index in (0, 7, 19):
+        of_ten, of_twelve = make_clip("test", index), make_clip("test", index, classes=12)
+        np.testing.assert_array_equal(of_ten.picture.frame, of_twelve.picture.frame)
+        np.testing.assert_array_equal(of_ten.sound.waveform, of_twelve.sound.waveform)
+    assert make_clip("test", 20).label == 0
+    assert make_clip("test", 20, classes=12).label == 10
 
 
 @pytest.mark.parametrize("split", ["cocktail_train", "cocktail_test"])
@@ -246,3 +277,56 @@ def test_scenes_follow_the_recipe(records, split):
         assert (boxes[:, 2:] <= corners + 0.5).all()
         assert record["frames"][0].shape == (FRAME_SIZE, FRAME_SIZE, 3)
         assert np.abs(record["waveform"].astype(int)).max() > 300
+        assert not np.any(objects["offscreen"])
+        levels = np.array(objects["level_db"])
+        np.testing.assert_array_equal(np.isfinite(levels), objects["sounding"])
+        # Two sources that have nothing to do with one another add up by their powers, mostly.
+        total = 10 * np.log10(np.mean((record["waveform"] / 32768) ** 2))
+        assert total == pytest.approx(10 * np.log10(np.sum(10 ** (levels / 10))), abs=1.5)
+
+
+def test_wild_splits(wild):
+    assert wild.info.metadata["class_names"] == list(CLASS_NAMES)
+    assert tuple(wild.info.metadata["recipes"]["wild_test_3_3_2"]["grid"]) == (2, 3)
+    sizes = {split: part.num_examples for split, part in wild.info.splits.items()}
+    assert sizes == wild.builder_config.num_examples
+    full = Builder.builder_configs["wild"].num_examples
+    assert set(full) == set(sizes)
+    assert full["train"] == 2400 and full["wild_train"] == 4800
+
+
+@pytest.mark.parametrize(
+    ("split", "sounding", "offscreen", "grid"),
+    [
+        ("wild_train", 2, 1, (2, 2)),
+        ("wild_validation", 2, 1, (2, 2)),
+        ("cocktail_test", 2, 0, (2, 2)),
+        ("wild_test_2_2_1", 2, 1, (2, 2)),
+        ("wild_test_3_3_2", 3, 2, (2, 3)),
+        ("wild_test_4_4_3", 4, 3, (2, 4)),
+        ("uneven_test", 2, 0, (2, 2)),
+    ],
+)
+def test_wild_scenes_follow_their_recipe(wild_records, split, sounding, offscreen, grid):
+    rows, columns = grid
+    cells = rows * columns
+    corners = np.stack(np.divmod(np.arange(cells), columns), 1) / grid
+    for record in wild_records[split]:
+        objects = {key: np.array(value) for key, value in record["objects"].items()}
+        assert len(objects["label"]) == len(set(objects["label"])) == cells + offscreen
+        np.testing.assert_array_equal(objects["offscreen"], np.arange(cells + offscreen) >= cells)
+        assert objects["sounding"][:cells].sum() == sounding
+        assert objects["sounding"][cells:].all()
+        boxes = objects["bbox"]
+        assert (boxes[:cells, :2] >= corners - 1e-6).all()
+        assert (boxes[:cells, 2:] <= corners + 1 / np.array(grid) + 1e-6).all()
+        assert not boxes[cells:].any()
+        assert record["frames"][0].shape == (FRAME_SIZE, FRAME_SIZE, 3)
+        levels = objects["level_db"][objects["sounding"]]
+        difference = np.ptp(levels)
+        if split == "uneven_test":
+            assert 6 - 1e-4 <= difference <= 12 + 1e-4
+        elif split != "cocktail_test":
+            assert difference <= 12 + 1e-4
+            middle = -26 - 20 * np.log10(sounding + offscreen)
+            assert np.abs(levels - middle).max() <= 6 + 1e-4

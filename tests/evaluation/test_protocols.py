@@ -33,9 +33,13 @@ def test_the_named_rules_are_the_published_ones():
         "dsol-solo": ("single", "own-maximum", 0.1, 0.5, None),
         "dsol-synthetic": ("multiple", "own-maximum", 0.5, 0.3, "absolute"),
         "dsol-duet": ("multiple", "own-maximum", 0.2, 0.3, "absolute"),
+        "ier-solo": ("single", "own-maximum", 0.1, 0.5, None),
+        "ier": ("multiple", "own-maximum", 0.5, 0.3, "absolute"),
         "half-maximum": ("single", "own-maximum", 0.5, 0.5, None),
     }
     assert get("dsol-duet").silent.fraction == 0.2
+    by_majority = {name for name, p in PROTOCOLS.items() if p.naming == "majority"}
+    assert by_majority == {"ier-solo", "ier"}
     assert {p.size for p in PROTOCOLS.values()} == {224}
 
 
@@ -67,4 +71,5 @@ def test_description_names_rule_and_version():
     text = get("dsol-synthetic").describe()
     assert "dsol-synthetic (version 1)" in text
     assert "0.5 x the map's own maximum" in text
-    assert "silent below 0.2" in text
+    assert "silent below 0.2" in text and "majority" not in text
+    assert "clusters named by majority" in get("ier").describe()

@@ -70,19 +70,22 @@ def brightness(variables, aux, batch):
 
 
 def record(number, bright, objects, video=None):
-    """A picture whose left and right halves are bright or not."""
+    """A picture whose left and right halves are bright or not; no box is a sound off screen."""
     image = np.zeros((32, 32, 3), np.uint8)
     image[:, :16], image[:, 16:] = (np.uint8(255 * b) for b in bright)
     boxes, labels, sounding = zip(*objects, strict=True)
+    offscreen = [box is None for box in boxes]
     return {
         "id": f"item {number}".encode(),
         "video": f"video {number if video is None else video}".encode(),
         "frames": np.stack([image] * 3),
         "waveform": np.zeros(16000, np.int16),
         "objects": {
-            "bbox": np.array(boxes, np.float32),
+            "bbox": np.array([box or (0, 0, 0, 0) for box in boxes], np.float32),
             "label": np.array(labels),
             "sounding": np.array(sounding),
+            "offscreen": np.array(offscreen),
+            "level_db": np.zeros(len(boxes), np.float32),
         },
     }
 
@@ -101,12 +104,17 @@ def scenes(count):
     return [record(i, (0, 1), [(LEFT, 0, False), (RIGHT, 1, True)]) for i in range(count)]
 
 
+def wild_scenes(count):
+    """A drum that sounds on the bright right; a bell that is heard and not seen."""
+    return [record(i, (0, 1), [(RIGHT, 1, True), (None, 0, True)]) for i in range(count)]
+
+
 @pytest.fixture
 def scorer(tmp_path, monkeypatch):
     """Makes a scorer of a run on data of given splits."""
     monkeypatch.setitem(METHODS, "brightness", Brightness)
 
-    def make(splits, names=NAMES):
+    def make(splits, names=NAMES, scene_tests=("cocktail_test",), **evaluation):
         config = base()
         config.method, config.clusters, config.batch_size, config.image_size = (
             "brightness",
@@ -115,6 +123,8 @@ def scorer(tmp_path, monkeypatch):
             32,
         )
         config.data.name, config.data.threads = "halves", 0
+        config.data.scene_tests = scene_tests
+        config.evaluation.update(evaluation)
         config.lock()
         sizes = {name: len(items) for name, items in splits.items()}
         dataset = Dataset.__new__(Dataset)
@@ -231,7 +241,7 @@ def test_another_split_is_scored_as_what_it_holds(scorer):
 def test_clips_without_boxes_are_scored_for_their_clusters_only(scorer):
     scores = scorer({**everything(), "test": clips(6, boxed=False)}).score()
     assert list(scores.splits["test"]) == ROWS[:3]
-    assert set(scores.splits["test"][ROWS[0]].metrics) == {"NMI", "purity"}
+    assert set(scores.splits["test"][ROWS[0]].metrics) == {"NMI", "purity", "audio NMI"}
     assert scores.remarks() == [
         "Split test: places are not scored in 6 of 6 items: a sounding object has no box."
     ]
@@ -251,6 +261,63 @@ def test_data_without_class_names(scorer):
     assert "cocktail_test is not scored" in scores.text()
     page = write_run_report(made.run, scores, made).read_text()
     assert "1 of 2 objects sound" in page and "object 2 (0.70)" in page
+
+
+def wild():
+    """Two kinds of scenes."""
+    return {**everything(), "wild_test": wild_scenes(5)}
+
+
+def test_every_kind_of_scenes_is_scored(scorer):
+    made = scorer(wild(), scene_tests=("cocktail_test", "wild_test"))
+    scores = made.score()
+    assert list(scores.splits) == ["test", "cocktail_test", "wild_test"]
+    two, *_, ceiling = scores.splits["wild_test"].values()
+    # The bell's map is 0.3 on the dark half, more than the protocol's 0.2.
+    assert two.metrics["off-screen false alarms"]["value"] == 100
+    assert two.metrics["off-screen AUROC"]["value"] == 1
+    assert ceiling.metrics["off-screen false alarms"]["value"] == 0
+    # Scores by sound are 0.3 and 0.7, and both sound.
+    assert two.metrics["recall"]["value"] == 0.5 and ceiling.metrics["mAP"]["value"] == 1
+    assert [table.title for table in scores.tables()] == [
+        "One source at a time (split test)",
+        "Scenes with silent objects (split cocktail_test)",
+        "What is heard: Scenes with silent objects (split cocktail_test)",
+        "Scenes with off-screen sounds (split wild_test)",
+        "What is heard: Scenes with off-screen sounds (split wild_test)",
+    ]
+    tables = {table.title: table for table in scores.tables()}
+    places, heard = list(tables.values())[-2:]
+    assert places.columns[1:] == ["CIoU@0.3", "AUC", "NSA", *places.columns[4:]]
+    assert "mAP" in heard.columns and not set(places.columns[1:]) & set(heard.columns[1:])
+    page = write_run_report(made.run, scores, made).read_text()
+    # Four of each kind of scenes, and the clips.
+    assert page.count("<img") == 4 + 4 + 6
+    assert page.count("<figcaption>Scene (wild_test). Truth (above) sounding: drum;") == 4
+    assert page.count("silent: nothing; off screen: bell.") == 2 * 4  # caption and its alt text
+    assert "off screen" not in page.split("Scene (wild_test)")[0].split("Scene (cocktail_test)")[1]
+    assert stored_scores(made.run).text() == scores.text()
+
+
+def test_ablation_cells_score_the_trained_stages_alone(scorer):
+    made = scorer(everything(), baselines=False)
+    scores = made.score()
+    assert {split: list(rows) for split, rows in scores.splits.items()} == {
+        "test": ROWS[:2],
+        "cocktail_test": ROWS[:2],
+    }
+    assert "The centred box" not in write_run_report(made.run, scores, made).read_text()
+
+
+def test_clusters_are_named_as_the_protocol_says(scorer):
+    """Seven of eight clips bear the drum's label, so that both clusters are drums by majority."""
+    splits = everything()
+    for item in splits["train"][2:]:
+        item["objects"]["label"][:] = 1
+    made = scorer(splits, single_protocol="dsol-solo", scene_protocol="ier")
+    rows = made.score().splits["test"]
+    assert json.loads(made.run.categories.read_text())["of_cluster"] == [1, 1]
+    assert [row["category"] for row in rows[ROWS[0]].clusters[:2]] == ["bell", "drum"]
 
 
 def test_the_report_tells_of_the_run(scorer):

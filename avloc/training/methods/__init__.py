@@ -5,9 +5,10 @@ from __future__ import annotations
 from ml_collections import ConfigDict
 
 from avloc.training.methods.csol import Csol
+from avloc.training.methods.ier import Ier
 from avloc.types import DatasetInfo, Method
 
-METHODS = {"csol": Csol}
+METHODS = {"csol": Csol, "ier": Ier}
 
 
 def create(config: ConfigDict, info: DatasetInfo, axis_name: str | None = None) -> Method:

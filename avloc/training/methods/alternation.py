@@ -15,7 +15,8 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 from ml_collections import ConfigDict
 
 from avloc import losses
@@ -55,8 +56,11 @@ class Alternation:
 
     def network(self) -> AudioVisualNet:
         """The network that `config.model` describes."""
+        return self._network(AudioVisualNet)
+
+    def _network(self, kind: type[AudioVisualNet], **fields: Any) -> AudioVisualNet:
         model = self.config.model
-        return AudioVisualNet(
+        return kind(
             clusters=self.config.clusters,
             width=model.width,
             blocks=tuple(model.blocks),
@@ -65,6 +69,7 @@ class Alternation:
             correspondence_scale=model.correspondence_scale,
             correspondence_bias=model.correspondence_bias,
             axis_name=self.axis_name,
+            **fields,
         )
 
     def init(self, key: PRNGKeyArray, batch: Batch) -> tuple[Variables, Aux]:
@@ -77,6 +82,7 @@ class Alternation:
             "dictionary": jnp.zeros((k, channels)),
             "centroids": jnp.zeros((k, channels)),
             "feature_mean": jnp.zeros(channels),
+            "cell_mean": jnp.zeros(channels),
             "teacher": _part(variables, TEACHER),
         }
         return variables, aux
@@ -177,7 +183,7 @@ class Alternation:
 
     def relabel(self, state: TrainState, scan: Scan, key: PRNGKeyArray) -> TrainState:
         """Clusters the object representations; resets both class heads, as cluster order is new."""
-        representations = self._scan_representations(state, scan)
+        representations, cells = self._scan_representations(state, scan)
         k_key, head_key = jax.random.split(key)
         result = kmeans(
             unit(representations),
@@ -186,6 +192,7 @@ class Alternation:
             restarts=self.config.kmeans.restarts,
             iterations=self.config.kmeans.iterations,
         )
+        self._require_full(result.labels)
         fresh = self._fresh_heads(head_key, state.variables["params"])
         optimizers = dict(state.optimizers)
         optimizers["classification"] = reset_moments(
@@ -196,13 +203,12 @@ class Alternation:
             variables={**state.variables, "params": {**state.variables["params"], **fresh}},
             optimizers=optimizers,
         )
-        return self._with_dictionary(state, representations, result.labels)
+        return self._with_dictionary(state, representations, cells, result.labels)
 
     def build_dictionary(self, state: TrainState, scan: Scan, key: PRNGKeyArray) -> TrainState:
         """End of stage one: keys of the last labels by today's features; freezes the teacher."""
-        return self._with_dictionary(
-            state, self._scan_representations(state, scan), state.aux["labels"]
-        )
+        rows = self._scan_representations(state, scan)
+        return self._with_dictionary(state, *rows, state.aux["labels"])
 
     # Parts.
 
@@ -239,15 +245,36 @@ class Alternation:
             f"not {self.config.representation!r}"
         )
 
-    def _scan_representations(self, state: TrainState, scan: Scan) -> Float[Array, "N C"]:
-        return jnp.asarray(scan(self._scan_step, state, self.config.data.stage_one))
+    def _scan_representations(
+        self, state: TrainState, scan: Scan
+    ) -> tuple[Float[Array, "N C"], Float[Array, "N C"]]:
+        """Object representation of each item of the split, and the mean of its cells."""
+        split = self.config.data.stage_one
+        rows, cells = map(jnp.asarray, scan(self._scan_step, state, split))
+        return finite(rows, f"object representations of split {split}"), cells
 
-    def _scan_step(self, variables: Variables, aux: Aux, batch: Batch) -> Float[Array, "B C"]:
+    def _scan_step(
+        self, variables: Variables, aux: Aux, batch: Batch
+    ) -> tuple[Float[Array, "B C"], Float[Array, "B C"]]:
         out = self._forward(variables, batch)
-        return self._represent(out.f, out.localization())
+        return self._represent(out.f, out.localization()), out.f.mean(axis=(1, 2))
+
+    def _require_full(self, labels: Int[Array, " N"]) -> None:
+        """Raises ValueError where a cluster is empty, as one without a clip can learn nothing."""
+        k, used = self.config.clusters, len(np.unique(labels))
+        if used < k:
+            raise ValueError(
+                f"{k - used} of {k} clusters are empty, as split {self.config.data.stage_one} has "
+                f"too few clips, or too many that look alike: set config.clusters to {used} or "
+                "less, or add data"
+            )
 
     def _with_dictionary(
-        self, state: TrainState, representations: Float[Array, "N C"], labels: Array
+        self,
+        state: TrainState,
+        representations: Float[Array, "N C"],
+        cells: Float[Array, "N C"],
+        labels: Array,
     ) -> TrainState:
         k = self.config.clusters
         aux = {
@@ -256,6 +283,7 @@ class Alternation:
             "dictionary": dictionary(representations, labels, k),
             "centroids": dictionary(unit(representations), labels, k),
             "feature_mean": representations.mean(axis=0),
+            "cell_mean": cells.mean(axis=0),
             "teacher": _part(state.variables, TEACHER),
         }
         return state._replace(aux=aux)
@@ -278,6 +306,25 @@ class Alternation:
     def _classified(self) -> bool:
         one = self.config.stage_one
         return bool(one.classification_passes) and one.epochs > one.classification_after
+
+
+def finite(rows: Float[Array, "N C"], what: str) -> Float[Array, "N C"]:
+    """The rows themselves.
+
+    Args:
+      rows: representations or prototypes.
+      what: their name in the sentence.
+
+    Raises:
+      ValueError: some are not finite.
+    """
+    bad = int((~np.isfinite(rows)).any(axis=1).sum())
+    if bad:
+        raise ValueError(
+            f"{bad} of {len(rows)} {what} hold NaN or infinity: training diverged; the last good "
+            "checkpoint is kept; lower config.optimizers.NAME.learning_rates and train anew"
+        )
+    return rows
 
 
 def _part(variables: Variables, modules: tuple[str, ...]) -> dict[str, Any]:

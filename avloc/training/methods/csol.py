@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from avloc import losses
 from avloc.clustering.kmeans import assign
 from avloc.models import AudioVisualNet
-from avloc.models.heads import unit
+from avloc.models.heads import prototype_similarity, unit
 from avloc.training.devices import gather
 from avloc.training.methods.alternation import Alternation
 from avloc.training.methods.correspondence import match_loss
@@ -93,19 +93,7 @@ class Csol(Alternation):
     ) -> Float[Array, "B h w K"]:
         """`s_k = m_k * l`, `m_k = d_k . f` (CSOL eq. 7 and 8)."""
         two = self.config.stage_two
-        keys = aux["dictionary"]
-        if two.similarity == "inner":  # the papers'
-            m = jnp.einsum("bhwc,kc->bhwk", f, keys)
-        elif two.similarity == "centred_cosine":
-            # Features after ReLU share a large mean, which makes plain products alike.
-            m = jnp.einsum(
-                "bhwc,kc->bhwk", unit(f - aux["feature_mean"]), unit(keys - aux["feature_mean"])
-            )
-        else:
-            raise ValueError(
-                "config.stage_two.similarity is 'inner' or 'centred_cosine', "
-                f"not {two.similarity!r}"
-            )
+        m = prototype_similarity(f, aux["dictionary"], aux["feature_mean"], two.similarity)
         if two.product:
             m = m * localization[..., None]
         return two.scale * m

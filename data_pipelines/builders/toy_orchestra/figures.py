@@ -1,4 +1,4 @@
-"""The figures of the toy orchestra: ten instruments that sound, six things that never do.
+"""The figures of the toy orchestra: twelve instruments that sound, six things that never do.
 
 A figure is a list of shapes in its own plane, x to the right and y down, roughly within -1..1.
 What a class is lies in its outline and inner structure; numbers of strings, widths and curves
@@ -234,11 +234,50 @@ def xylophone(s: Sketch, rng: np.random.Generator) -> None:
             s.oval((left + right) / 2, side * reach * 0.62, 0.055, 0.055, DARK, 0)
 
 
+def bagpipe(s: Sketch, rng: np.random.Generator) -> None:
+    """A bag with drones fanned out above it and a chanter below."""
+    rx, ry, drones = rng.uniform(0.6, 0.72), rng.uniform(0.36, 0.46), rng.integers(2, 4)
+    lean = rng.uniform(0.1, 0.25)
+    for angle in np.linspace(-0.75, 0.35, drones):
+        foot, tip = (0.6 * angle, 0.1), (1.1 * angle + lean, -1.05)
+        s.line([foot, tip], 0.19, DARK)
+        s.line([foot, tip], 0.11, LIGHT)
+        for t in (0.45, 0.95):
+            x, y = (1 - t) * np.array(foot) + t * np.array(tip)
+            s.oval(x, y, 0.13, 0.1, SECOND, 0.04)
+    s.line([(0.3, 0.3), (0.75, 1.0)], 0.2, SECOND)
+    for t in (0.55, 0.75, 0.95):
+        s.oval(0.3 + 0.45 * t, 0.3 + 0.7 * t, 0.055, 0.055, DARK, 0)
+    s.line([(0.45, 0.15), (0.95, -0.2)], 0.13, DARK)
+    s.oval(-0.05, 0.3, rx, ry, MAIN, 0.08)
+    for x in np.linspace(-0.3, 0.3, rng.integers(2, 4)):
+        s.line([(x - 0.12, 0.3 - ry * 0.7), (x + 0.04, 0.3 + ry * 0.7)], 0.08, SECOND)
+
+
+def saw(s: Sketch, rng: np.random.Generator) -> None:
+    """A toothed blade, bent upwards, in a handle with a hole."""
+    bend, teeth = rng.uniform(0.55, 0.85), rng.integers(7, 11)
+    t = np.linspace(0, 1, 2 * teeth + 1)
+    x, back = -0.45 + 1.5 * t, 0.05 - bend * t**2
+    depth = 0.62 - 0.34 * t
+    edge = back + depth + np.where(np.arange(len(t)) % 2, 0.13, 0.0)
+    s.area(np.concatenate([np.stack([x, back], 1), np.stack([x, edge], 1)[::-1]]), LIGHT, 0.06)
+    s.line(np.stack([x, back + 0.14], 1)[2:-2], 0.07, SECOND)
+    grip = [(-1.1, 0.05), (-0.85, -0.2), (-0.3, -0.05), (-0.35, 0.72), (-0.8, 0.85), (-1.05, 0.55)]
+    s.area(grip, MAIN, 0.08)
+    s.oval(-0.72, 0.32, 0.17, rng.uniform(0.2, 0.27), DARK, 0.05)
+    for y in (0.1, 0.55):
+        s.oval(-0.43, y, 0.055, 0.055, LIGHT, 0)
+
+
 INSTRUMENTS: dict[str, Callable[[Sketch, np.random.Generator], None]] = {
     f.__name__: f
-    for f in (accordion, bell, drum, gong, guitar, harp, horn, maracas, whistle, xylophone)
+    for f in (
+        *(accordion, bell, drum, gong, guitar, harp, horn, maracas, whistle, xylophone),
+        *(bagpipe, saw),
+    )
 }
-"""The categories, in the order of their labels."""
+"""The categories, in the order of their labels. A smaller set takes the first of them."""
 
 
 def plant(s: Sketch, rng: np.random.Generator) -> None:

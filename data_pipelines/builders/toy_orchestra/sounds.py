@@ -1,4 +1,4 @@
-"""Sounds of the toy orchestra: ten timbres over one range of pitches.
+"""Sounds of the toy orchestra: twelve timbres over one range of pitches.
 
 Timbre is spectral envelope, attack, decay, vibrato, tremolo, inharmonicity and noise. Pitch,
 number of notes, loudness and background noise are drawn alike for every category.
@@ -125,6 +125,16 @@ TIMBRES: dict[str, Timbre] = {
         decay=0.1,
         noise=(0.8, 1200, 3000),
         noise_decay=0.01,
+    ),
+    "bagpipe": Timbre(
+        formants=((1350, 0.35, 1.0), (5200, 0.35, 0.6)), attack=0.015, strum=(1.0, 1.5)
+    ),
+    "saw": Timbre(
+        formants=((450, 1.0, 1.0), (3300, 0.5, 0.5)),
+        ratios=(1.0, 2.76, 7.4),
+        attack=0.13,
+        vibrato=(0.06, 6.0),
+        tremolo=(0.3, 6.0),
     ),
 }
 """The categories, in the order of their labels."""

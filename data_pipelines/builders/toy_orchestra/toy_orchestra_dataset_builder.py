@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -15,30 +14,75 @@ from data_pipelines import mixing
 from data_pipelines.builders.toy_orchestra import drawing, sounds
 from data_pipelines.builders.toy_orchestra.figures import INSTRUMENTS
 from data_pipelines.features import clip_example, clip_features
+from data_pipelines.scene_plan import RECIPES, plan_scenes
 
-CLASS_NAMES = tuple(INSTRUMENTS)
-assert tuple(sounds.TIMBRES) == CLASS_NAMES
+assert tuple(sounds.TIMBRES) == tuple(INSTRUMENTS)
 
 CLIPS_PER_VIDEO = 2
 FRAME_SIZE = 112
 
 _SPLITS = ("train", "validation", "test")
-_SCENES_FROM = MappingProxyType(
-    {"cocktail_train": "train", "cocktail_validation": "validation", "cocktail_test": "test"}
-)
+
+
+class SceneSplit(NamedTuple):
+    """A split of scenes.
+
+    Attributes:
+      source: solo split that its clips are from.
+      recipe: name in `scene_plan.RECIPES`.
+      count: number of scenes.
+    """
+
+    source: str
+    recipe: str
+    count: int
 
 
 @dataclass(kw_only=True)
 class ToyOrchestraConfig(tfds.core.BuilderConfig):
-    """Number of items of each split, and the seed that everything is drawn from."""
+    """Number of clips of each solo split, the scenes, and the seed that everything is drawn from.
+
+    Attributes:
+      scenes: splits of scenes, by name.
+      classes: number of categories: the first of `figures.INSTRUMENTS`.
+    """
 
     train: int
     validation: int
     test: int
-    cocktail_train: int
-    cocktail_validation: int
-    cocktail_test: int
+    scenes: Mapping[str, SceneSplit]
+    classes: int = 10
     seed: int = 0
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return tuple(INSTRUMENTS)[: self.classes]
+
+    @property
+    def num_examples(self) -> dict[str, int]:
+        """Number of items of each split."""
+        solo = {split: getattr(self, split) for split in _SPLITS}
+        return solo | {split: scenes.count for split, scenes in self.scenes.items()}
+
+
+def _synthetic_scenes(train: int, validation: int, test: int) -> dict[str, SceneSplit]:
+    return {
+        "cocktail_train": SceneSplit("train", "2_2_0", train),
+        "cocktail_validation": SceneSplit("validation", "2_2_0", validation),
+        "cocktail_test": SceneSplit("test", "2_2_0", test),
+    }
+
+
+def _wild_scenes(train: int, validation: int, test: int) -> dict[str, SceneSplit]:
+    return {
+        "wild_train": SceneSplit("train", "2_2_1", train),
+        "wild_validation": SceneSplit("validation", "2_2_1", validation),
+        "cocktail_test": SceneSplit("test", "2_2_0", test),
+        "wild_test_2_2_1": SceneSplit("test", "2_2_1", test),
+        "wild_test_3_3_2": SceneSplit("test", "3_3_2", test),
+        "wild_test_4_4_3": SceneSplit("test", "4_4_3", test),
+        "uneven_test": SceneSplit("test", "uneven", test),
+    }
 
 
 class ToyClip(NamedTuple):
@@ -46,7 +90,7 @@ class ToyClip(NamedTuple):
 
     Attributes:
       video: name of the video; its clips show one object and play one instrument.
-      label: place in `CLASS_NAMES`.
+      label: place in `figures.INSTRUMENTS`.
       picture: the frame, the object's mask and box.
       sound: the waveform and its pitches.
     """
@@ -65,14 +109,14 @@ class ToyClip(NamedTuple):
         )
 
 
-def make_clip(split: str, index: int, seed: int = 0) -> ToyClip:
+def make_clip(split: str, index: int, seed: int = 0, classes: int = 10) -> ToyClip:
     """Clip `index` of the solo split `train`, `validation` or `test`.
 
     Depends on nothing but its arguments. Clips 2v and 2v + 1 are of video v, whose category is v
-    modulo the number of categories.
+    modulo `classes`.
     """
     video, take = divmod(index, CLIPS_PER_VIDEO)
-    label = video % len(CLASS_NAMES)
+    label = video % classes
     key = (seed, _SPLITS.index(split), video)
     once = np.random.default_rng((*key, 0))
     look, voice = drawing.look(label, once, FRAME_SIZE), sounds.voice(label, once)
@@ -86,13 +130,13 @@ def make_clip(split: str, index: int, seed: int = 0) -> ToyClip:
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Solo clips of ten toy instruments, and cocktail-party scenes made from them.
+    """Solo clips of ten or twelve toy instruments, and cocktail-party scenes made from them.
 
-    No two splits share a video, except that each `cocktail_*` split is made from the solo split of
-    its name. Boxes are those of the whole silhouette, occluded or not.
+    No two solo splits share a video; a split of scenes is made from the solo split in its name
+    (`train`, `validation` or `test`). Boxes are those of the whole silhouette, occluded or not.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
     BUILDER_CONFIGS = [  # noqa: RUF012
         ToyOrchestraConfig(
             name="default",
@@ -100,9 +144,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             train=2000,
             validation=240,
             test=400,
-            cocktail_train=4800,
-            cocktail_validation=240,
-            cocktail_test=456,
+            scenes=_synthetic_scenes(4800, 240, 456),
         ),
         ToyOrchestraConfig(
             name="tiny",
@@ -110,9 +152,25 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             train=64,
             validation=16,
             test=16,
-            cocktail_train=16,
-            cocktail_validation=16,
-            cocktail_test=16,
+            scenes=_synthetic_scenes(16, 16, 16),
+        ),
+        ToyOrchestraConfig(
+            name="wild",
+            description="Twelve categories; scenes with silent objects and sound from off screen.",
+            train=2400,
+            validation=288,
+            test=480,
+            scenes=_wild_scenes(4800, 240, 300),
+            classes=12,
+        ),
+        ToyOrchestraConfig(
+            name="tiny_wild",
+            description="A handful of clips and scenes of `wild`, for tests.",
+            train=64,
+            validation=24,
+            test=24,
+            scenes=_wild_scenes(12, 12, 12),
+            classes=12,
         ),
     ]
 
@@ -122,9 +180,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             features=clip_features(),
             metadata=tfds.core.MetadataDict(
                 {
-                    "class_names": list(CLASS_NAMES),
+                    "class_names": list(self.builder_config.class_names),
                     "boxes": "exact",
-                    "recipe": "MUSIC-Synthetic: four categories in a 2x2 grid, two sounding",
+                    "recipes": {
+                        split: {"name": scenes.recipe, **RECIPES[scenes.recipe]._asdict()}
+                        for split, scenes in self.builder_config.scenes.items()
+                    },
                     "seed": self.builder_config.seed,
                 }
             ),
@@ -132,12 +193,13 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
         # Scenes use the clips again, so they are kept until the set is built: 80 kB each.
-        clip = cache(partial(make_clip, seed=self.builder_config.seed))
+        config = self.builder_config
+        clip = cache(partial(make_clip, seed=config.seed, classes=config.classes))
         solo = {split: self._solo(split, clip) for split in _SPLITS}
-        return solo | {split: self._cocktail(split, clip) for split in _SCENES_FROM}
+        return solo | {split: self._scenes(split, clip) for split in config.scenes}
 
     def _generate_examples(self) -> Iterator[tuple[str, dict]]:
-        raise NotImplementedError("splits come from _solo and _cocktail")
+        raise NotImplementedError("splits come from _solo and _scenes")
 
     def _solo(
         self, split: str, get_clip: Callable[[str, int], ToyClip]
@@ -160,16 +222,14 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 ),
             )
 
-    def _cocktail(
+    def _scenes(
         self, split: str, get_clip: Callable[[str, int], ToyClip]
     ) -> Iterator[tuple[str, dict]]:
-        source = _SCENES_FROM[split]
-        videos = np.arange(getattr(self.builder_config, source)) // CLIPS_PER_VIDEO
-        plan = mixing.plan_scenes(
-            videos % len(CLASS_NAMES),
-            videos,
-            getattr(self.builder_config, split),
-            seed=self.builder_config.seed,
+        config = self.builder_config
+        source, recipe, count = config.scenes[split]
+        videos = np.arange(getattr(config, source)) // CLIPS_PER_VIDEO
+        plan = plan_scenes(
+            videos % config.classes, videos, count, RECIPES[recipe], seed=config.seed
         )
         made = mixing.scenes(plan, lambda i: get_clip(source, i).decoded(), prefix=split)
         for example in made:

@@ -21,6 +21,7 @@ from data_pipelines.builders.video_folder.folder import (
     split_videos,
 )
 from data_pipelines.features import clip_example, clip_features
+from data_pipelines.scene_plan import SYNTHETIC, Recipe, plan_scenes
 
 MAX_SCENES = {"train": 25_000, "test": 500}
 """A cocktail split has as many scenes as its solo split has clips, and at most these (CSOL 4.1)."""
@@ -89,7 +90,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     A solo clip has one object without a place. An object of a scene has its cell as box.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
 
     @classmethod
     def config_of(cls, source: str | Path, name: str | None = None) -> VideoFolderConfig:
@@ -211,14 +212,13 @@ def _cocktail(
     what = f"{kinds} of the {'classes' if known else 'videos'} in {split}"
     if kinds < 2:
         return None, f"no cocktail_{split} split: scenes mix at least two, and there is {what}"
-    grid, sounding = ((2, 2), 2) if kinds >= 4 else ((1, 2), 1)
-    plan = mixing.plan_scenes(
+    recipe = SYNTHETIC if kinds >= 4 else Recipe(1, 1, grid=(1, 2))
+    plan = plan_scenes(
         labels if known else None,
         clips.videos,
         min(limit, len(clips.videos)),
+        recipe,
         seed=seed,
-        grid=grid,
-        sounding=sounding,
     )
     made = mixing.scenes(plan, clips.decoded, prefix=f"cocktail_{split}")
     note = f"scenes of cocktail_{split} show two clips, one sounding: there are only {what}"

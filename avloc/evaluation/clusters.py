@@ -1,0 +1,109 @@
+"""Clusters against categories: what each one is named, and how well they agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from avloc.clustering import (
+    CategoryMap,
+    cluster_counts,
+    cluster_frequencies,
+    match,
+    nmi,
+    purity_report,
+)
+from avloc.clustering.assignment import majority
+from avloc.evaluation.bootstrap import Interval
+from avloc.evaluation.items import Items, clip_label
+from avloc.evaluation.results import metric
+from avloc.types import Batch, Prediction
+
+
+def fit_categories(
+    predict: Callable[[Batch], Prediction],
+    batches: Iterable[Batch],
+    names: Sequence[str],
+    naming: Literal["assignment", "majority"] = "assignment",
+) -> CategoryMap | None:
+    """Which category each cluster stands for, on labelled clips; see `Protocol.naming`.
+
+    Clips whose sounding objects have one known label count. None where the set has no categories
+    or the method no classes (K == 1).
+
+    Raises:
+      ValueError: fewer clusters than categories, no clips, or none with a known label.
+    """
+    if not names:
+        return None
+    labels, clusters, k = [], [], 0
+    for batch in batches:
+        prediction = predict(batch)
+        k = prediction.maps.shape[-1]
+        if k == 1:
+            return None
+        if k < len(names):
+            raise ValueError(
+                f"{k} clusters cannot cover {len(names)} categories: set the number of clusters "
+                f"to {len(names)} or more"
+            )
+        mask = np.asarray(batch.mask)
+        labels.append(clip_label(np.asarray(batch.labels), np.asarray(batch.sounding))[mask])
+        clusters.append(np.asarray(prediction.cluster)[mask])
+    if not labels:
+        raise ValueError("there are no clips to name clusters by: the split has no items")
+    labels, clusters = np.concatenate(labels), np.concatenate(clusters)
+    if not ((labels >= 0) & (clusters >= 0)).any():
+        raise ValueError(
+            f"none of {len(labels)} clips has a known label, so clusters cannot be named: "
+            "give clips with labels or leave the class names out"
+        )
+    if naming == "majority":
+        of_cluster = majority(cluster_counts(labels, clusters, len(names), k))
+    else:
+        of_cluster = match(cluster_frequencies(labels, clusters, len(names), k))
+    return CategoryMap(tuple(int(c) for c in of_cluster), tuple(names))
+
+
+def agreement(
+    items: Items, categories: CategoryMap | None, resample: Callable[..., Interval]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """NMI, purity and the purity of each cluster, of all clips with a known label, boxed or not.
+
+    `NMI` and `purity` are of `cluster`, the source that a clip belongs to; `audio NMI` is of the
+    source that is heard in it most probably.
+    """
+    labels = clip_label(items.labels, items.sounding | items.offscreen)
+    found: dict[str, Any] = {}
+    purities: list[dict[str, Any]] = []
+    known = (labels >= 0) & (items.cluster >= 0)
+    if known.any():
+        sides = labels[known], items.cluster[known]
+        found["NMI"] = _nmi(*sides, items.video[known], resample)
+        if categories is not None:
+            right = np.array(categories.of_cluster)[sides[1]] == sides[0]
+            found["purity"] = metric(resample(right, items.video[known]))
+            size = len(categories.names), len(categories.of_cluster)
+            purities = purity_report(cluster_counts(*sides, *size), categories)
+    known = (labels >= 0) & (items.heard_cluster >= 0)
+    if known.any():
+        sides = labels[known], items.heard_cluster[known]
+        found["audio NMI"] = _nmi(*sides, items.video[known], resample)
+    return found, purities
+
+
+def _nmi(
+    labels: np.ndarray,
+    clusters: np.ndarray,
+    videos: np.ndarray,
+    resample: Callable[..., Interval],
+) -> dict[str, float]:
+    return metric(resample((labels, clusters), videos, _weighted_nmi, centred=True))
+
+
+def _weighted_nmi(labels: np.ndarray, clusters: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return np.array(
+        [nmi(np.repeat(labels, times), np.repeat(clusters, times)) for times in weights.astype(int)]
+    )

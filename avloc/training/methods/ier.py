@@ -1,0 +1,352 @@
+"""IEr, the Interference Eraser (Liu et al., AAAI 2022). Its authors published no code.
+
+Stage one: prototypes of sight and sound from single sources (IEr 3.1, `alternation`); then the
+Audio-Instance-Identifier learns, on mixtures of growing difficulty, a feature of a sound for each
+source (IEr 3.2). Stage two: on scenes in the wild the Cross-modal Referrer makes the distributions
+that sight and sound give each other's soft targets, each filtered by the other (IEr 3.3).
+
+Where the paper leaves something open, the docstring of the part says what is done, and a field of
+the config chooses (`configs/ier.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from avloc import losses
+from avloc.clustering.dictionary import dictionary
+from avloc.clustering.kmeans import assign
+from avloc.models import Embeddings, InstanceNet
+from avloc.models.heads import instance_similarity, prototype_similarity, unit
+from avloc.training.devices import gather, local_part
+from avloc.training.methods.alternation import Alternation
+from avloc.training.methods.correspondence import match_loss
+from avloc.types import Aux, Batch, LossOutput, Phase, Prediction, Scan, TrainState, Variables
+from data_pipelines.audio import log_mel
+from data_pipelines.image import normalize
+
+
+class Ier(Alternation):
+    """The whole method. `P^v` is the object dictionary of `alternation`, `P^a` is in `aux` too."""
+
+    def network(self) -> InstanceNet:
+        """The network that `config.model` and `config.identifier` describe."""
+        spec = self.config.identifier
+        return self._network(
+            InstanceNet,
+            steps=spec.steps,
+            middle=spec.middle,
+            rank=spec.rank,
+            instance_scale=spec.scale,
+            instance_bias=spec.bias,
+        )
+
+    def init(self, key: PRNGKeyArray, batch: Batch) -> tuple[Variables, Aux]:
+        """See `avloc.types.Method`."""
+        variables, aux = super().init(key, batch)
+        extra = {
+            "audio_prototypes": jnp.zeros_like(aux["dictionary"]),
+            "audio_mean": jnp.zeros_like(aux["feature_mean"]),
+            "progress": jnp.zeros(()),
+        }
+        return variables, {**aux, **extra}
+
+    def phases(self) -> Iterator[Phase]:
+        """See `avloc.types.Method`."""
+        split, two = self.config.data.stage_one, self.config.stage_two
+        yield from self.alternation("stage_one")
+        epochs = self.config.identification.epochs
+        for epoch in range(epochs):
+            yield Phase(
+                "identification",
+                split,
+                1,
+                "identification",
+                self.identification_loss,
+                refresh=partial(self.audio_prototypes, progress=epoch / max(epochs - 1, 1)),
+                zoom_out=self.config.identification.zoom_out,
+            )
+        yield Phase(
+            "audio prototypes",
+            split,
+            0,
+            "identification",
+            self.identification_loss,
+            refresh=partial(self.audio_prototypes, progress=1.0),
+            checkpoint_name="identification",
+        )
+        if two.epochs:
+            yield Phase(
+                "referral",
+                self.config.data.stage_two,
+                two.epochs,
+                "referral",
+                self.referral_loss,
+                checkpoint_name="stage_two",
+            )
+
+    def predict(self, variables: Variables, aux: Aux, batch: Batch) -> Prediction:
+        """The maps are `L^av` (IEr 3.3), `heard` is `p^a`.
+
+        The paper gives no score for a whole scene: here a source must be both heard, by `p^a`, and
+        seen to sound, by the highest cell of its map; the score is their geometric mean.
+        """
+        out = self._forward(variables, batch)
+        maps, _ = self.maps(out, aux)
+        heard = self.heard(out, aux)
+        localization = out.localization()
+        return Prediction(
+            maps=maps,
+            scores=jnp.sqrt(heard * maps.max(axis=(1, 2))),
+            heard=heard,
+            localization=localization,
+            cluster=assign(unit(self._represent(out.f, localization)), aux["centroids"]),
+        )
+
+    # Stage one: prototypes and the Audio-Instance-Identifier.
+
+    def audio_prototypes(
+        self, state: TrainState, scan: Scan, key: PRNGKeyArray, progress: float
+    ) -> TrainState:
+        """`P^a_k`, the mean audio feature of the clips with pseudo label k (IEr 3.1).
+
+        Computed anew at the start of every epoch, as the audio network moves (IEr 3.2).
+        `progress`: of the curriculum, 0 to 1, for the epoch that begins.
+
+        Raises:
+          ValueError: a pseudo label has no clips, or a feature is not finite.
+        """
+        k, labels = self.config.clusters, state.aux["labels"]
+        features = jnp.asarray(scan(self._hear_step, state, self.config.data.stage_one))
+        prototypes = dictionary(features, labels, k)
+        if not bool(jnp.isfinite(prototypes).all()):
+            raise ValueError(
+                "an audio prototype is not finite: the audio network has diverged; lower "
+                "config.optimizers.identification.learning_rates"
+            )
+        empty = k - len(jnp.unique(labels))
+        if empty:
+            raise ValueError(
+                f"{empty} of {k} clusters have no clip and no audio prototype: lower "
+                "config.clusters"
+            )
+        aux = {
+            **state.aux,
+            "audio_prototypes": prototypes,
+            "audio_mean": features.mean(axis=0),
+            "progress": jnp.asarray(progress, jnp.float32),
+        }
+        return state._replace(aux=aux)
+
+    def _hear_step(self, variables: Variables, aux: Aux, batch: Batch) -> Float[Array, "B C"]:
+        return self.net.apply(variables, log_mel(batch.waveform), method="hear")
+
+    def identification_loss(
+        self, variables: Variables, aux: Aux, batch: Batch, key: PRNGKeyArray
+    ) -> tuple[Array, LossOutput]:
+        """`L_p^s` on single clips, without steps, and `L_p^m` on mixtures (IEr eq. 2 and 8).
+
+        What makes `l(f, F_k)` a map of source k the paper leaves to stage two. With
+        `config.identification.localization_weight` it is learnt here as well, on a still visual
+        network: see `_instance_correspondence`.
+        """
+        spec = self.config.identification
+        mixed, held = self.mix(aux, batch, key)
+        inputs = (normalize(batch.image), log_mel(mixed), False, True)
+        out, new = self.net.apply(
+            variables, *inputs, method="see_and_identify", mutable=["batch_stats"]
+        )
+        labels, mask = gather((aux["labels"][batch.index], batch.mask), self.axis_name)
+        present = (held @ jax.nn.one_hot(labels, self.config.clusters)) > 0
+        single = gather(self._similarity(out.g, aux), self.axis_name)
+        several = gather(self._instance_similarity(out, aux), self.axis_name)
+        similarity = jnp.where(held.sum(axis=1, keepdims=True) > 1, several, single)
+        instances = out.instances
+        logit = (instances.scale, instances.bias, self.config.prototypes.probability)
+        loss = losses.instance_bce(similarity, present.astype(jnp.float32), mask, *logit)
+        said = losses.presence(similarity, *logit) > 0.5
+        right = (said & present & mask[:, None]).sum()
+        log = {
+            "identification": loss,
+            "precision": right / jnp.maximum((said & mask[:, None]).sum(), 1),
+            "recall": right / jnp.maximum((present & mask[:, None]).sum(), 1),
+            "mixtures": (held.sum(axis=1) > 1).mean(),
+        }
+        if spec.localization_weight:
+            matching = self._instance_correspondence(out, aux, held, present, labels, mask)
+            loss, log["matching"] = loss + spec.localization_weight * matching, matching
+        return loss, LossOutput(new["batch_stats"], log)
+
+    def mix(
+        self, aux: Aux, batch: Batch, key: PRNGKeyArray
+    ) -> tuple[Float[Array, "B T"], Float[Array, "B B"]]:
+        """Sounds for this step of the curriculum, and the clips that each of them holds.
+
+        The share of mixtures goes from the first to the second value of `identification.share`,
+        the largest number of sources in one likewise; each mixture has 2 or more, up to it. Both
+        depend on `aux["progress"]`, a traced number, so nothing is compiled again.
+        """
+        spec = self.config.identification
+        waveform, labels, mask = gather(
+            (batch.waveform, aux["labels"][batch.index], batch.mask), self.axis_name
+        )
+        (low, high), (few, many) = spec.share, spec.sources
+        share = low + (high - low) * aux["progress"]
+        most = few + jnp.floor((many - few) * aux["progress"] + 0.5)
+        held_key, gain_key = jax.random.split(key)
+        held = distinct_mixtures(labels, mask, share, most, many, held_key)
+        gains = jax.random.uniform(gain_key, held.shape, minval=-spec.gain_db, maxval=spec.gain_db)
+        weights = held * 10 ** (gains / 20) / held.sum(axis=1, keepdims=True)
+        weights = jnp.where(held.sum(axis=1, keepdims=True) > 1, weights, held)
+        sounds = jnp.matmul(weights, waveform.astype(jnp.float32) / 32768, precision="highest")
+        return local_part(sounds, self.axis_name), held
+
+    def _instance_correspondence(
+        self,
+        out: Embeddings,
+        aux: Aux,
+        held: Float[Array, "B B"],
+        present: Bool[Array, "B K"],
+        labels: Int[Array, " B"],
+        mask: Bool[Array, " B"],
+    ) -> Float[Array, ""]:
+        """Each `l(f, F_k)` has to show source k where the sound holds it, and nothing else.
+
+        Image i, with label y, is a positive pair with `F_y` of the sounds that hold clip i, and a
+        negative one with `F_y` of the sounds that hold no clip of label y, and with every other
+        `F_k` of its own sound. A pair's cosine is the mean over cells weighted by `L^v_k`, so that
+        all of an object learns to answer, not its best cell alone.
+        """
+        weights = self.visual_maps(out.f, aux)
+        weights = weights / jnp.maximum(weights.sum(axis=(1, 2), keepdims=True), 1e-6)
+        a = gather(out.instances.a, self.axis_name)
+        own = local_part(labels, self.axis_name)
+        seen = jnp.einsum("ihwk,ihwd->ikd", weights, out.v)  # of unit vectors: cosines are linear
+        seen_own = jnp.take_along_axis(seen, own[:, None, None], axis=1)[:, 0]
+        across_sounds = jnp.einsum("id,jid->ij", seen_own, a[:, own])
+        across_sources = jnp.einsum("ikd,ikd->ik", seen, out.instances.a)
+        scores = gather(jnp.concatenate([across_sounds, across_sources], axis=1), self.axis_name)
+        both = mask[:, None] & mask[None]
+        others = (labels[:, None] != jnp.arange(self.config.clusters)) & mask[:, None]
+        positive = jnp.concatenate([(held.T > 0) & both, jnp.zeros_like(others)], axis=1)
+        negative = jnp.concatenate([~present[:, labels].T & both, others], axis=1)
+        return losses.match_bce(out.scale * scores + out.bias, positive, negative)
+
+    # Stage two: the Cross-modal Referrer.
+
+    def referral_loss(
+        self, variables: Variables, aux: Aux, batch: Batch, key: PRNGKeyArray
+    ) -> tuple[Array, LossOutput]:
+        """`L_u + lambda L_av`: eq. 6 comes in addition to the correspondence (IEr 3.3).
+
+        Where `config.optimizers.referral` gives the audio network the rate 0, it stands still.
+        """
+        two, axis = self.config.stage_two, self.axis_name
+        rates = self.config.optimizers.referral.learning_rates
+        out, new = self.net.apply(
+            variables,
+            normalize(batch.image),
+            log_mel(batch.waveform),
+            True,
+            rates.get("audio", rates.default) > 0,
+            method="see_and_identify",
+            mutable=["batch_stats"],
+        )
+        maps, visual = self.maps(out, aux)
+        visual, heard, mask = gather((visual, self.heard(out, aux), batch.mask), axis)
+        share = None
+        if two.offscreen_filter:
+            share = losses.visible_share(visual, mask, two.mask_rule, two.mask_threshold)
+        seen = gather(losses.visual_guided_logits(maps, two.visual_scale), axis)
+        referred = losses.audio_guided_logits(heard, share, two.audio_scale)
+        distillation = losses.cross_distillation(seen, referred, mask, two.targets)
+        correspondence, log = match_loss(
+            out, batch, jnp.eye(len(mask)), self.config.correspondence, axis
+        )
+        loss = distillation + two.localization_weight * correspondence
+        return loss, LossOutput(new["batch_stats"], {"distillation": distillation, **log})
+
+    # Parts.
+
+    def maps(
+        self, out: Embeddings, aux: Aux
+    ) -> tuple[Float[Array, "B h w K"], Float[Array, "B h w K"]]:
+        """`L^av_k = l(f, F_k) L^v_k` and `L^v_k = sim(f, P^v_k)`, each 0 to 1 (IEr 3.3).
+
+        A centred cosine is about the mean of all cells, so that background lies near none.
+
+        The factor `l(f, F_k)` is the silent-object filter. Negative similarities count as 0.
+        """
+        visual = self.visual_maps(out.f, aux)
+        if not self.config.stage_two.silent_filter:
+            return visual, visual
+        cosine = jnp.einsum("bhwd,bkd->bhwk", out.v, out.instances.a)
+        return jax.nn.sigmoid(out.scale * cosine + out.bias) * visual, visual
+
+    def visual_maps(self, f: Float[Array, "B h w C"], aux: Aux) -> Float[Array, "B h w K"]:
+        """`L^v_k = sim(f, P^v_k)`; a similarity below 0 counts as 0."""
+        kind = self.config.prototypes.similarity
+        similarity = prototype_similarity(f, aux["dictionary"], aux["cell_mean"], kind)
+        return jnp.clip(similarity, 0.0, 1.0)
+
+    def heard(self, out: Embeddings, aux: Aux) -> Float[Array, "B K"]:
+        """`p^a_k = sim(P^a_k, F_k)` as a probability (IEr 3.3)."""
+        instances, kind = out.instances, self.config.prototypes.probability
+        similarity = self._instance_similarity(out, aux)
+        return losses.presence(similarity, instances.scale, instances.bias, kind)
+
+    def _similarity(self, g: Float[Array, "B C"], aux: Aux) -> Float[Array, "B K"]:
+        kind = self.config.prototypes.similarity
+        return prototype_similarity(g, aux["audio_prototypes"], aux["audio_mean"], kind)
+
+    def _instance_similarity(self, out: Embeddings, aux: Aux) -> Float[Array, "B K"]:
+        return instance_similarity(
+            out.instances.expanded,
+            aux["audio_prototypes"],
+            aux["audio_mean"],
+            self.config.prototypes.similarity,
+        )
+
+
+def distinct_mixtures(
+    labels: Int[Array, " B"],
+    mask: Bool[Array, " B"],
+    share: Float[Array, ""] | float,
+    most: Float[Array, ""] | float,
+    limit: int,
+    key: PRNGKeyArray,
+) -> Float[Array, "B B"]:
+    """Which clips each sound of a batch holds: its own, and others of other pseudo labels.
+
+    A share of the sounds, drawn at random, are mixtures, each of 2 to `most` clips with labels
+    that differ pairwise; where the batch has too few labels, of fewer.
+
+    Args:
+      labels: pseudo label of each clip.
+      mask: False where the item is padding, which is in no mixture.
+      share: of the sounds that are mixtures, 0 to 1; may be traced.
+      most: clips of the largest mixture; may be traced.
+      limit: the largest value that `most` takes.
+
+    Returns:
+      Row j is 1 at the clips that sound j holds.
+    """
+    size = len(labels)
+    who, count, *picks = jax.random.split(key, 1 + limit)
+    rank = jnp.argsort(jnp.argsort(jax.random.uniform(who, (size,))))
+    mixed = (rank < jnp.round(share * size)) & mask
+    wanted = jnp.where(mixed, 2 + jnp.floor(jax.random.uniform(count, (size,)) * (most - 1)), 1)
+    same = labels[:, None] == labels[None]
+    held, taken = jnp.eye(size, dtype=bool), same
+    for number, pick_key in enumerate(picks, start=2):
+        free = ~taken & mask[None]
+        place = jnp.argmax(jnp.where(free, jax.random.uniform(pick_key, (size, size)), -1), axis=1)
+        more = ((wanted >= number) & free.any(axis=1))[:, None]
+        held = held | (jax.nn.one_hot(place, size, dtype=bool) & more)
+        taken = taken | (same[place] & more)
+    return held.astype(jnp.float32)

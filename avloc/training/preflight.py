@@ -1,0 +1,76 @@
+"""What is looked at before a run writes anything."""
+
+from __future__ import annotations
+
+from ml_collections import ConfigDict
+
+from avloc.evaluation import protocols
+from avloc.training.checkpoints import shapes
+from avloc.training.devices import Devices
+from avloc.training.methods import create
+from avloc.training.warm_start import first_phase, warm_start
+from data_pipelines.dataset import Dataset
+from data_pipelines.imperfect import imperfect
+
+
+def training_data(config: ConfigDict, dataset: Dataset) -> Dataset:
+    """What is trained on: the data set with the gaps and the noise of the config, if any.
+
+    Scores are of the data set itself.
+    """
+    return imperfect(
+        dataset,
+        singles=config.data.stage_one,
+        scenes=config.data.stage_two,
+        missing_categories=config.data.missing_categories,
+        noise=config.data.noise,
+        seed=config.seed,
+    )
+
+
+def check(config: ConfigDict, dataset: Dataset, *, resumed: bool = False) -> None:
+    """Finds what would fail later, before anything is written.
+
+    Args:
+      config: the experiment.
+      dataset: what it trains on.
+      resumed: whether the run goes on from a checkpoint of its own, and needs no other run's.
+
+    Raises:
+      ValueError: a split that is not there or is smaller than a batch, fewer clusters than
+        categories or more than clips, stage two without a stage one, a checkpoint to start from
+        that is not there or does not fit, an unknown method or protocol, a batch that does not
+        divide over the devices.
+    """
+    method = create(config, dataset.info)
+    phases = list(method.phases())
+    for phase in phases[first_phase(config, phases) :]:
+        items = len(dataset.source(phase.split))
+        if items < config.batch_size:
+            raise ValueError(
+                f"split {phase.split} holds {items} items, fewer than config.batch_size, "
+                f"{config.batch_size}: lower --config.batch_size, or add data"
+            )
+    one = config.stage_one
+    if config.stage_two.epochs and not (one.epochs or one.warmup_epochs or config.init_from):
+        raise ValueError(
+            "stage two needs what a stage one learnt: set config.init_from to RUN/stages/NAME of "
+            "another run, or config.stage_one.epochs"
+        )
+    names = dataset.info.class_names
+    if config.get("clusters", len(names)) < len(names):
+        raise ValueError(
+            f"config.clusters is {config.clusters}, but {config.data.name} has {len(names)} "
+            f"categories, of which each needs a cluster: set --config.clusters={len(names)} or more"
+        )
+    clips, split = len(dataset.source(config.data.stage_one)), config.data.stage_one
+    if config.get("clusters", 0) > clips:
+        raise ValueError(
+            f"config.clusters is {config.clusters}, but split {split} has {clips} clips, of "
+            f"which each cluster needs one: set --config.clusters={clips} or less, or add data"
+        )
+    if config.init_from and not resumed:
+        warm_start(config, *shapes(method, config))
+    protocols.get(config.evaluation.single_protocol)
+    protocols.get(config.evaluation.scene_protocol)
+    Devices(config.parallel).local_batch_size(config.batch_size)

@@ -1,0 +1,67 @@
+"""Every field of an IEr run, at the paper's value; the other files change a few of them.
+
+Not an experiment by itself: see `ier_toy.py`, `ier_music.py` and `ier_vggsound.py`.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import csol
+
+
+def base() -> ConfigDict:
+    """The fields, unlocked, for an experiment's file to fill in. Stage one begins as CSOL's."""
+    config = csol.base()
+    config.method = "ier"
+    config.data.stage_two = "unconstrained_train"
+    config.data.scene_tests = ("synthetic_test", "unconstrained_test")
+
+    config.prototypes = ConfigDict()
+    # Of features and prototypes: `cosine`, the paper's; `centred_cosine`, about the mean feature.
+    config.prototypes.similarity = "cosine"
+    # A cosine as probability, which the paper leaves open: `sigmoid` with learnt scale and bias, or
+    # `clip`, the cosine cut to 0..1.
+    config.prototypes.probability = "sigmoid"
+
+    # The Audio-Instance-Identifier's network.
+    config.identifier = ConfigDict()
+    # `per_class`: the paper's matrix for each cluster; `factored`: one matrix for all and a vector
+    # for each, where there are more than some 200; `none`: no steps.
+    config.identifier.steps = "per_class"
+    config.identifier.middle = 512
+    config.identifier.rank = 128
+    # First values of the probability's scale and bias.
+    config.identifier.scale = 10.0
+    config.identifier.bias = -5.0
+
+    # Its training; pairs are the first and the last epoch's.
+    config.identification = ConfigDict()
+    config.identification.epochs = 15
+    # Share of mixtures, and the most clips in one.
+    config.identification.share = (0.5, 0.9)
+    config.identification.sources = (2, 4)
+    # Clips of a mixture get gains of up to this many dB either way. The paper averages them as they
+    # are.
+    config.identification.gain_db = 0.0
+    # Share of views that are shrunk, as in stage one.
+    config.identification.zoom_out = 0.0
+    # Weight of the correspondence of each source's own feature; the paper has none.
+    config.identification.localization_weight = 0.0
+
+    two = config.stage_two = ConfigDict()
+    two.epochs = 5
+    two.localization_weight = 0.5
+    two.silent_filter = True
+    two.offscreen_filter = True
+    # See `avloc.losses.visible_share`; the threshold is that of the first three rules.
+    two.mask_rule = "batch_mean"
+    two.mask_threshold = 0.5
+    # Factors before the softmax of what is seen and what is heard.
+    two.visual_scale = 1.0
+    two.audio_scale = 1.0
+    # `soft`: each distribution is the other's target, without gradient; `both`: with.
+    two.targets = "soft"
+
+    for name in ("identification", "referral"):
+        config.optimizers[name] = config.optimizers.matching.copy_and_resolve_references()
+    del config.optimizers.matching
+    return config

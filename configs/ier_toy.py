@@ -1,0 +1,53 @@
+"""IEr, whole, on the embedded data set, from scratch on a laptop's CPU.
+
+Command: `avloc train --config configs/ier_toy.py --workdir runs/ier` (or `make demo METHOD=ier`).
+"""
+
+from ml_collections import ConfigDict
+
+from configs.csol import stage_one_from_scratch
+from configs.ier import base
+
+CLASSIFIERS = ("visual_classifier", "audio_classifier")
+AUDIO_STILL = dict.fromkeys(
+    ("audio", "identifier", "presence_scale", "presence_bias", *CLASSIFIERS), 0.0
+)
+
+
+def get_config() -> ConfigDict:
+    """The configuration, locked."""
+    config = base()
+    stage_one_from_scratch(config)
+    config.data.name = "toy_orchestra/wild"
+    config.data.stage_two = "wild_train"
+    config.data.scene_tests = (
+        "cocktail_test",
+        "wild_test_2_2_1",
+        "wild_test_3_3_2",
+        "wild_test_4_4_3",
+        "uneven_test",
+    )
+    config.image_size = 96
+    config.model.width = 16
+    config.model.blocks = (1, 1, 1, 1)
+    config.clusters = 12
+    config.stage_one.warmup_epochs = 5
+    config.stage_one.epochs = 7
+    config.stage_one.zoom_out = 0.6
+    config.prototypes.similarity = "centred_cosine"
+    config.identifier.middle = 128
+    config.identification.epochs = 5
+    config.identification.zoom_out = 0.8
+    config.identification.gain_db = 6.0
+    config.identification.localization_weight = 1.0
+    config.stage_two.epochs = 1
+    config.stage_two.localization_weight = 0.2
+    config.stage_two.visual_scale = 10.0
+    config.stage_two.audio_scale = 4.0
+    config.optimizers.identification.learning_rates = ConfigDict(
+        dict(default=1e-3, visual=0.0, **dict.fromkeys(CLASSIFIERS, 0.0))
+    )
+    # The audio network has learnt to hear mixtures, and stands still: scenes are learnt from it.
+    config.optimizers.referral.learning_rates = ConfigDict(dict(default=3e-4, **AUDIO_STILL))
+    config.lock()
+    return config

@@ -1,0 +1,47 @@
+"""How the tests of the command line call it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+CONFIG = (
+    "--config=csol_toy.py",
+    "--config.data.name=toy_orchestra/tiny",
+    "--config.batch_size=8",
+    "--config.image_size=32",
+    "--config.model.width=4",
+    "--config.stage_one.warmup_epochs=0",
+    "--config.stage_one.epochs=1",
+    "--config.stage_two.epochs=1",
+    "--config.clusters=10",
+)
+
+
+def command(*arguments, cache: Path) -> subprocess.Popen:
+    """`avloc ...` in a process of its own, compiled in haste and once for all runs."""
+    environment = os.environ | {
+        "XLA_FLAGS": "--xla_backend_optimization_level=0",
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "avloc", *map(str, arguments)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def train(workdir, place, *more):
+    return ("train", *CONFIG, "--workdir", workdir, "--data-dir", place / "data", *more)
+
+
+def contents(folder: Path) -> dict[str, int]:
+    """Every file with the time of its last change."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
+    return {str(path): path.stat().st_mtime_ns for path in files}
