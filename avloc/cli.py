@@ -130,9 +130,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog="writes items.csv and metrics.json to W/evaluation/SPLIT/PROTOCOL/ROW/",
     )
     _workdir(evaluate)
-    evaluate.add_argument("--split", metavar="S", help="default: the two that the config names")
+    evaluate.add_argument("--split", metavar="S", help="default: those that the config names")
     evaluate.add_argument("--protocol", metavar="P", help="threshold rules; default: the config's")
-    evaluate.add_argument("--stage", metavar="S", help="score stage_one or stage_two alone")
+    evaluate.add_argument("--stage", metavar="S", help="score one stage alone, as stage_one")
     _data_dir(evaluate)
 
     localize = verb(

@@ -29,7 +29,7 @@ def test_training_ends_with_scores_and_a_report(place):
         "random map",
         "ceiling",
     ):
-        assert said.count(f"| {row} ") == 2
+        assert said.count(f"| {row} ") == 3  # single sources; places and hearing in scenes
     for path in (run / "stages", run / "metrics.json", run / "report.html"):
         assert said.splitlines().count(f"{said_name(path):12} {path}") == 1
     summary = json.loads((run / "metrics.json").read_text())

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 import avloc
+from avloc.ablation.grid import Grid, check_stage, load_ablation
 from avloc.cli import _parser, _split_off_fields
 from avloc.inference.video import localize_video
 from avloc.training import experiment, methods
@@ -23,10 +24,12 @@ from avloc.training.checkpoints import load_run, record_info, save_stage
 from avloc.training.loop import train
 from avloc.training.methods import create
 from avloc.training.run_folder import RunFolder
-from avloc.types import Batch, TrainState
-from configs.csol import base
+from avloc.types import Batch, DatasetInfo, TrainState
+from configs import csol, ier
 from data_pipelines import registry
+from data_pipelines.builders.toy_orchestra.toy_orchestra_dataset_builder import Builder
 from data_pipelines.dataset import Dataset
+from data_pipelines.scene_plan import RECIPES
 from tests.videos import write_video
 
 ROOT = Path(__file__).parents[1]
@@ -76,17 +79,25 @@ def test_commands_are_those_that_there_are(page: Path):
             args = _parser().parse_args(rest)
             if getattr(args, "config", None):
                 assert (ROOT / args.config).is_file(), words
-                experiment.override(experiment.load_config(ROOT / args.config), fields)
+                if rest[0] == "ablate":
+                    assert not fields, words
+                    load_ablation(ROOT / args.config)
+                else:
+                    experiment.override(experiment.load_config(ROOT / args.config), fields)
         else:
             assert words[0].endswith("python") and (ROOT / words[1]).is_file(), words
 
 
 @pytest.mark.parametrize("page", PAGES, ids=title)
 def test_fields_of_the_config_are_there(page: Path):
-    known = {name for name, _ in experiment.fields(base())}
-    for name in re.findall(r"config\.([a-z_]+(?:\.[a-z_]+)*)", page.read_text()):
-        if f"config.{name}" in ("config.json", "config.lock", "config.method"):
-            continue
+    known = {name for config in (csol.base(), ier.base()) for name, _ in experiment.fields(config)}
+    groups = {name.split(".")[0] for name in known if "." in name}
+    text = page.read_text()
+    named = set(re.findall(r"config\.([a-z_]+(?:\.[a-z_]+)*)", text))
+    named -= {"json", "lock", "method"}
+    bare = re.findall(r"`([a-z_]+)(\.[a-z_.]+)\b", text)
+    named |= {group + rest for group, rest in bare if group in groups and rest != ".json"}
+    for name in named:
         assert name in known or any(k.startswith(f"{name}.") for k in known), name
 
 
@@ -108,8 +119,73 @@ def test_paths_and_names_of_code_are_there(page: Path):
         path = re.fullmatch(r"(?:avloc|data_pipelines|configs|docs|tests|scripts)/[a-z_./]+", words)
         if path:
             assert (ROOT / words).exists(), words
-        for name in re.findall(r"^(?:Alternation|Csol|Embeddings)\.(\w+)$", words):
-            assert f"def {name}(" in source, words
+        for kind, name in re.findall(r"^([A-Z][a-z]\w*)\.(\w+)$", words):
+            assert f"class {kind}" in source and f"def {name}(" in source, words
+
+
+@pytest.mark.parametrize("page", PAGES, ids=title)
+def test_names_are_in_the_files_that_they_are_said_to_be_in(page: Path):
+    said = r"((?:`\w+`(?:, | and )?)+) in \[[^\]]+\]\(([^)]+\.py)\)"
+    for names, target in re.findall(said, page.read_text()):
+        source = (page.parent / target).read_text()
+        for name in re.findall(r"\w+", names.replace(" and ", " ")):
+            assert re.search(rf"^(?:def|class) {name}\b", source, re.M), (name, target)
+
+
+def rows(page: Path, pattern: str) -> list[tuple[str, ...]]:
+    """Groups of a pattern in each line of a table that it fits."""
+    found = [re.search(pattern, line) for line in page.read_text().splitlines() if line[:1] == "|"]
+    return [match.groups() for match in found if match]
+
+
+def test_values_of_ier_are_those_of_its_configs():
+    page = ROOT / "docs" / "how_it_works.md"
+    paper = dict(experiment.fields(ier.base()))
+    toy = dict(experiment.fields(experiment.load_config(ROOT / "configs" / "ier_toy.py")))
+    found = rows(page, r"\| `([a-z_.]+)` \| `([^`]+)` \| `([^`]+)` \|$")
+    assert len(found) > 4
+    for field, *values in found:
+        said = [ast.literal_eval(value) for value in values]
+        assert said == [paper[field], toy[field]], field
+
+
+def test_recipes_of_scenes_are_as_shown():
+    page = ROOT / "docs" / "how_it_works.md"
+    number = r" (\d) \|"
+    found = rows(page, rf"^\| `(\w+)` \|{number * 3} (\d) x (\d) \|{number} (.+) \|$")
+    assert [name for name, *_ in found] == list(RECIPES)
+    scenes = next(c for c in Builder.BUILDER_CONFIGS if c.name == "wild").scenes
+    for name, sounding, silent, offscreen, height, width, gain, splits in found:
+        recipe = RECIPES[name]
+        shown = (recipe.sounding, recipe.silent, recipe.offscreen, *recipe.grid, recipe.gain_db)
+        assert tuple(map(int, (sounding, silent, offscreen, height, width, gain))) == shown
+        assert {split for split in scenes if scenes[split].recipe == name} == set(
+            re.findall(r"\w+", splits)
+        )
+
+
+def test_shipped_ablations_are_listed_with_their_runs():
+    files = (ROOT / "configs" / "ablations").glob("*.py")
+    grids = {
+        path.stem: Grid(load_ablation(path), "nowhere")
+        for path in files
+        if "def get_ablation" in path.read_text()
+    }
+    listed = rows(ROOT / "docs" / "ablations.md", r"^\| `(\w+)` \| (\d+) \|")
+    assert {name: int(runs) for name, runs in listed} == {
+        name: len(grid.choose()) for name, grid in grids.items()
+    }
+
+
+def test_the_ablation_of_the_page_is_one(tmp_path):
+    [block] = blocks(ROOT / "docs" / "ablations.md", "python")
+    (tmp_path / "mine.py").write_text(block)
+    grid = Grid(load_ablation(tmp_path / "mine.py"), tmp_path / "w")
+    assert list(grid.rows) == ["scale_1.0", "scale_5.0", "scale_20.0"]
+    assert [run.config.stage_two.scale for run in grid.cells["scale_20.0"].values()] == [20.0] * 3
+    info = DatasetInfo({"train": 64, "cocktail_train": 16})
+    for run in grid.choose():
+        check_stage(run, info)
 
 
 def test_pictures_are_small():

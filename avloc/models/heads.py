@@ -56,7 +56,9 @@ def _comparable(
         return unit(x), unit(prototypes)
     if kind == "centred_cosine":
         return unit(x - mean), unit(prototypes - mean)
-    raise ValueError(f"similarity is 'inner', 'cosine' or 'centred_cosine', not {kind!r}")
+    raise ValueError(
+        f"the config's similarity is 'inner', 'cosine' or 'centred_cosine', not {kind!r}"
+    )
 
 
 def pairwise_cosine(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import jax
 from ml_collections import ConfigDict
 
 from avloc.evaluation import protocols
-from avloc.training.checkpoints import shapes
+from avloc.training.checkpoints import example_batch, shapes
 from avloc.training.devices import Devices
 from avloc.training.methods import create
 from avloc.training.warm_start import first_phase, warm_start
+from avloc.types import Method, Phase
 from data_pipelines.dataset import Dataset
 from data_pipelines.imperfect import imperfect
 
@@ -39,8 +41,8 @@ def check(config: ConfigDict, dataset: Dataset, *, resumed: bool = False) -> Non
     Raises:
       ValueError: a split that is not there or is smaller than a batch, fewer clusters than
         categories or more than clips, stage two without a stage one, a checkpoint to start from
-        that is not there or does not fit, an unknown method or protocol, a batch that does not
-        divide over the devices.
+        that is not there or does not fit, an unknown method or protocol, a name that a loss does
+        not know, a batch that does not divide over the devices.
     """
     method = create(config, dataset.info)
     phases = list(method.phases())
@@ -74,3 +76,12 @@ def check(config: ConfigDict, dataset: Dataset, *, resumed: bool = False) -> Non
     protocols.get(config.evaluation.single_protocol)
     protocols.get(config.evaluation.scene_protocol)
     Devices(config.parallel).local_batch_size(config.batch_size)
+    _trace(config, method, phases)
+
+
+def _trace(config: ConfigDict, method: Method, phases: list[Phase]) -> None:
+    """Goes through every loss and the prediction without computing them: bad names show."""
+    batch, (variables, aux) = example_batch(config), shapes(method, config)
+    for phase in {phase.name: phase for phase in phases if phase.epochs}.values():
+        jax.eval_shape(phase.loss, variables, aux, batch, jax.random.key(0))
+    jax.eval_shape(method.predict, variables, aux, batch)

@@ -106,7 +106,8 @@ def test_classification_stops_when_accuracy_saturates():
 
 
 def scanned(rows):
-    return lambda f, state, split: rows if split == "train" else 1 / 0
+    """Representations, and cells whose mean is half of theirs."""
+    return lambda f, state, split: (rows, rows / 2) if split == "train" else 1 / 0
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +151,7 @@ def test_dictionary_keys_are_means_of_unnormalised_representations(clustered):
             after.aux["centroids"][k], unit[labels == k].mean(0), rtol=1e-4, atol=1e-4
         )
     np.testing.assert_allclose(after.aux["feature_mean"], rows.mean(0), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(after.aux["cell_mean"], rows.mean(0) / 2, rtol=1e-4, atol=1e-4)
 
 
 def test_relabelling_makes_new_heads_and_forgets_their_moments(clustered):
@@ -190,9 +192,9 @@ def test_representations_of_the_scan(start, batch, embed):
     seen = {}
 
     def scan(f, state, split):
-        rows = np.asarray(jax.jit(f)(state.variables, state.aux, batch))
-        seen[split] = rows
-        return np.tile(rows, (2, 1))
+        rows, cells = map(np.asarray, jax.jit(f)(state.variables, state.aux, batch))
+        seen[split], seen["cells"] = rows, cells
+        return np.tile(rows, (2, 1)), np.tile(cells, (2, 1))
 
     out, l = embed()  # noqa: E741
     state = TrainState(*start[:1], {}, start[1], 0)
@@ -200,6 +202,7 @@ def test_representations_of_the_scan(start, batch, embed):
     refresh(state, scan, jax.random.key(0))
     weighted = np.einsum("bhwc,bhw->bc", out.f, l) / l.sum((1, 2))[:, None]
     np.testing.assert_allclose(seen["train"], weighted, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(seen["cells"], np.mean(out.f, (1, 2)), rtol=1e-4, atol=1e-5)
     masked = method(representation="mask")
     refresh = next(p.refresh for p in masked.phases() if p.name == "dictionary")
     refresh(state, scan, jax.random.key(0))
@@ -372,7 +375,7 @@ def test_stage_two_leaves_the_teacher(start, batch):
     "fields, phase, sentence",
     [
         ({"stage_two__kl": "both"}, "matching", "config.stage_two.kl is 'visual_to_audio' or"),
-        ({"stage_two__similarity": "dot"}, "matching", "config.stage_two.similarity is 'inner' or"),
+        ({"stage_two__similarity": "dot"}, "matching", "similarity is 'inner', 'cosine' or"),
         ({"correspondence__pooling": "mean"}, "localization", "'max' or 'log_mean_exp', not"),
     ],
 )

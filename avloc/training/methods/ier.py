@@ -17,6 +17,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from ml_collections import ConfigDict
 
 from avloc import losses
 from avloc.clustering.dictionary import dictionary
@@ -24,15 +25,42 @@ from avloc.clustering.kmeans import assign
 from avloc.models import Embeddings, InstanceNet
 from avloc.models.heads import instance_similarity, prototype_similarity, unit
 from avloc.training.devices import gather, local_part
-from avloc.training.methods.alternation import Alternation
+from avloc.training.methods.alternation import Alternation, finite
 from avloc.training.methods.correspondence import match_loss
-from avloc.types import Aux, Batch, LossOutput, Phase, Prediction, Scan, TrainState, Variables
+from avloc.types import (
+    Aux,
+    Batch,
+    DatasetInfo,
+    LossOutput,
+    Phase,
+    Prediction,
+    Scan,
+    TrainState,
+    Variables,
+)
 from data_pipelines.audio import log_mel
 from data_pipelines.image import normalize
 
 
 class Ier(Alternation):
     """The whole method. `P^v` is the object dictionary of `alternation`, `P^a` is in `aux` too."""
+
+    def __init__(self, config: ConfigDict, info: DatasetInfo, axis_name: str | None = None):
+        super().__init__(config, info, axis_name)
+        (low, high), (few, many) = config.identification.share, config.identification.sources
+        if not 0 <= low <= high <= 1:
+            raise ValueError(
+                f"config.identification.share is two shares from 0 to 1, not {(low, high)}"
+            )
+        if not 2 <= few <= many:
+            raise ValueError(
+                f"config.identification.sources is two numbers from 2 up, not {(few, many)}"
+            )
+        if high and many > config.clusters:
+            raise ValueError(
+                f"config.identification.sources asks for mixtures of {many} clips of different "
+                f"clusters, but config.clusters is {config.clusters}: lower one or raise the other"
+            )
 
     def network(self) -> InstanceNet:
         """The network that `config.model` and `config.identifier` describe."""
@@ -122,13 +150,9 @@ class Ier(Alternation):
           ValueError: a pseudo label has no clips, or a feature is not finite.
         """
         k, labels = self.config.clusters, state.aux["labels"]
-        features = jnp.asarray(scan(self._hear_step, state, self.config.data.stage_one))
-        prototypes = dictionary(features, labels, k)
-        if not bool(jnp.isfinite(prototypes).all()):
-            raise ValueError(
-                "an audio prototype is not finite: the audio network has diverged; lower "
-                "config.optimizers.identification.learning_rates"
-            )
+        split = self.config.data.stage_one
+        features = jnp.asarray(scan(self._hear_step, state, split))
+        features = finite(features, f"audio features of split {split}")
         empty = k - len(jnp.unique(labels))
         if empty:
             raise ValueError(
@@ -137,7 +161,7 @@ class Ier(Alternation):
             )
         aux = {
             **state.aux,
-            "audio_prototypes": prototypes,
+            "audio_prototypes": dictionary(features, labels, k),
             "audio_mean": features.mean(axis=0),
             "progress": jnp.asarray(progress, jnp.float32),
         }
