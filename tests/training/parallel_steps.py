@@ -1,4 +1,4 @@
-"""Some steps of every loss of CSOL on all devices of this process, saved to a file.
+"""Some steps of every loss of CSOL and IEr on all devices of this process, saved to a file.
 
 `python -m tests.training.parallel_steps OUT.npz jit pmap`
 """
@@ -16,10 +16,11 @@ import optax
 
 from avloc.training.devices import Devices
 from avloc.training.loop import scan_split
+from avloc.training.methods import create
 from avloc.training.methods.csol import Csol
 from avloc.training.step import make_step
 from avloc.types import Batch, DatasetInfo, TrainState
-from configs.csol import base
+from configs import csol, ier
 from tests.records import make_records
 
 BATCH, STEPS, ITEMS = 8, 6, 18
@@ -28,9 +29,10 @@ INFO = DatasetInfo({"train": ITEMS, "cocktail_train": ITEMS})
 OPTIMIZER = optax.sgd(0.05, momentum=0.9)
 
 
-def settings(negatives: str):
+def settings(negatives: str, method: str = "csol"):
     """The paper's losses, and a warm-up by InfoNCE, on a net of one block."""
-    config = base()
+    config = {"csol": csol, "ier": ier}[method].base()
+    config.data.stage_two = "cocktail_train"
     config.data.name = "records"
     config.image_size = 32
     config.clusters = 3
@@ -39,8 +41,11 @@ def settings(negatives: str):
     config.model.correspondence_bias = True
     config.warmup.update(dict(bce=0.5, info_nce=1.0, pooling="log_mean_exp"))
     config.stage_one.warmup_epochs = 1
-    if negatives == "in_batch":
+    if negatives == "in_batch" and method == "csol":
         config.stage_one.update(dict(mixtures=0.5, mixtures_after=0))
+    if method == "ier":
+        config.identifier.middle = 8
+        config.identification.update(dict(sources=(2, 3), gain_db=6.0, localization_weight=1.0))
     return config
 
 
@@ -67,9 +72,9 @@ def batches(negatives: bool) -> list[Batch]:
 
 
 @functools.cache
-def initial() -> TrainState:
+def initial(name: str = "csol") -> TrainState:
     """The same weights for all, and an object dictionary that tells the clusters apart."""
-    method = Csol(settings("in_batch"), INFO)
+    method = create(settings("in_batch", name), INFO)
     variables, aux = jax.jit(method.init)(jax.random.key(0), batches(False)[0])
     rng = np.random.default_rng(1)
     aux = dict(aux) | {
@@ -77,6 +82,9 @@ def initial() -> TrainState:
         "dictionary": np.float32(rng.uniform(0, 1, aux["dictionary"].shape)),
         "feature_mean": np.float32(rng.uniform(0, 0.5, aux["feature_mean"].shape)),
     }
+    if name == "ier":
+        aux["audio_prototypes"] = np.float32(rng.uniform(0, 1, aux["audio_prototypes"].shape))
+        aux["progress"] = np.float32(0.5)
     states = {phase.optimizer: OPTIMIZER.init(variables["params"]) for phase in method.phases()}
     return TrainState(variables, states, aux, jnp.int32(0))
 
@@ -91,14 +99,18 @@ def flat(prefix: str, tree) -> dict[str, np.ndarray]:
 def run(parallel: str) -> dict[str, np.ndarray]:
     """Scalars of every step and variables after the last, by phase and kind of negatives."""
     devices, results = Devices(parallel), {}
-    for negatives in ("in_batch", "drawn"):
-        method = Csol(settings(negatives), INFO, devices.axis_name)
+    for of, negatives in (("csol", "in_batch"), ("csol", "drawn"), ("ier", "drawn")):
+        method = create(settings(negatives, of), INFO, devices.axis_name)
         for phase in {phase.name: phase for phase in method.phases() if phase.epochs}.values():
             name = f"{phase.name}, {negatives}: "
-            if negatives == "drawn" and phase.name != "matching":
-                continue  # that loss holds the others' part with negatives
+            if negatives == "drawn" and phase.name not in (
+                "matching",
+                "identification",
+                "referral",
+            ):
+                continue  # these hold the others' part with negatives
             step = devices.compile_step(make_step(phase, OPTIMIZER, devices.axis_name))
-            state = devices.replicate(initial())
+            state = devices.replicate(initial(of))
             for number, batch in enumerate(batches(negatives == "drawn")):
                 state, log = step(state, batch, jax.random.key(2))
                 results |= flat(f"{name}step {number} ", log)

@@ -52,7 +52,7 @@ def test_four_devices_train_as_one(results, mode):
     many = part(four, mode)
     assert many.keys() == one.keys()
     names = {k.partition(":")[0] for k in one}
-    assert len(names) == 5  # four losses, and the last with drawn negatives
+    assert len(names) == 7  # four losses of CSOL, the last with drawn negatives too; two of IEr
     for name, value in one.items():
         # Rounding adds up over the thousands of cells that make a gradient.
         relative = 1e-4 if "gradient_norm" in name else 1e-5
@@ -67,7 +67,7 @@ def test_the_steps_above_do_something(results):
         losses = [one[f"{name}: step {n} ['loss']"] for n in range(parallel_steps.STEPS)]
         assert np.isfinite(losses).all() and np.ptp(losses) > 1e-3, (name, losses)
         assert one[f"{name}: step 0 ['gradient_norm']"] > 1e-2
-        moved = one[f"{name}: ['batch_stats']['visual']['bn_stem']['mean']"]
+        moved = one[f"{name}: ['batch_stats']['audio']['bn_stem']['mean']"]
         assert np.abs(moved).max() > 1e-3
 
 

@@ -217,11 +217,8 @@ class Alternation:
 
     def _train_forward(self, variables: Variables, batch: Batch) -> tuple[Embeddings, Variables]:
         """Embeddings of the batch; drawn negatives stand behind its own images in `f` and `v`."""
-        images = batch.image
-        if batch.negative is not None:
-            images = jnp.concatenate([images, batch.negative])
         out, new = self.net.apply(
-            variables, normalize(images), log_mel(batch.waveform), True, mutable=["batch_stats"]
+            variables, all_images(batch), log_mel(batch.waveform), True, mutable=["batch_stats"]
         )
         return out, new["batch_stats"]
 
@@ -325,6 +322,18 @@ def finite(rows: Float[Array, "N C"], what: str) -> Float[Array, "N C"]:
             "checkpoint is kept; lower config.optimizers.NAME.learning_rates and train anew"
         )
     return rows
+
+
+def all_images(batch: Batch) -> Float[Array, "S H W 3"]:
+    """The batch's own images and, where negatives are drawn, those behind them."""
+    if batch.negative is None:
+        return normalize(batch.image)
+    return normalize(jnp.concatenate([batch.image, batch.negative]))
+
+
+def own_images(out: Embeddings, batch: Batch) -> Embeddings:
+    """The embeddings without those of drawn negatives."""
+    return out._replace(f=out.f[: len(batch.image)], v=out.v[: len(batch.image)])
 
 
 def _part(variables: Variables, modules: tuple[str, ...]) -> dict[str, Any]:

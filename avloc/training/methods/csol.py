@@ -17,7 +17,7 @@ from avloc.clustering.kmeans import assign
 from avloc.models import AudioVisualNet
 from avloc.models.heads import prototype_similarity, unit
 from avloc.training.devices import gather
-from avloc.training.methods.alternation import Alternation
+from avloc.training.methods.alternation import Alternation, own_images
 from avloc.training.methods.correspondence import match_loss
 from avloc.types import Aux, Batch, LossOutput, Phase, Prediction, Variables
 from data_pipelines.audio import log_mel
@@ -67,7 +67,7 @@ class Csol(Alternation):
         """`L_2 = L_c + lambda L_loc` (CSOL eq. 12)."""
         two = self.config.stage_two
         out, stats = self._train_forward(variables, batch)
-        own = out._replace(f=out.f[: len(batch.image)], v=out.v[: len(batch.image)])
+        own = own_images(out, batch)
         localization = own.localization()
         s = self._source_maps(own.f, localization, aux)
         seen, heard, mask = gather(

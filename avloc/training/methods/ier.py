@@ -25,7 +25,7 @@ from avloc.clustering.kmeans import assign
 from avloc.models import Embeddings, InstanceNet
 from avloc.models.heads import instance_similarity, prototype_similarity, unit
 from avloc.training.devices import gather, local_part
-from avloc.training.methods.alternation import Alternation, finite
+from avloc.training.methods.alternation import Alternation, all_images, finite, own_images
 from avloc.training.methods.correspondence import match_loss
 from avloc.types import (
     Aux,
@@ -274,14 +274,14 @@ class Ier(Alternation):
         rates = self.config.optimizers.referral.learning_rates
         out, new = self.net.apply(
             variables,
-            normalize(batch.image),
+            all_images(batch),
             log_mel(batch.waveform),
             True,
             rates.get("audio", rates.default) > 0,
             method="see_and_identify",
             mutable=["batch_stats"],
         )
-        maps, visual = self.maps(out, aux)
+        maps, visual = self.maps(own_images(out, batch), aux)
         visual, heard, mask = gather((visual, self.heard(out, aux), batch.mask), axis)
         share = None
         if two.offscreen_filter:
