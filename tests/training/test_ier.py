@@ -238,6 +238,8 @@ def test_predictions_by_hand(batch, start, similarity, silent):
     np.testing.assert_allclose(got.heard, heard, rtol=1e-3, atol=1e-4)
     expected = np.sqrt(heard * maps.max(axis=(1, 2)))
     np.testing.assert_allclose(got.scores, expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_array_equal(got.localization, np.asarray(got.maps).max(-1))
+    np.testing.assert_array_equal(got.cluster, np.asarray(got.maps).mean((1, 2)).argmax(-1))
     assert got.maps.min() >= 0
     assert got.maps.max() <= 1
 

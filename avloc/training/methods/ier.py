@@ -21,9 +21,8 @@ from ml_collections import ConfigDict
 
 from avloc import losses
 from avloc.clustering.dictionary import dictionary
-from avloc.clustering.kmeans import assign
 from avloc.models import Embeddings, InstanceNet
-from avloc.models.heads import instance_similarity, prototype_similarity, unit
+from avloc.models.heads import instance_similarity, prototype_similarity
 from avloc.training.devices import gather, local_part
 from avloc.training.methods.alternation import Alternation, all_images, finite, own_images
 from avloc.training.methods.correspondence import match_loss
@@ -121,19 +120,20 @@ class Ier(Alternation):
     def predict(self, variables: Variables, aux: Aux, batch: Batch) -> Prediction:
         """The maps are `L^av` (IEr 3.3), `heard` is `p^a`.
 
-        The paper gives no score for a whole scene: here a source must be both heard, by `p^a`, and
-        seen to sound, by the highest cell of its map; the score is their geometric mean.
+        Where it sounds, whatever the source, is the largest of the maps at each cell; a single clip
+        is of the source that `p^va` makes most probable. The paper gives no score for a whole
+        scene: here a source must be both heard, by `p^a`, and seen to sound, by the highest cell of
+        its map; the score is their geometric mean.
         """
         out = self._forward(variables, batch)
         maps, _ = self.maps(out, aux)
         heard = self.heard(out, aux)
-        localization = out.localization()
         return Prediction(
             maps=maps,
             scores=jnp.sqrt(heard * maps.max(axis=(1, 2))),
             heard=heard,
-            localization=localization,
-            cluster=assign(unit(self._represent(out.f, localization)), aux["centroids"]),
+            localization=maps.max(axis=-1),
+            cluster=losses.visual_guided_logits(maps).argmax(axis=-1),
         )
 
     # Stage one: prototypes and the Audio-Instance-Identifier.
