@@ -3,9 +3,14 @@
 Not an experiment by itself: see `ier_toy.py`, `ier_music.py` and `ier_vggsound.py`.
 """
 
+from collections.abc import Iterable
+
 from ml_collections import ConfigDict
 
 from configs import csol
+
+IDENTIFIER = ("identifier", "presence_scale", "presence_bias")
+CLASSIFIERS = ("visual_classifier", "audio_classifier")
 
 
 def base() -> ConfigDict:
@@ -64,4 +69,14 @@ def base() -> ConfigDict:
     for name in ("identification", "referral"):
         config.optimizers[name] = config.optimizers.matching.copy_and_resolve_references()
     del config.optimizers.matching
+    # Weight decay goes through Adam, and would wear away what a loss does not reach: rate 0.
+    for name in ("localization", "classification"):
+        still(config.optimizers[name], IDENTIFIER)
+    still(config.optimizers.identification, ("visual", "correspondence", *CLASSIFIERS))
+    still(config.optimizers.referral, CLASSIFIERS)
     return config
+
+
+def still(optimizer: ConfigDict, modules: Iterable[str]) -> None:
+    """Gives these modules the rate 0."""
+    optimizer.learning_rates.update(dict.fromkeys(modules, 0.0))

@@ -6,12 +6,7 @@ Command: `avloc train --config configs/ier_toy.py --workdir runs/ier` (or `make 
 from ml_collections import ConfigDict
 
 from configs.csol import stage_one_from_scratch
-from configs.ier import base
-
-CLASSIFIERS = ("visual_classifier", "audio_classifier")
-AUDIO_STILL = dict.fromkeys(
-    ("audio", "identifier", "presence_scale", "presence_bias", *CLASSIFIERS), 0.0
-)
+from configs.ier import IDENTIFIER, base, still
 
 
 def get_config() -> ConfigDict:
@@ -44,10 +39,9 @@ def get_config() -> ConfigDict:
     config.stage_two.localization_weight = 0.2
     config.stage_two.visual_scale = 10.0
     config.stage_two.audio_scale = 4.0
-    config.optimizers.identification.learning_rates = ConfigDict(
-        dict(default=1e-3, visual=0.0, **dict.fromkeys(CLASSIFIERS, 0.0))
-    )
+    config.optimizers.identification.learning_rates.update(default=1e-3, correspondence=1e-3)
+    config.optimizers.referral.learning_rates.default = 3e-4
     # The audio network has learnt to hear mixtures, and stands still: scenes are learnt from it.
-    config.optimizers.referral.learning_rates = ConfigDict(dict(default=3e-4, **AUDIO_STILL))
+    still(config.optimizers.referral, ("audio", *IDENTIFIER))
     config.lock()
     return config

@@ -97,7 +97,7 @@ def test_fields_of_the_config_are_there(page: Path):
     named -= {"json", "lock", "method"}
     bare = re.findall(r"`([a-z_]+)(\.[a-z_.]+)\b", text)
     named |= {group + rest for group, rest in bare if group in groups and rest != ".json"}
-    for name in named:
+    for name in named - {"model.localize"}:  # of `avloc.load`
         assert name in known or any(k.startswith(f"{name}.") for k in known), name
 
 
@@ -129,7 +129,7 @@ def test_names_are_in_the_files_that_they_are_said_to_be_in(page: Path):
     for names, target in re.findall(said, page.read_text()):
         source = (page.parent / target).read_text()
         for name in re.findall(r"\w+", names.replace(" and ", " ")):
-            assert re.search(rf"^(?:def|class) {name}\b", source, re.M), (name, target)
+            assert re.search(rf"^(?:def |class )?{name}\b", source, re.M), (name, target)
 
 
 def rows(page: Path, pattern: str) -> list[tuple[str, ...]]:

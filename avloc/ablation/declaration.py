@@ -10,7 +10,7 @@ from typing import Any
 SHARED = "shared"
 """The folder of the shared runs; so no cell is called that."""
 
-PLACES = tuple(("*", metric) for metric in ("IoU@0.5", "NMI", "CIoU@0.3", "AUC", "NSA"))
+PLACES = tuple(("*", metric) for metric in ("IoU@0.5", "NMI", "CIoU@0.3", "AUC", "NSA", "AUROC"))
 """Columns: where things are, as the papers' tables have them."""
 
 OFF_SCREEN = (("*", "off-screen false alarms"), ("*", "off-screen AUROC"))

@@ -385,3 +385,16 @@ def test_a_curriculum_that_cannot_be(fields, sentence):
 
 def test_without_mixtures_their_size_does_not_matter():
     method(identification__share=(0.0, 0.0), identification__sources=(2, 5))
+
+
+def test_what_a_loss_does_not_reach_stands_still(batch, start):
+    """Decay goes through Adam's moments, and would move it at the full rate."""
+    ier = method(identification__share=(0.5, 0.5))
+    for phase in {p.name: p for p in ier.phases() if p.epochs}.values():
+        to_params, _ = gradient(phase.loss, start, batch)
+        rates = ier.config.optimizers[phase.optimizer].learning_rates
+        for name, tree in to_params.items():
+            head_of_its_own = name in ("visual_classifier", "audio_classifier", "correspondence")
+            if phase.name in ("localization", "classification") and head_of_its_own:
+                continue  # made anew in each turn, or, as in the papers, worn
+            assert moved(tree) or rates.get(name, rates.default) == 0, (phase.name, name)
