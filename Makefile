@@ -5,6 +5,7 @@ VENV ?= .venv
 METHOD ?= csol
 WORKDIR ?= $(if $(filter csol,$(METHOD)),runs/demo,runs/demo_$(METHOD))
 DATA_DIR ?= runs/data
+PYTEST_JOBS ?= 2
 PYTEST_ARGS ?=
 
 BIN := $(VENV)/bin
@@ -28,7 +29,7 @@ demo: $(INSTALLED)  ## build the embedded data set, train METHOD (csol, ier), wr
 	$(BIN)/avloc train --config configs/$(METHOD)_toy.py --workdir $(WORKDIR) --data-dir $(DATA_DIR)
 
 test: lint  ## lint and all fast tests; PYTEST_ARGS="-m slow" for the long ones
-	$(BIN)/python -m pytest -q $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q -n $(PYTEST_JOBS) --dist loadfile $(PYTEST_ARGS)
 
 lint: $(INSTALLED)  ## what ruff has to say
 	$(BIN)/ruff check .

@@ -44,6 +44,7 @@ EXTRAS = {
         "opencv-python-headless>=4.10,<6",
         "packaging>=24",
         "pytest>=8,<10",
+        "pytest-xdist>=3.6,<4",
         # One minor version: the formatter's style changes between them.
         "ruff>=0.17,<0.18",
         "scikit-learn>=1.5,<2",
