@@ -1,7 +1,8 @@
 """CSOL, both stages, on the embedded scenes in the wild: silent objects, sound from off screen.
 
 Command: `avloc train --config configs/csol_wild.py --workdir runs/csol_wild`, after `avloc data
-build toy_orchestra/wild`.
+build toy_orchestra/wild`. One run, of seed 0: CIoU@0.3 of 38.0 on scenes of 2 sounding, 2 silent
+and 1 off-screen source.
 """
 
 from ml_collections import ConfigDict
