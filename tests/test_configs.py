@@ -85,7 +85,7 @@ def test_config_trains(name, toy, tmp_path):
     assert phases == [*warm, *first, *second, "clusters", *last]
     assert all(np.isfinite(row["loss"]) for row in run.epochs() if row["phase"] != "clusters")
     # 64 clips and 16 scenes, in batches of 16.
-    clips = [phase for phase in phases if phase not in ("clusters", "matching")]
+    clips = [phase for phase in phases if phase not in ("clusters", "matching", "referral")]
     assert int(state.step) == 4 * len(clips) + 1
     loaded = load_run(tmp_path)
     for a, b in zip(

@@ -175,7 +175,11 @@ def test_make_demo_on_a_fresh_machine_installs_builds_and_trains(tmp_path: Path)
 def test_make_test_lints_and_passes_arguments_on(tmp_path: Path):
     done = make("-n", "test", f"VENV={tmp_path}/venv", "PYTEST_ARGS=-x tests/losses")
     assert done.returncode == 0, done.stderr
-    for step in ("ruff check .", "ruff format --check .", "pytest -q -n 2 --dist loadfile -x tests/losses"):
+    for step in (
+        "ruff check .",
+        "ruff format --check .",
+        "pytest -q -n 2 --dist loadfile -x tests/losses",
+    ):
         assert step in done.stdout
 
 
