@@ -32,6 +32,7 @@ TOOLS = {
     "ipykernel": "runs the notebooks",
     "nbclient": "runs the notebooks",
     "nbformat": "reads the notebooks",
+    "pytest-xdist": "tests in several processes",
     "ruff": "lint",
 }
 

@@ -133,7 +133,12 @@ class Grid:
             if name not in self.rows:
                 raise ValueError(f"there is no cell {name!r}; there are {', '.join(self.rows)}")
         chosen = [run for name in names for run in self.rows[name].values()]
-        return list(dict.fromkeys(needed for run in chosen for needed in _with_starts(run)))
+        waiting = [run for run in chosen if not run.finished]
+        depths: list[list[Run]] = []
+        while waiting := [run.after for run in waiting if run.after]:
+            depths.insert(0, waiting)
+            waiting = [run for run in waiting if not run.finished]
+        return list(dict.fromkeys([*(run for starts in depths for run in starts), *chosen]))
 
     def _runs(
         self,
@@ -173,11 +178,6 @@ class Grid:
                     f"no cell is scored on split {split!r}, which the ablation's columns name; "
                     f"cells are on {', '.join(sorted(scored))}"
                 )
-
-
-def _with_starts(run: Run) -> list[Run]:
-    """The run, behind those that it still needs."""
-    return [*(_with_starts(run.after) if run.after and not run.finished else ()), run]
 
 
 def load_ablation(path: str | Path) -> Ablation:

@@ -45,6 +45,8 @@ def test_layout(records):
             "boxes": ((4, MAX_OBJECTS, 4), "float32"),
             "labels": ((4, MAX_OBJECTS), "int32"),
             "sounding": ((4, MAX_OBJECTS), "bool"),
+            "offscreen": ((4, MAX_OBJECTS), "bool"),
+            "level_db": ((4, MAX_OBJECTS), "float32"),
         }
 
 
@@ -69,11 +71,13 @@ def test_an_item_holds_its_record(records):
 def test_too_many_objects_are_named(records):
     crowded = [dict(record) for record in records]
     crowded[0]["objects"] = {
-        "bbox": [np.zeros(4, np.float32)] * 9,
-        "label": [0] * 9,
-        "sounding": [True] * 9,
+        "bbox": [np.zeros(4, np.float32)] * 13,
+        "label": [0] * 13,
+        "sounding": [True] * 13,
+        "offscreen": [False] * 13,
+        "level_db": [0.0] * 13,
     }
-    with pytest.raises(ValueError, match="item0 has 9 objects; at most 8 are read"):
+    with pytest.raises(ValueError, match="item0 has 13 objects; at most 12 are read"):
         list(evaluation_batches(crowded, **SETTINGS))
 
 
