@@ -11,6 +11,11 @@ from avloc.types import DatasetInfo, Method
 METHODS = {"csol": Csol, "ier": Ier}
 
 
+def title(method: str) -> str:
+    """A method's name in tables, as its paper writes it."""
+    return {"ier": "IEr"}.get(method, method.upper())
+
+
 def create(config: ConfigDict, info: DatasetInfo, axis_name: str | None = None) -> Method:
     """The method that `config.method` names.
 
