@@ -17,7 +17,7 @@ from avloc.evaluation import Curve, Picture, Table, rendering, write_report
 from avloc.inference.scores import Scores
 from avloc.inference.scoring import Scorer
 from avloc.training.checkpoints import load_run
-from avloc.training.methods import title
+from avloc.training.methods import method_title
 from avloc.training.run_folder import RunFolder
 from avloc.types import Batch, Prediction
 from data_pipelines.dataset import Dataset
@@ -64,7 +64,7 @@ def write_run_report(
         notes.append(f"There are no pictures here: {missing}.")
     return write_report(
         run.path / "report.html",
-        title=f"{title(config.method)} on {config.data.name}",
+        title=f"{method_title(config.method)} on {config.data.name}",
         config_text=json.dumps(config.to_dict(), indent=2),
         tables=[*scores.tables(), *_cluster_tables(scores)],
         curves=_curves(run.epochs()),

@@ -16,7 +16,7 @@ from avloc.inference.scores import Rows, Scores
 from avloc.training.checkpoints import LoadedRun, example_batch, load_run
 from avloc.training.devices import Devices
 from avloc.training.loop import scan_split
-from avloc.training.methods import create, title
+from avloc.training.methods import create, method_title
 from avloc.training.optimizers import make_optimizer
 from avloc.training.run_folder import RunFolder, write_atomically
 from avloc.types import Aux, Batch, Prediction, TrainState, Variables
@@ -121,7 +121,7 @@ class Scorer:
         finished = self.stages()
         for name in [stage or self.last_stage(), *([] if stage else finished[-2::-1])]:
             loaded = load_run(self.run.path, name)
-            row = f"{title(self.config.method)} after {name.replace('_', ' ')}"
+            row = f"{method_title(self.config.method)} after {name.replace('_', ' ')}"
             row += " alone" if len(finished) > 1 and name != finished[-1] else ""
             yield Network(row, name, loaded.variables, loaded.aux)
         if stage is None and self.config.evaluation.baselines:

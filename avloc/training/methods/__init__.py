@@ -11,7 +11,7 @@ from avloc.types import DatasetInfo, Method
 METHODS = {"csol": Csol, "ier": Ier}
 
 
-def title(method: str) -> str:
+def method_title(method: str) -> str:
     """A method's name in tables, as its paper writes it."""
     return {"ier": "IEr"}.get(method, method.upper())
 
