@@ -347,14 +347,14 @@ def _ablate(args: argparse.Namespace) -> int:
     runs, datasets = grid.choose(args.cells), {}
     for run in runs:
         run.check_folder()
-    for run in runs:
+    # Runs of a row differ in their seed alone.
+    for run in {run.folder.parent: run for run in runs if not run.finished}.values():
         name = run.config.data.name
-        if not run.finished:
-            if name not in datasets:
-                datasets[name] = _open(name, RunFolder(run.folder), args.data_dir)
-            lessons = training_data(run.config, datasets[name])
-            check(run.config, lessons)
-            check_stage(run, lessons.info)
+        if name not in datasets:
+            datasets[name] = _open(name, RunFolder(run.folder), args.data_dir)
+        lessons = training_data(run.config, datasets[name])
+        check(run.config, lessons)
+        check_stage(run, lessons.info)
     failed = train_all(runs, args.jobs, args.data_dir)
     print(write(grid, title))
     for file in ("ablation.md", "ablation.json"):

@@ -8,6 +8,8 @@ source CIoU@0.3 62.1, AUROC 0.91.
 from ml_collections import ConfigDict
 
 from configs.csol import stage_one_from_scratch
+from configs.csol_toy import small
+from configs.csol_wild import in_the_wild
 from configs.ier import IDENTIFIER, base, still
 
 
@@ -15,22 +17,8 @@ def get_config() -> ConfigDict:
     """The configuration, locked."""
     config = base()
     stage_one_from_scratch(config)
-    config.data.name = "toy_orchestra/wild"
-    config.data.stage_two = "wild_train"
-    config.data.scene_tests = (
-        "cocktail_test",
-        "wild_test_2_2_1",
-        "wild_test_3_3_2",
-        "wild_test_4_4_3",
-        "uneven_test",
-    )
-    config.image_size = 96
-    config.model.width = 16
-    config.model.blocks = (1, 1, 1, 1)
-    config.clusters = 12
-    config.stage_one.warmup_epochs = 5
-    config.stage_one.epochs = 7
-    config.stage_one.zoom_out = 0.6
+    small(config)
+    in_the_wild(config)
     config.prototypes.similarity = "centred_cosine"
     config.identifier.middle = 128
     config.identification.epochs = 5

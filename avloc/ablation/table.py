@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -90,9 +90,9 @@ def missing(grid: Grid) -> list[tuple[str, int]]:
     ]
 
 
-def markdown(grid: Grid, title: str) -> str:
+def markdown(grid: Grid, title: str, tables: Sequence[SplitTable]) -> str:
     """The whole table: a heading, what is missing, then a table a split."""
-    tables, lacking = split_tables(grid), missing(grid)
+    lacking = missing(grid)
     parts = [f"# {title}"]
     if grid.ablation.note:
         parts.append(grid.ablation.note)
@@ -149,7 +149,7 @@ def _cell(metric: str, score: Pooled | None, count: int) -> str | Cell:
     return Cell(text, f"{sign}[{score.low:.{n}f}, {score.high:.{n}f}]")
 
 
-def to_json(grid: Grid, title: str) -> dict[str, Any]:
+def to_json(grid: Grid, title: str, tables: Sequence[SplitTable]) -> dict[str, Any]:
     """The table with all that it was made of; a value that does not exist is None."""
 
     def told(runs: Mapping[int, Run]) -> dict[str, Any]:
@@ -177,14 +177,15 @@ def to_json(grid: Grid, title: str) -> dict[str, Any]:
         "shared": {name: told(runs) for name, runs in grid.shared.items()},
         "cells": {name: told(runs) for name, runs in grid.rows.items()},
         "missing": [{"cell": name, "seed": seed} for name, seed in missing(grid)],
-        "tables": [_plain(asdict(table)) for table in split_tables(grid)],
+        "tables": [_plain(asdict(table)) for table in tables],
     }
 
 
 def write(grid: Grid, title: str) -> str:
     """Writes `ablation.md` and `ablation.json` into the workdir and gives the Markdown."""
-    text = markdown(grid, title)
-    data = json.dumps(to_json(grid, title), indent=2, allow_nan=False)
+    tables = split_tables(grid)
+    text = markdown(grid, title, tables)
+    data = json.dumps(to_json(grid, title, tables), indent=2, allow_nan=False)
     write_atomically(Path(grid.workdir) / "ablation.md", text)
     write_atomically(Path(grid.workdir) / "ablation.json", data + "\n")
     return text

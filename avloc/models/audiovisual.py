@@ -18,13 +18,11 @@ class Instances(NamedTuple):
     """What the Audio-Instance-Identifier makes of a batch of sounds (`InstanceNet`).
 
     Attributes:
-      g: audio embedding of the whole sound.
       expanded: `F_k = g + D^k`, a feature for each source (IEr 3.2).
       a: unit embedding of each `F_k` in the space where sight and sound are compared.
       scale, bias: of the logit that makes a cosine to a prototype a probability.
     """
 
-    g: Float[Array, "B C"]
     expanded: Float[Array, "B K C"]
     a: Float[Array, "B K D"]
     scale: Float[Array, ""]

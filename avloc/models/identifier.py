@@ -119,4 +119,4 @@ class InstanceNet(AudioVisualNet):
         """The same from the stages of the audio backbone."""
         g = stages[-1].max(axis=(1, 2))
         expanded = g[:, None] + self.identifier(stages[:-1])
-        return Instances(g, expanded, self.correspondence.project_audio(expanded), *self.presence)
+        return Instances(expanded, self.correspondence.project_audio(expanded), *self.presence)

@@ -111,7 +111,7 @@ def test_other_items_are_not_averaged(grid):
 
 
 def test_markdown(grid):
-    text = markdown(grid, "mine")
+    text = markdown(grid, "mine", split_tables(grid))
     assert text.startswith("# mine\n\n4 of 4 cells (rows x seeds). Mean over seeds ± standard dev")
     assert f"Split `{SPLIT}`, the rules; 4 of 5 evaluated." in text
     row = next(line for line in text.splitlines() if line.startswith("| plain"))
@@ -132,7 +132,7 @@ def test_columns_and_missing_cells(tmp_path):
     grid = make_grid(tmp_path, columns=columns, shared=shared, note="Expected: nothing.")
     finish(grid.shared["trunk"][0], SPLIT, [0.4, 0.4], stage="stage_one", AUROC=(1, 1, 1))
     finish(grid.cells["plain"][0], "test", [0.4, 0.4])
-    text = markdown(grid, "mine")
+    text = markdown(grid, "mine", split_tables(grid))
     assert "Expected: nothing." in text
     assert (
         "2 of 6 cells (rows x seeds); missing: stage_one (seed 1), plain (seed 1), whole (seed 0), "
@@ -156,7 +156,7 @@ def test_json(grid, tmp_path):
     (grid.cells["whole"][1].folder / "attempts.json").write_text('{"seconds": 12.5}')
     assert write(grid, "mine") == (tmp_path / "ablation.md").read_text()
     data = json.loads((tmp_path / "ablation.json").read_text())
-    assert data == json.loads(json.dumps(to_json(grid, "mine")))
+    assert data == json.loads(json.dumps(to_json(grid, "mine", split_tables(grid))))
     assert (data["seeds"], data["missing"], data["shared"]) == ([0, 1], [], {})
     assert data["cells"]["plain"] == {
         "config": "csol_toy.py",
