@@ -1,21 +1,22 @@
 """Stage one with and without the classification that alternates with localization.
 
-Command: `avloc ablate --config configs/ablations/csol_alternation.py --workdir
-runs/csol_alternation`.
+Command: `avloc ablate --config configs/ablations/csol_alternation.py --workdir runs/csol`.
 The paper, MUSIC-Synthetic CIoU@0.3 / AUC / NSA: alternating 32.3 / 23.5 / 98.5, else 17.4 / 16.5 /
 95.7.
 """
 
 from avloc.ablation.declaration import PLACES, Ablation, Cell
+from configs.ablations.sounding_objects import CONFIG, CSOL, TRUNK
 
 
 def get_ablation() -> Ablation:
     """The ablation."""
     return Ablation(
-        config="configs/csol_toy.py",
+        config=CONFIG,
+        shared={"trunk": TRUNK},
         cells={
             "localization_alone": Cell({"stage_one.classification_passes": 0}),
-            "alternating": Cell({"stage_one.classification_passes": 1}),
+            "CSOL": CSOL,
         },
         columns=PLACES,
         note="Expected: alternating is better "

@@ -1,24 +1,25 @@
 """CSOL table 6: the localization loss, the product with the localization map, the matching loss.
 
-Command: `avloc ablate --config configs/ablations/csol_stage_two.py --workdir runs/csol_stage_two`.
+Command: `avloc ablate --config configs/ablations/csol_stage_two.py --workdir runs/csol`.
 The paper, MUSIC-Synthetic, CIoU@0.3 of the rows in this order: 0.0, 2.6, 18.0, 32.3.
 """
 
-from avloc.ablation.declaration import PLACES, Ablation, Cell, Shared
+from avloc.ablation.declaration import PLACES, Ablation, Cell
+from configs.ablations.sounding_objects import CONFIG, CSOL, TRUNK
 
 
 def get_ablation() -> Ablation:
     """The ablation."""
     return Ablation(
-        config="configs/csol_toy.py",
-        shared={"trunk": Shared("stage_one", {"stage_two.epochs": 0})},
+        config=CONFIG,
+        shared={"trunk": TRUNK},
         cells={
             "L_c": Cell(
                 {"stage_two.localization_weight": 0.0, "stage_two.product": False}, "trunk"
             ),
             "L_loc+L_c": Cell({"stage_two.product": False}, "trunk"),
             "L_loc+Prod": Cell({"stage_two.matching_weight": 0.0}, "trunk"),
-            "L_loc+Prod+L_c": Cell({}, "trunk"),
+            "CSOL": CSOL,
         },
         columns=PLACES,
         note="Expected: every part helps, the product most "

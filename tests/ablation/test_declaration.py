@@ -192,8 +192,8 @@ def test_a_shipped_ablation_fits_its_configs(path, tmp_path):
         # Something is left to train behind the start, and it ends with a stage to score.
         assert first_phase(config, phases) < len(phases) and phases[-1].checkpoint_name
     source = re.sub(r"\s+", " ", path.read_text())
-    # Those of IEr share what they train.
-    folder = "ier" if path.stem.startswith("ier") else path.stem
+    # Those of a method share what they train.
+    folder = path.stem.split("_")[0]
     assert f"avloc ablate --config configs/ablations/{path.name} --workdir runs/{folder}`" in source
     assert "The paper" in source and grid.ablation.note.startswith("Expected: ")
     assert grid.ablation.columns
