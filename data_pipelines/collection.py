@@ -1,0 +1,155 @@
+"""What a data set wants of a user's folder, and what of it is there.
+
+Annotation files and lists are read into a `Collection` (`data_pipelines.annotations`, and the
+data set's own module); building, checking and previewing start from it, and nothing else knows
+the authors' formats.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+Box = tuple[float, float, float, float]
+"""`(ymin, xmin, ymax, xmax)` in 0..1 of the upright frame."""
+
+VIDEO_ENDINGS = frozenset(
+    "3g2 3gp asf avi flv m2ts m4v mkv mov mp4 mpeg mpg mts mxf ogv ts vob webm wmv".split()  # noqa: SIM905
+)
+IMAGE_ENDINGS = frozenset(["jpg", "jpeg", "png", "webp"])
+SOUND_ENDINGS = frozenset(["wav", "flac", "mp3", "m4a", "ogg", "opus"])
+
+
+class Object(NamedTuple):
+    """An object that somebody annotated, or a sound whose place nobody knows.
+
+    Attributes:
+      box: its place; None where not known.
+      label: place of its category in `Collection.classes`, -1 where not known.
+      sounding: whether it is heard.
+    """
+
+    box: Box | None
+    label: int
+    sounding: bool = True
+
+
+class Moment(NamedTuple):
+    """An annotated frame, and the clip of sound around it: one record.
+
+    Attributes:
+      name: its key in the annotation file.
+      start: where the clip begins, in seconds from the first picture.
+      time: of the frame, in seconds from the first picture.
+      objects: what is annotated; empty where the authors looked and found nothing to box.
+    """
+
+    name: str
+    start: float
+    time: float
+    objects: tuple[Object, ...]
+
+
+class Recording(NamedTuple):
+    """A video, or a picture with its sound, that a split wants.
+
+    Attributes:
+      id: name by which the authors' files know it, a YouTube id as a rule. Intervals are over
+        these.
+      labels: categories that are known to sound in all of it; empty where not known.
+      path: file of the video or picture; None: missing from the folder.
+      sound: file of the sound where it lies apart from the pictures; always so beside a picture.
+      start: where the wanted stretch begins, in seconds from the first picture.
+      length: of that stretch, in seconds; None: to the end.
+      moments: annotated frames; None: not annotated, every whole clip of the stretch is wanted.
+    """
+
+    id: str
+    labels: tuple[int, ...] = ()
+    path: Path | None = None
+    sound: Path | None = None
+    start: float = 0.0
+    length: float | None = None
+    moments: tuple[Moment, ...] | None = None
+
+    @property
+    def still(self) -> bool:
+        """Whether it is a picture with a sound."""
+        return self.path is not None and self.path.suffix.lower()[1:] in IMAGE_ENDINGS
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What the splits of a data set are made from.
+
+    Attributes:
+      classes: names of the categories; empty where the set has none.
+      splits: recordings of each split, in a fixed order, those that are missing included.
+      clip_seconds: length of a clip.
+      notes: a sentence about each thing a reader should know: ids in two splits, and which split
+        kept them; ids of no known category.
+      annotations: the files that were read.
+    """
+
+    classes: tuple[str, ...]
+    splits: Mapping[str, tuple[Recording, ...]]
+    clip_seconds: int = 1
+    notes: tuple[str, ...] = ()
+    annotations: tuple[Path, ...] = field(default=())
+
+
+class Folder:
+    """A user's folder, walked once; hidden files are passed over.
+
+    Files are found by name wherever below the folder they lie, so a user need not follow one
+    layout.
+
+    Raises:
+      ValueError: there is no such folder.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root).expanduser().resolve()
+        if not self.root.is_dir():
+            raise ValueError(f"{self.root}: no such folder; --source takes a folder")
+        self.files = sorted(self._walk())
+        self._by_stem: dict[str, list[Path]] = {}
+        for path in self.files:
+            for stem in {path.stem, youtube_id(path.name)}:
+                self._by_stem.setdefault(stem, []).append(path)
+
+    def _walk(self) -> Iterator[Path]:
+        for folder, subfolders, names in os.walk(self.root, followlinks=True):
+            subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+            yield from (Path(folder, name) for name in names if not name.startswith("."))
+
+    def find(self, stem: str, endings: frozenset[str] = VIDEO_ENDINGS) -> Path | None:
+        """The file of that name, its ending (and `_0_1000`) aside; of several the first by path."""
+        found = [p for p in self._by_stem.get(stem, ()) if p.suffix.lower()[1:] in endings]
+        return found[0] if found else None
+
+    def annotation(self, name: str, *, of: str) -> Path:
+        """The annotation file of that name.
+
+        Args:
+          name: such as `solotest.json`.
+          of: who publishes it, for the message.
+
+        Raises:
+          ValueError: it is not there, or there twice.
+        """
+        found = [path for path in self.files if path.name == name]
+        if not found:
+            raise ValueError(f"{self.root}: {name} is not below this folder; get it from {of}")
+        if len(found) > 1:
+            raise ValueError(f"{self.root}: two files are called {name} ({found[0]}, {found[1]})")
+        return found[0]
+
+
+def youtube_id(name: str) -> str:
+    """The id in a published name: `2gk-IN35s5I_0_1000.mp4` gives `2gk-IN35s5I`."""
+    return re.sub(r"(?<=^.{11})_\d+_\d+$", "", Path(name).stem)
