@@ -108,6 +108,9 @@ def base() -> ConfigDict:
     config.evaluation = ConfigDict()
     config.evaluation.single_protocol = "dsol-solo"
     config.evaluation.scene_protocol = "dsol-synthetic"
+    # Whether pictures keep their shape when they are scored, the shorter side being `image_size`;
+    # else they are resized to squares, as the papers'. For sets whose scenes have wide grids.
+    config.evaluation.keep_aspect = False
     # Whether the untrained network and the model-free rows stand beside each score.
     config.evaluation.baselines = True
 

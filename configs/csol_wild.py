@@ -19,7 +19,7 @@ def get_config() -> ConfigDict:
 
 
 def in_the_wild(config: ConfigDict) -> None:
-    """The scenes of `toy_orchestra/wild`, whose objects are smaller."""
+    """The scenes of `toy_orchestra/wild`."""
     config.data.name = "toy_orchestra/wild"
     config.data.stage_two = "wild_train"
     config.data.scene_tests = (
@@ -29,5 +29,6 @@ def in_the_wild(config: ConfigDict) -> None:
         "wild_test_4_4_3",
         "uneven_test",
     )
+    config.evaluation.keep_aspect = True
     config.clusters = 12
     config.stage_one.zoom_out = 0.6

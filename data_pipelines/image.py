@@ -28,13 +28,27 @@ def _check(frame: np.ndarray) -> None:
 
 
 def evaluation_view(
-    frame: UInt8[np.ndarray, "h w 3"], size: int
-) -> UInt8[np.ndarray, "size size 3"]:
-    """The whole frame, resized to `size` x `size`."""
+    frame: UInt8[np.ndarray, "h w 3"], size: int | tuple[int, int]
+) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """The whole frame, resized to `size` x `size`, or to that height and width."""
     _check(frame)
-    if frame.shape[:2] == (size, size):
+    height, width = (size, size) if isinstance(size, int) else size
+    if frame.shape[:2] == (height, width):
         return frame
-    return np.asarray(Image.fromarray(frame).resize((size, size), Image.Resampling.BILINEAR))
+    return np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def view_in_proportion(shape: tuple[int, ...], side: int) -> tuple[int, int]:
+    """Height and width of a view of a frame of `shape` whose shorter side is `side` pixels.
+
+    The longer side is rounded to a multiple of 16, which all networks here divide.
+    """
+    scale = side / min(shape[:2])
+    height, width = (
+        side if length == min(shape[:2]) else max(side, 16 * round(length * scale / 16))
+        for length in shape[:2]
+    )
+    return height, width
 
 
 def training_view(

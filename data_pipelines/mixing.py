@@ -61,7 +61,7 @@ def compose(
     sounding: Bool[np.ndarray, " clips"],
     gains_db: Float[np.ndarray, " clips"],
     grid: tuple[int, int] = (2, 2),
-    size: int | None = None,
+    size: tuple[int, int] | None = None,
     *,
     equal: bool = False,
 ) -> Scene:
@@ -78,8 +78,8 @@ def compose(
       sounding: whether the clip is heard; at least one is, and every one off screen.
       gains_db: gain of each clip, in dB.
       grid: rows and columns.
-      size: side of the scene in pixels; None: height and width of the first clip's frame. A grid
-        wider than high squeezes its frames, as resizing a wider scene to a square would.
+      size: height and width of the scene in pixels; None: those of the first clip's frame, where a
+        grid wider than high squeezes its frames.
       equal: whether waveforms are first brought to `EQUAL_RMS_DBFS`; one of zeros stays silent.
     """
     rows, columns = grid
@@ -90,7 +90,7 @@ def compose(
         raise ValueError("a scene needs at least one sounding clip")
     if not np.all(sounding[cells:]):
         raise ValueError("a clip off screen must sound")
-    height, width = clips[0].frame.shape[:2] if size is None else (size, size)
+    height, width = clips[0].frame.shape[:2] if size is None else size
     tops = np.round(np.linspace(0, height, rows + 1)).astype(int)
     lefts = np.round(np.linspace(0, width, columns + 1)).astype(int)
     canvas = np.zeros((height, width, 3), np.uint8)
@@ -146,7 +146,7 @@ def scenes(
     plan: ScenePlan,
     get_clip: Callable[[int], Clip],
     *,
-    size: int | None = None,
+    size: tuple[int, int] | None = None,
     prefix: str = "scene",
 ) -> Iterator[dict]:
     """Makes the scenes of a plan one by one, as examples of `features.clip_features`.

@@ -20,13 +20,12 @@ from avloc.training.checkpoints import load_run
 from avloc.training.methods import method_title
 from avloc.training.run_folder import RunFolder
 from avloc.types import Batch, Prediction
-from data_pipelines.dataset import Dataset
 from data_pipelines.loader import evaluation_batches
 
 SCENES, CLIPS = 8, 6
 """Pictures of scenes, of all splits together, and of single sources; spread evenly over each."""
 
-_SIDE = 288  # pixels of a drawn picture
+_SIDE = 288  # pixels of the shorter side of a drawn picture
 
 _CURVES = {
     "loss": ("Loss", "loss"),
@@ -76,6 +75,7 @@ def write_run_report(
 def _introduction(config: ConfigDict, scorer: Scorer | None) -> list[str]:
     """What a stranger needs to know."""
     data = named = ""
+    shape = " (wider in scenes with wide grids)" if config.evaluation.keep_aspect else ""
     if scorer is not None:
         info = scorer.dataset.info
         sizes = ", ".join(f"{split} {count}" for split, count in info.num_examples.items())
@@ -87,7 +87,7 @@ def _introduction(config: ConfigDict, scorer: Scorer | None) -> list[str]:
         "A network learnt, from pictures and their sounds alone, to find which objects in a scene "
         f"make the sound, and what they are. No label and no box was used in training.{named}",
         f"Method {config.method}, data set {config.data.name}, seed {config.seed}, pictures of "
-        f"{config.image_size} x {config.image_size} pixels.{data}",
+        f"{config.image_size} x {config.image_size} pixels{shape}.{data}",
     ]
 
 
@@ -166,36 +166,38 @@ def _pictures(scorer: Scorer) -> list[Picture]:
     for split in splits:
         kind = "Scene" if len(splits) == 1 else f"Scene ({split})"
         share = -(-SCENES // len(splits))
-        for image, item, found in _chosen(dataset, split, share, config, predict):
+        for image, item, found in _chosen(scorer, split, share, predict):
             pictures.append(_scene_picture(kind, image, item, found, categories, names, heard))
     if (split := config.data.single_test) in there:
-        for image, item, found in _chosen(dataset, split, CLIPS, config, predict):
+        for image, item, found in _chosen(scorer, split, CLIPS, predict):
             pictures.append(_clip_picture(image, item, found, categories, names))
     return pictures
 
 
 def _chosen(
-    dataset: Dataset,
-    split: str,
-    count: int,
-    config: ConfigDict,
-    predict: Callable[[Batch], Prediction],
+    scorer: Scorer, split: str, count: int, predict: Callable[[Batch], Prediction]
 ) -> Iterator[tuple[UInt8[np.ndarray, "H W 3"], Batch, Prediction]]:
     """Items spread evenly over a split, as drawn, as annotated and as predicted."""
-    source = dataset.source(split)
+    source = scorer.dataset.source(split)
     places = np.unique(np.linspace(0, len(source) - 1, count).round().astype(int))
     records = [source[int(place)] for place in places]
+    view = scorer.view(split)
     batches = evaluation_batches(
-        records, image_size=config.image_size, batch_size=config.batch_size, threads=0
+        records,
+        image_size=view,
+        batch_size=scorer.config.batch_size,
+        slots=scorer.dataset.info.max_objects,
+        threads=0,
     )
     for batch in batches:
         found = predict(batch)
         for i in np.flatnonzero(batch.mask):
             frames = records[int(batch.index[i])]["frames"]
             image = Image.fromarray(frames[len(frames) // 2])
+            height, width = (_SIDE * n // min(view) for n in view)
             item = Batch(*(None if x is None else x[i] for x in batch))
             one = Prediction(*(np.asarray(x[i]) for x in found))
-            yield np.asarray(image.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)), item, one
+            yield np.asarray(image.resize((width, height), Image.Resampling.BICUBIC)), item, one
 
 
 def _scene_picture(

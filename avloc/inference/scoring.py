@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from tqdm import tqdm
 
 from avloc.clustering.assignment import CategoryMap
@@ -21,6 +22,7 @@ from avloc.training.optimizers import make_optimizer
 from avloc.training.run_folder import RunFolder, write_atomically
 from avloc.types import Aux, Batch, Prediction, TrainState, Variables
 from data_pipelines.dataset import Dataset
+from data_pipelines.image import view_in_proportion
 from data_pipelines.loader import evaluation_batches
 
 
@@ -90,9 +92,9 @@ class Scorer:
                 named = categories[rules.naming]
                 self._add(splits[name], network.row, network.folder, name, rules, predict, named)
         if stage is None and self.config.evaluation.baselines:
-            for row, folder, predict in self._baselines():
-                for name, rules in jobs.items():
-                    if any(evaluation.evaluated for evaluation in splits[name].values()):
+            for name, rules in jobs.items():
+                if any(evaluation.evaluated for evaluation in splits[name].values()):
+                    for row, folder, predict in self._baselines(name):
                         self._add(splits[name], row, folder, name, rules, predict, None)
         for name, rows in list(splits.items()):
             if not any(evaluation.metrics for evaluation in rows.values()):
@@ -149,13 +151,21 @@ class Scorer:
             naming,
         )
 
+    def view(self, split: str) -> tuple[int, int]:
+        """Height and width of what the network sees of a split's pictures, in pixels."""
+        side = self.config.image_size
+        if not self.config.evaluation.keep_aspect:
+            return side, side
+        return view_in_proportion(self.dataset.source(split)[0]["frames"][0].shape, side)
+
     def batches(self, split: str, what: str) -> Iterator[Batch]:
         """Batches of a split, in order, behind a progress bar that says what they are for."""
         source = self.dataset.source(split)
         data = evaluation_batches(
             source,
-            image_size=self.config.image_size,
+            image_size=self.view(split),
             batch_size=self.config.batch_size,
+            slots=self.dataset.info.max_objects,
             threads=self.config.data.threads,
         )
         total = -(-len(source) // self.config.batch_size)
@@ -197,10 +207,12 @@ class Scorer:
         if self.writes:
             rows[row].write(self.run.evaluation / split / rules.name / folder)
 
-    def _baselines(self) -> list[tuple[str, str, Callable[[Batch], Prediction]]]:
-        """Name, folder and predictions of what needs no network."""
+    def _baselines(self, split: str) -> list[tuple[str, str, Callable[[Batch], Prediction]]]:
+        """Name, folder and predictions of what needs no network, on the network's grid."""
         variables, aux = jax.eval_shape(self._init)
-        shapes = jax.eval_shape(self.method.predict, variables, aux, example_batch(self.config))
+        batch = example_batch(self.config)
+        batch = batch._replace(image=np.zeros((2, *self.view(split), 3), np.uint8))
+        shapes = jax.eval_shape(self.method.predict, variables, aux, batch)
         grid, n = shapes.localization.shape[1:], max(1, len(self.dataset.info.class_names))
         return [
             ("centred box", "centred_box", baselines.centred_box(grid, n)),

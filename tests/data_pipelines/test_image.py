@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines.image import evaluation_view, normalize, training_view
+from data_pipelines.image import evaluation_view, normalize, training_view, view_in_proportion
 
 
 @pytest.fixture(scope="module")
@@ -132,3 +132,19 @@ def test_normalize_by_hand():
 def test_normalize_refuses_other_layouts(bad):
     with pytest.raises(ValueError, match="images must be"):
         normalize(bad)
+
+
+def test_a_view_in_proportion():
+    assert view_in_proportion((112, 112, 3), 96) == (96, 96)
+    assert view_in_proportion((112, 168, 3), 96) == (96, 144)
+    assert view_in_proportion((112, 224, 3), 96) == (96, 192)
+    # 640 x 360 at 224 is 398.2 wide; the nearest multiple of 16 is 400.
+    assert view_in_proportion((360, 640), 224) == (224, 400)
+    assert view_in_proportion((640, 360), 224) == (400, 224)
+    # Never narrower than the shorter side.
+    assert view_in_proportion((100, 101), 90) == (90, 96)
+    frame = np.zeros((20, 40, 3), np.uint8)
+    frame[:, 20:] = 255
+    view = evaluation_view(frame, (16, 32))
+    assert view.shape == (16, 32, 3)
+    assert view[:, :14].max() == 0 and view[:, 18:].min() == 255

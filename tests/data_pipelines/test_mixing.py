@@ -71,10 +71,10 @@ def test_mixture_is_turned_down_not_clipped():
 def test_boxes_follow_the_pixels_of_cells_of_unequal_size():
     clips = [flat_clip(0, side=30) for _ in range(6)]
     clips[4].frame[:, :] = 200
-    scene = mixing.compose(clips, np.ones(6, bool), np.zeros(6), grid=(2, 3), size=25)
+    scene = mixing.compose(clips, np.ones(6, bool), np.zeros(6), grid=(2, 3), size=(25, 40))
     rows, columns = np.nonzero(scene.frame[..., 0])
     edges = [rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]
-    np.testing.assert_allclose(scene.boxes[4] * 25, edges, atol=1e-5)
+    np.testing.assert_allclose(scene.boxes[4] * [25, 40, 25, 40], edges, atol=1e-5)
 
 
 def test_a_clip_off_screen_is_heard_and_has_no_box():
@@ -138,7 +138,7 @@ def test_scenes_are_made_one_by_one_in_the_stored_layout():
         return flat_clip(place, label=LABELS[place])
 
     plan = plan_scenes(LABELS, VIDEOS, 3, seed=0)
-    made = mixing.scenes(plan, get_clip, prefix="party", size=16)
+    made = mixing.scenes(plan, get_clip, prefix="party", size=(16, 16))
     assert asked == []
     example = next(made)
     assert asked == plan.clips[0].tolist()

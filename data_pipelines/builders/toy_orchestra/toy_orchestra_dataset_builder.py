@@ -20,6 +20,7 @@ assert tuple(sounds.TIMBRES) == tuple(INSTRUMENTS)
 
 CLIPS_PER_VIDEO = 2
 FRAME_SIZE = 112
+CELL_SIZE = 56
 
 _SPLITS = ("train", "validation", "test")
 
@@ -134,9 +135,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     No two solo splits share a video; a split of scenes is made from the solo split in its name
     (`train`, `validation` or `test`). Boxes are those of the whole silhouette, occluded or not.
+    Cells of scenes are squares of one size, so larger grids make wider frames.
     """
 
-    VERSION = tfds.core.Version("1.1.0")
+    VERSION = tfds.core.Version("1.2.0")
     BUILDER_CONFIGS = [  # noqa: RUF012
         ToyOrchestraConfig(
             name="default",
@@ -231,6 +233,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         plan = plan_scenes(
             videos % config.classes, videos, count, RECIPES[recipe], seed=config.seed
         )
-        made = mixing.scenes(plan, lambda i: get_clip(source, i).decoded(), prefix=split)
+        made = mixing.scenes(
+            plan,
+            lambda i: get_clip(source, i).decoded(),
+            size=tuple(CELL_SIZE * cells for cells in RECIPES[recipe].grid),
+            prefix=split,
+        )
         for example in made:
             yield example["id"], example
