@@ -15,12 +15,17 @@ from configs.csol import base, from_scratch
 def get_config() -> ConfigDict:
     """The configuration, locked."""
     config = from_scratch(base())
+    medium(config)
+    config.stage_two.epochs = 5
+    config.lock()
+    return config
+
+
+def medium(config: ConfigDict) -> None:
+    """The folder's data, pictures and networks of a middling size, and a longer stage one."""
     config.data.name = "video_folder"
     config.image_size = 128
     config.model.width = 32
     config.clusters = 16
     config.stage_one.warmup_epochs = 10
     config.stage_one.epochs = 10
-    config.stage_two.epochs = 5
-    config.lock()
-    return config

@@ -1,8 +1,11 @@
 """CSOL on VGGSound with the paper's settings: ResNet-18 at full width, 100 clusters.
 
-Command: `avloc train --config configs/csol_vggsound.py --workdir runs/csol_vggsound`. It needs a
-built data set `vggsound`, whose builder is not part of this version. The paper starts from
-ImageNet weights and reports IoU@0.5 / AUC of 49.5 / 46.7 on single sources, and
+Data: `avloc data build vggsound --source DIR`, then `avloc data build vggsound_synthetic`, see
+`docs/datasets.md`. Stage one reads `train`, stage two `cocktail_train`; `test` and `cocktail_test`
+are scored, on boxes of VGG-SS, as the paper's were not published.
+
+Command: `avloc train --config configs/csol_vggsound.py --workdir runs/csol_vggsound`. The paper
+starts from ImageNet weights and reports IoU@0.5 / AUC of 49.5 / 46.7 on single sources, and
 CIoU@0.3 / AUC / NSA of 13.4 / 17.9 / 94.1 on VGGSound-Synthetic. A step of 32 pairs takes about
 4 s on 2 CPU cores; use a GPU or TPU.
 """
@@ -15,7 +18,7 @@ from configs.csol import base
 def get_config() -> ConfigDict:
     """The configuration, locked."""
     config = base()
-    config.data.name = "vggsound"
+    config.data.name = "vggsound+vggsound_synthetic"
     config.clusters = 100
     config.lock()
     return config

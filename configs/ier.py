@@ -1,6 +1,7 @@
 """Every field of an IEr run, at the paper's value; the other files change a few of them.
 
-Not an experiment by itself: see `ier_toy.py`, `ier_music.py` and `ier_vggsound.py`.
+Not an experiment by itself: see `ier_toy.py`, `ier_folder.py`, `ier_music.py` and
+`ier_vggsound.py`.
 """
 
 from collections.abc import Iterable
@@ -74,6 +75,24 @@ def base() -> ConfigDict:
         still(config.optimizers[name], IDENTIFIER)
     still(config.optimizers.identification, ("visual", "correspondence", *CLASSIFIERS))
     still(config.optimizers.referral, CLASSIFIERS)
+    return config
+
+
+def from_scratch(config: ConfigDict) -> ConfigDict:
+    """The changes that let small networks without ImageNet weights start."""
+    csol.stage_one_from_scratch(config)
+    config.prototypes.similarity = "centred_cosine"
+    config.identification.epochs = 5
+    config.identification.zoom_out = 0.8
+    config.identification.gain_db = 6.0
+    config.identification.localization_weight = 1.0
+    config.stage_two.localization_weight = 0.2
+    config.stage_two.visual_scale = 10.0
+    config.stage_two.audio_scale = 4.0
+    config.optimizers.identification.learning_rates.update(default=1e-3, correspondence=1e-3)
+    config.optimizers.referral.learning_rates.default = 3e-4
+    # The audio network has learnt to hear mixtures, and stands still: scenes are learnt from it.
+    still(config.optimizers.referral, ("audio", *IDENTIFIER))
     return config
 
 

@@ -111,12 +111,8 @@ class InstanceNet(AudioVisualNet):
             stages if train_audio else jax.lax.stop_gradient(stages),
         )
 
-    def identify(self, spectrogram: Float[Array, "B T F 1"], train: bool = False) -> Instances:
-        """A feature for each source, by the sound alone."""
-        return self.instances(self.audio.stages(spectrogram, train))
-
     def instances(self, stages: Sequence[Float[Array, "B t m c"]]) -> Instances:
-        """The same from the stages of the audio backbone."""
+        """A feature for each source, from the stages of the audio backbone."""
         g = stages[-1].max(axis=(1, 2))
         expanded = g[:, None] + self.identifier(stages[:-1])
         return Instances(expanded, self.correspondence.project_audio(expanded), *self.presence)

@@ -113,10 +113,7 @@ def test_expanded_features_are_g_and_a_step(network):
     out = net.apply(variables, image, sound)
     expected = np.asarray(out.g)[:, None] + np.asarray(biases)
     np.testing.assert_allclose(out.instances.expanded, expected, rtol=1e-5)
-    alone = net.apply(variables, sound, method="identify")
-    for one, other in zip(alone, out.instances, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(np.linalg.norm(alone.a, axis=-1), 1, rtol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(out.instances.a, axis=-1), 1, rtol=1e-5)
 
 
 def test_without_steps_every_source_hears_the_same(network):
