@@ -1,4 +1,4 @@
-"""The command line: `avloc data | train | evaluate | localize | report | ablate`.
+"""The command line: `avloc data | train | evaluate | score | localize | report | ablate`.
 
 The only file that knows every room. Each verb imports what it needs when it runs, so that help
 is instant.
@@ -12,7 +12,9 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
+
+from avloc.command_line import make_parser, split_off_fields
 
 if TYPE_CHECKING:
     from avloc.training.run_folder import RunFolder
@@ -25,12 +27,13 @@ OK, INCOMPLETE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and gives its exit status.
 
-    0, 1 where cells of an ablation failed, 2 for bad input, 130 after Ctrl-C.
+    0, 1 where cells of an ablation failed or a split cannot be built, 2 for bad input, 130 after
+    Ctrl-C.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments or os.environ.get("AVLOC_DEBUG", "") not in ("", "0")
     try:
-        arguments, assignments = _split_off_fields(arguments)
+        arguments, assignments = split_off_fields(arguments)
         args = _parser().parse_args(arguments)
         if assignments and args.run is not _train:
             raise ValueError("--config.FIELD=VALUE goes with `avloc train` only")
@@ -59,141 +62,21 @@ def _fail(sentence: str, status: int, debug: bool) -> int:
     return status
 
 
-class _Parser(argparse.ArgumentParser):
-    """Tells of a wrong argument in one sentence, as of any other bad input."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(f"{message} (see `{self.prog} --help`)")
-
-
 def _parser() -> argparse.ArgumentParser:
-    common = _Parser(add_help=False)
-    common.add_argument("--debug", action="store_true", help="show where an error came from")
-    parser = _Parser(
-        prog="avloc",
-        description="Finds which objects in a scene make the sound, and what they are; "
-        "learns it from videos without labels.",
-        epilog="Help on one: `avloc train --help`.",
-        allow_abbrev=False,
-        parents=[common],
+    return make_parser(
+        {
+            "data build": _data_build,
+            "data list": _data_list,
+            "data doctor": _data_doctor,
+            "data preview": _data_preview,
+            "train": _train,
+            "evaluate": _evaluate,
+            "score": _score_maps,
+            "localize": _localize,
+            "report": _report,
+            "ablate": _ablate,
+        }
     )
-    verbs = parser.add_subparsers(required=True, metavar="VERB", parser_class=_Parser)
-
-    def verb(parent: Any, name: str, run: Any, short: str, **more: Any) -> argparse.ArgumentParser:
-        made = parent.add_parser(
-            name,
-            help=short,
-            description=short[0].upper() + short[1:] + ".",
-            parents=[common],
-            allow_abbrev=False,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            **more,
-        )
-        made.set_defaults(run=run)
-        return made
-
-    data = verb(verbs, "data", None, "build data sets, or list them")
-    data_verbs = data.add_subparsers(required=True, metavar="VERB", parser_class=_Parser)
-    build = verb(
-        data_verbs,
-        "build",
-        _data_build,
-        "build a data set",
-        epilog="examples:\n  avloc data build toy_orchestra\n"
-        "  avloc data build video_folder --source ~/my_videos",
-    )
-    build.add_argument("name", metavar="NAME", help="NAME or NAME/CONFIGURATION")
-    build.add_argument("--source", metavar="DIR", help="folder of CLASS/*.mp4, or of *.mp4")
-    _data_dir(build)
-    _data_dir(verb(data_verbs, "list", _data_list, "list data sets, built or not"))
-
-    train = verb(
-        verbs,
-        "train",
-        _train,
-        "train, evaluate and report; goes on where a stopped run stood",
-        epilog="example:\n  avloc train --config configs/csol_toy.py --workdir runs/demo \\\n"
-        "    --config.batch_size=16 --config.stage_two.epochs=2",
-    )
-    train.add_argument("--config", metavar="FILE", help="not needed where W holds a run")
-    _workdir(train)
-    train.add_argument(
-        "--config.FIELD", metavar="VALUE", help="set a field of the config; may be repeated"
-    )
-    _data_dir(train)
-
-    evaluate = verb(
-        verbs,
-        "evaluate",
-        _evaluate,
-        "score a run beside the untrained network and baselines",
-        epilog="writes items.csv and metrics.json to W/evaluation/SPLIT/PROTOCOL/ROW/",
-    )
-    _workdir(evaluate)
-    evaluate.add_argument("--split", metavar="S", help="default: those that the config names")
-    evaluate.add_argument("--protocol", metavar="P", help="threshold rules; default: the config's")
-    evaluate.add_argument("--stage", metavar="S", help="score one stage alone, as stage_one")
-    _data_dir(evaluate)
-
-    localize = verb(
-        verbs,
-        "localize",
-        _localize,
-        "find what sounds in a video, or in an image with a sound",
-        epilog="writes the video or picture with what was found drawn over it, and\n"
-        "localization.json with scores and boxes",
-    )
-    _workdir(localize)
-    localize.add_argument("--video", metavar="FILE", help="any video with sound")
-    localize.add_argument("--image", metavar="FILE", help="with --audio")
-    localize.add_argument("--audio", metavar="FILE", help="with --image")
-    localize.add_argument("--out", metavar="DIR", required=True, help="made if need be")
-
-    report = verb(verbs, "report", _report, "write W/report.html again from what is in W")
-    _workdir(report)
-    _data_dir(report)
-
-    ablate = verb(
-        verbs,
-        "ablate",
-        _ablate,
-        "train a grid of config changes and seeds, and table it; goes on where it stood",
-        epilog="writes ablation.md and ablation.json; each cell is a run in W/CELL/seed_S",
-    )
-    ablate.add_argument("--config", metavar="FILE", required=True, help="of configs/ablations/")
-    _workdir(ablate)
-    ablate.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at once; default: 1")
-    ablate.add_argument("--seeds", type=int, nargs="+", metavar="S", help="instead of the file's")
-    ablate.add_argument("--cells", nargs="+", metavar="NAME", help="train these alone")
-    _data_dir(ablate)
-    return parser
-
-
-def _workdir(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--workdir", metavar="W", required=True, help="folder of the run")
-
-
-def _data_dir(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data-dir", metavar="D", help="where data sets lie; default: $TFDS_DATA_DIR, or TFDS's"
-    )
-
-
-def _split_off_fields(arguments: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
-    """The arguments without `--config.FIELD=VALUE` (or `--config.FIELD VALUE`), and those."""
-    rest, fields = [], []
-    pending = iter(arguments)
-    for argument in pending:
-        if not argument.startswith("--config."):
-            rest.append(argument)
-            continue
-        name, equals, value = argument.removeprefix("--config.").partition("=")
-        if not equals:
-            value = next(pending, None)
-            if value is None or value.startswith("--"):
-                raise ValueError(f"--config.{name} needs a value: --config.{name}=VALUE")
-        fields.append((name, value))
-    return rest, fields
 
 
 def _quiet_libraries() -> None:
@@ -216,14 +99,52 @@ def _data_list(args: argparse.Namespace) -> None:
     from data_pipelines import registry
 
     print(f"data sets in {registry.data_root(args.data_dir)}")
-    for entry in registry.list_datasets(args.data_dir):
-        sizes = ", ".join(f"{split} {count}" for split, count in entry.splits.items())
-        state = "not built" if entry.path is None else "damaged"
+    for listing in registry.list_datasets(args.data_dir):
+        entry = listing.entry
+        sizes = ", ".join(f"{split} {count}" for split, count in listing.splits.items())
+        state = "not built" if listing.path is None else "damaged"
         if sizes:
-            state = f"{sizes}; {entry.size / 1e6:.1f} MB"
-        print(f"\n{entry.spec}: {entry.description}\n  {state}")
+            state = f"{sizes}; {listing.size / 1e6:.1f} MB"
+        print(f"\n{listing.spec}: {entry.description}\n  {state}")
+        sources = [f"the built {entry.made_from}"] if entry.made_from else []
+        if sources := [*sources, *filter(None, [entry.needs])]:
+            print(f"  made from {', or '.join(sources)}")
+        if entry.publisher:
+            print(f"  published at {entry.publisher}")
         if not sizes:
-            print(f"  build it with `{entry.build_command}`")
+            print(f"  build it with `{listing.build_command}`")
+
+
+def _data_doctor(args: argparse.Namespace) -> int:
+    from avloc.inference import data_report
+    from avloc.inference.data_tables import built_table, source_summary
+    from data_pipelines import registry
+    from data_pipelines.dataset import Dataset
+
+    out = Path(args.out or f"doctor_{args.name.replace('/', '_')}")
+    if not args.source:
+        if args.decode:
+            raise ValueError("--decode goes with --source: a built data set is decoded")
+        dataset = Dataset(registry.open_dataset(args.name, args.data_dir))
+        built, page = data_report.examine_built(args.name, dataset, out)
+        print(f"{built_table(built).markdown()}\n\npage         {page}")
+        return OK
+    wanted = registry.collection(args.name, args.source)
+    findings, page = data_report.examine_source(
+        args.name, args.source, wanted, out, decode=args.decode
+    )
+    print(f"{source_summary(findings)}\n\npage         {page}")
+    return INCOMPLETE if findings.blocked else OK
+
+
+def _data_preview(args: argparse.Namespace) -> None:
+    from avloc.inference.data_report import write_preview
+    from data_pipelines import registry
+    from data_pipelines.dataset import Dataset
+
+    out = Path(args.out or f"preview_{args.name.replace('/', '_')}_{args.split}.png")
+    dataset = Dataset(registry.open_dataset(args.name, args.data_dir))
+    print(f"drawn        {write_preview(args.name, dataset, args.split, args.items, out)}")
 
 
 def _train(args: argparse.Namespace) -> None:
@@ -286,6 +207,20 @@ def _evaluate(args: argparse.Namespace) -> None:
     scorer = Scorer(run, _open(run.config().data.name, run, args.data_dir))
     scores = scorer.score(args.split, args.protocol, args.stage)
     print(f"{scores.text()}\n\neach item's scores are in {run.evaluation}")
+
+
+def _score_maps(args: argparse.Namespace) -> None:
+    from avloc.evaluation.map_scores import score_maps
+    from data_pipelines.dataset import Dataset
+
+    dataset = Dataset.open(args.data, args.data_dir)
+    source = dataset.source(args.split)
+    title = f"{Path(args.maps).name} on {args.data}, split {args.split}"
+    scores = score_maps(args.maps, source, dataset.info, args.protocol, title)
+    print(scores.text())
+    if args.out:
+        scores.write(args.out)
+        print(f"\nwritten to {args.out}")
 
 
 def _localize(args: argparse.Namespace) -> None:
@@ -376,7 +311,7 @@ def _open(name: str, run: RunFolder, data_dir: str | None) -> Dataset:
     file = run.path / "data.json"
     if data_dir is None and "TFDS_DATA_DIR" not in os.environ and file.is_file():
         data_dir = json.loads(file.read_text()).get("extra", {}).get("data_dir")
-    dataset = Dataset(registry.open_dataset(name, data_dir))
+    dataset = Dataset.open(name, data_dir)
     root = str(registry.data_root(data_dir).absolute())
     dataset.info = replace(dataset.info, extra={"data_dir": root})
     return dataset

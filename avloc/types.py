@@ -37,6 +37,8 @@ class Batch(NamedTuple):
       level_db: level of the slot's own sound in the mixture, RMS in dB of full scale; 0 where not
         known, -inf where silent.
       negative: an image of another video, where the loader draws negatives; else None.
+      log_mel: the sound as a spectrogram in dB, of a data set that has no waveforms (`waveform` is
+        then empty); else None. `data_pipelines.audio.spectrogram` gives it of either.
     """
 
     image: UInt8[Array, "B H W 3"]
@@ -50,6 +52,7 @@ class Batch(NamedTuple):
     offscreen: Bool[Array, "B M"]
     level_db: Float[Array, "B M"]
     negative: UInt8[Array, "B H W 3"] | None = None
+    log_mel: Float[Array, "B frames mels"] | None = None
 
     @classmethod
     def of(cls, image: UInt8[Array, "B H W 3"], waveform: Shaped[Array, "B T"]) -> Batch:
@@ -159,11 +162,14 @@ class DatasetInfo:
       num_examples: items of each split.
       class_names: names of the categories, for evaluation and display; empty where unknown.
       sample_rate: of the waveforms, in Hz.
+      max_objects: object slots of an item. The largest scenes that are made here have 4x2 cells and
+        three sounds from off screen; 12 hold them.
     """
 
     num_examples: Mapping[str, int]
     class_names: tuple[str, ...] = ()
     sample_rate: int = 16000
+    max_objects: int = 12
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 

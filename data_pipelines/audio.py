@@ -13,6 +13,8 @@ import numpy as np
 import scipy.signal
 from jaxtyping import Array, Float, Int16, Shaped
 
+from avloc.types import Batch
+
 
 @dataclass(frozen=True)
 class LogMel:
@@ -94,6 +96,11 @@ def log_mel(
     decibel = 10 * jnp.log10(jnp.maximum(mel_spectrogram(waveform, spec), 1e-10))
     floor = decibel.max(axis=(1, 2), keepdims=True) - spec.top_db
     return jnp.maximum(decibel, floor)[..., None]
+
+
+def spectrogram(batch: Batch, spec: LogMel = LogMel()) -> Float[Array, "B frames mels 1"]:
+    """The log-mel spectrogram of a batch: that of its waveforms, or the one that it carries."""
+    return log_mel(batch.waveform, spec) if batch.log_mel is None else batch.log_mel[..., None]
 
 
 def resample_to(

@@ -7,6 +7,7 @@ the authors' formats.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -101,6 +102,16 @@ class Collection:
     notes: tuple[str, ...] = ()
     annotations: tuple[Path, ...] = field(default=())
 
+    def fingerprint(self) -> str:
+        """Changes whenever a file of a recording does, or what is wanted of one."""
+        states = [digest(repr((self.classes, self.clip_seconds)))]
+        for name, recordings in self.splits.items():
+            states.append(name)
+            for recording in recordings:
+                files = [file_state(path) for path in (recording.path, recording.sound) if path]
+                states.append(digest(repr((recording, files))))
+        return digest(" ".join(states))
+
 
 class Folder:
     """A user's folder, walked once; hidden files are passed over.
@@ -148,6 +159,17 @@ class Folder:
         if len(found) > 1:
             raise ValueError(f"{self.root}: two files are called {name} ({found[0]}, {found[1]})")
         return found[0]
+
+
+def file_state(path: Path) -> str:
+    """Changes whenever the file does: its path, size and time of change."""
+    stat = path.stat()
+    return f"{path!r} {stat.st_size} {stat.st_mtime_ns}"
+
+
+def digest(text: str) -> str:
+    """A short name of a text, the same on every machine."""
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:24]
 
 
 def youtube_id(name: str) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ import tensorflow_datasets as tfds
 from jaxtyping import Int
 
 from avloc.types import DatasetInfo
+from data_pipelines import registry
 
 
 class Dataset:
@@ -26,7 +29,22 @@ class Dataset:
         self.info = DatasetInfo(
             num_examples={name: split.num_examples for name, split in builder.info.splits.items()},
             class_names=tuple(self.metadata.get("class_names", ())),
+            max_objects=max(DatasetInfo.max_objects, int(self.metadata.get("max_objects", 0))),
         )
+
+    @staticmethod
+    def open(spec: str, data_dir: str | Path | None = None) -> Dataset:
+        """Opens a built data set, or several of the same classes as one: `A+B`.
+
+        Args:
+          spec: as in `registry.open_dataset`, or several of these with `+` between.
+          data_dir: as there.
+
+        Raises:
+          ValueError: as there; or the classes of several differ, or two have a split of one name.
+        """
+        parts = [Dataset(registry.open_dataset(part, data_dir)) for part in spec.split("+")]
+        return parts[0] if len(parts) == 1 else JoinedDataset(parts)
 
     @cache  # noqa: B019  (a data set lives as long as the process)
     def source(self, split: str) -> Sequence[Any]:
@@ -37,9 +55,17 @@ class Dataset:
         """
         if split not in self.info.num_examples:
             raise ValueError(
-                f"{self.builder.info.full_name} has no split {split!r}; it has "
+                f"{self.name} has no split {split!r}; it has "
                 + ", ".join(sorted(self.info.num_examples))
             )
+        return self._open(split)
+
+    @property
+    def name(self) -> str:
+        """Name, configuration and version."""
+        return self.builder.info.full_name
+
+    def _open(self, split: str) -> Sequence[Any]:
         return self.builder.as_data_source(split)
 
     @cache  # noqa: B019
@@ -47,3 +73,47 @@ class Dataset:
         """Category of each single-source clip, for evaluation and logs only."""
         source = self.source(split)
         return np.asarray([source[i]["objects"]["label"][0] for i in range(len(source))])
+
+
+class JoinedDataset(Dataset):
+    """Several data sets as one: the splits of each. Of their metadata the first's word counts.
+
+    Args:
+      parts: of the same classes, without a split in common.
+
+    Raises:
+      ValueError: they are not so.
+    """
+
+    def __init__(self, parts: Sequence[Dataset]):
+        first, *others = self._parts = tuple(parts)
+        for part in others:
+            if part.info.class_names != first.info.class_names:
+                raise ValueError(
+                    f"{first.name} and {part.name} cannot be joined: their classes differ "
+                    f"({_brief(first.info.class_names)} and {_brief(part.info.class_names)})"
+                )
+        splits = Counter(split for part in parts for split in part.info.num_examples)
+        if twice := [split for split, count in splits.items() if count > 1]:
+            names = " and ".join(part.name for part in parts)
+            raise ValueError(f"{names} cannot be joined: more than one has {', '.join(twice)}")
+        self.metadata = {key: value for part in parts[::-1] for key, value in part.metadata.items()}
+        self.info = DatasetInfo(
+            num_examples={k: v for part in parts for k, v in part.info.num_examples.items()},
+            class_names=first.info.class_names,
+            max_objects=max(part.info.max_objects for part in parts),
+        )
+
+    @property
+    def name(self) -> str:
+        """The names of its parts, `+` between."""
+        return "+".join(part.name for part in self._parts)
+
+    def _open(self, split: str) -> Sequence[Any]:
+        return next(p for p in self._parts if split in p.info.num_examples).source(split)
+
+
+def _brief(names: Sequence[str], most: int = 4) -> str:
+    """How many names there are, and the first of them."""
+    shown = ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+    return f"{len(names)}: {shown}" if names else "none"

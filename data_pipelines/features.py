@@ -16,7 +16,9 @@ CLIP_SECONDS = 1
 """Length of a clip, in seconds."""
 
 
-def clip_features() -> tfds.features.FeaturesDict:
+def clip_features(
+    *, clip_seconds: int = CLIP_SECONDS, log_mel: tuple[int, int] | None = None
+) -> tfds.features.FeaturesDict:
     """Features of a clip or scene.
 
     `frames` holds one or more encoded RGB frames of equal size, in order of time. Object boxes
@@ -25,7 +27,16 @@ def clip_features() -> tfds.features.FeaturesDict:
     `offscreen` marks a sound without an object in the picture; its box is all zero. `level_db` is
     the RMS level of the object's own sound in the mixture, in dB of full scale: 0 where not known,
     -inf where it is silent.
+
+    Args:
+      clip_seconds: length of the sound.
+      log_mel: frames and mel bins of a set whose sound is known as a spectrogram alone: `log_mel`
+        holds it, in dB, as `audio.log_mel` gives it, and `waveform` is empty.
     """
+    length = 0 if log_mel else SAMPLE_RATE * clip_seconds
+    sound = {"waveform": tfds.features.Tensor(shape=(length,), dtype=np.int16)}
+    if log_mel:
+        sound["log_mel"] = tfds.features.Tensor(shape=log_mel, dtype=np.float32)
     return tfds.features.FeaturesDict(
         {
             "id": tfds.features.Text(),
@@ -34,7 +45,7 @@ def clip_features() -> tfds.features.FeaturesDict:
             "frames": tfds.features.Sequence(
                 tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg")
             ),
-            "waveform": tfds.features.Tensor(shape=(SAMPLE_RATE * CLIP_SECONDS,), dtype=np.int16),
+            **sound,
             "objects": tfds.features.Sequence(
                 {
                     "bbox": tfds.features.Tensor(shape=(4,), dtype=np.float32),
@@ -64,7 +75,8 @@ def clip_example(
     video: str,
     second: int,
     frames: Sequence[np.ndarray],
-    waveform: np.ndarray,
+    waveform: np.ndarray | None = None,
+    log_mel: np.ndarray | None = None,
     boxes: np.ndarray,
     labels: np.ndarray,
     sounding: np.ndarray,
@@ -73,16 +85,22 @@ def clip_example(
 ) -> dict:
     """An example in the layout of `clip_features`, ready for a TFDS builder to yield.
 
-    Without `offscreen` every object is in the picture; without `level_db` no level is known.
+    The sound is `waveform`, or `log_mel` where no waveform is known. Without `offscreen` every
+    object is in the picture; without `level_db` no level is known.
     """
     offscreen = np.zeros(len(labels), bool) if offscreen is None else offscreen
     level_db = np.zeros(len(labels)) if level_db is None else level_db
+    if (waveform is None) == (log_mel is None):
+        raise ValueError(f"{id}: the sound is a waveform or a log-mel, one of the two")
+    sound = {"waveform": np.asarray([] if waveform is None else waveform, np.int16)}
+    if log_mel is not None:
+        sound["log_mel"] = np.asarray(log_mel, np.float32)
     return {
         "id": id,
         "video": video,
         "second": second,
         "frames": [encode_frame(frame) for frame in frames],
-        "waveform": np.asarray(waveform, np.int16),
+        **sound,
         "objects": [
             {
                 "bbox": np.asarray(b, np.float32),

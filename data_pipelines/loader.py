@@ -10,11 +10,11 @@ import grain
 import numpy as np
 from absl import flags
 
-from avloc.types import Batch
+from avloc.types import Batch, DatasetInfo
 from data_pipelines.image import evaluation_view, training_view
 
-MAX_OBJECTS = 12
-"""Object slots of an item: the largest scenes have 4x2 cells and three sounds from off screen."""
+MAX_OBJECTS = DatasetInfo.max_objects
+"""Object slots of an item unless its data set needs more."""
 
 
 class _Indexed:
@@ -33,19 +33,18 @@ class _Indexed:
         return f"Indexed({len(self)})"
 
 
-def _item(index: int, record: Any, image: np.ndarray) -> Batch:
+def _item(index: int, record: Any, image: np.ndarray, slots: int) -> Batch:
     """One record as a `Batch` without its leading axis."""
     objects = record["objects"]
     count = len(objects["label"])
-    if count > MAX_OBJECTS:
-        raise ValueError(
-            f"{record['id'].decode()} has {count} objects; at most {MAX_OBJECTS} are read"
-        )
-    boxes = np.zeros((MAX_OBJECTS, 4), np.float32)
-    labels = np.full(MAX_OBJECTS, -1, np.int32)
-    sounding = np.zeros(MAX_OBJECTS, bool)
-    offscreen = np.zeros(MAX_OBJECTS, bool)
-    level_db = np.zeros(MAX_OBJECTS, np.float32)
+    if count > slots:
+        raise ValueError(f"{record['id'].decode()} has {count} objects; at most {slots} are read")
+    boxes = np.zeros((slots, 4), np.float32)
+    labels = np.full(slots, -1, np.int32)
+    sounding = np.zeros(slots, bool)
+    offscreen = np.zeros(slots, bool)
+    level_db = np.zeros(slots, np.float32)
+    spectrogram = record.get("log_mel")
     boxes[:count] = np.reshape(objects["bbox"], (count, 4))
     labels[:count] = objects["label"]
     sounding[:count] = objects["sounding"]
@@ -62,6 +61,7 @@ def _item(index: int, record: Any, image: np.ndarray) -> Batch:
         sounding=sounding,
         offscreen=offscreen,
         level_db=level_db,
+        log_mel=None if spectrogram is None else np.asarray(spectrogram, np.float32),
     )
 
 
@@ -85,6 +85,7 @@ def training_batches(
     seed: int,
     zoom_out: float = 0.0,
     draw_negatives: bool = False,
+    slots: int = MAX_OBJECTS,
     shard: tuple[int, int] = (0, 1),
     threads: int = 4,
     workers: int = 0,
@@ -101,6 +102,7 @@ def training_batches(
       seed: give each epoch its own.
       zoom_out: share of views that are shrunk, see `training_view`.
       draw_negatives: whether `Batch.negative` holds an image of another video.
+      slots: for objects, of each item: `DatasetInfo.max_objects`.
       shard: this process and the number of processes.
       threads: that read and decode, in this process.
       workers: extra processes that do, instead.
@@ -113,7 +115,7 @@ def training_batches(
     def view(entry: tuple[int, Any], rng: np.random.Generator) -> Batch:
         index, record = entry
         image = training_view(_frame(record, rng), image_size, rng, zoom_out=zoom_out)
-        item = _item(index, record, image)
+        item = _item(index, record, image, slots)
         if videos is None:
             return item
         others = np.flatnonzero(videos != videos[index])
@@ -158,14 +160,16 @@ def _video_names(source: Sequence[Any]) -> np.ndarray:
 def evaluation_batches(
     source: Sequence[Any],
     *,
-    image_size: int,
+    image_size: int | tuple[int, int],
     batch_size: int,
+    slots: int = MAX_OBJECTS,
     shard: tuple[int, int] = (0, 1),
     threads: int = 4,
 ) -> grain.IterDataset:
     """Every item once, in order, in full batches: the last ones are padded with `mask` False.
 
-    All processes get equally many batches, so that collective programs stay in step.
+    All processes get equally many batches, so that collective programs stay in step. Arguments as
+    in `training_batches`; `image_size` may be a height and a width.
     """
     process, count = shard
     per_process = -(-len(source) // count)
@@ -180,7 +184,7 @@ def evaluation_batches(
             real = index < len(self._source)
             record = self._source[index if real else 0]
             image = evaluation_view(_frame(record, None), image_size)
-            item = _item(index if real else 0, record, image)
+            item = _item(index if real else 0, record, image, slots)
             return item._replace(mask=np.bool_(real))
 
     data = grain.MapDataset.source(Padded(source)).to_iter_dataset(

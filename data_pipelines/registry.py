@@ -1,4 +1,4 @@
-"""The data sets that there are: how they are built, where they lie, how they are opened.
+"""How the data sets of the catalogue are built, where they lie, how they are opened.
 
 A data set is named by a spec: `NAME`, or `NAME/CONFIG` where it has several configurations.
 """
@@ -16,7 +16,6 @@ import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import NamedTuple
 
 import tensorflow_datasets as tfds
@@ -24,21 +23,8 @@ from array_record.python.array_record_module import ArrayRecordReader
 from google.protobuf import json_format
 from tensorflow_datasets.core.constants import get_default_data_dir
 
-
-class Entry(NamedTuple):
-    """A data set that can be built.
-
-    Attributes:
-      builder: module and class of its TFDS builder.
-      description: one line.
-      needs_source: whether it is made from a folder of the user's, which also names the
-        configuration; the builder class then has `config_of(source, name)`, whose result
-        has `source` and `fingerprint()`.
-    """
-
-    builder: str
-    description: str
-    needs_source: bool = False
+from data_pipelines.catalogue import DATASETS, Entry
+from data_pipelines.collection import Collection
 
 
 class Listing(NamedTuple):
@@ -46,7 +32,7 @@ class Listing(NamedTuple):
 
     Attributes:
       spec: what `open_dataset` takes.
-      description: one line.
+      entry: what the catalogue says of it.
       path: folder of the built data set, None if it is not built.
       splits: number of items of each split; empty if not built, or damaged.
       size: bytes on disk.
@@ -54,28 +40,11 @@ class Listing(NamedTuple):
     """
 
     spec: str
-    description: str
+    entry: Entry
     path: Path | None
     splits: Mapping[str, int]
     size: int
     build_command: str
-
-
-_BUILDERS = "data_pipelines.builders"
-
-DATASETS: Mapping[str, Entry] = MappingProxyType(
-    {
-        "toy_orchestra": Entry(
-            f"{_BUILDERS}.toy_orchestra.toy_orchestra_dataset_builder:Builder",
-            "procedural sounding objects, made in under a minute",
-        ),
-        "video_folder": Entry(
-            f"{_BUILDERS}.video_folder.video_folder_dataset_builder:Builder",
-            "your own videos: CLASS/*.mp4, or *.mp4",
-            needs_source=True,
-        ),
-    }
-)
 
 
 def data_root(data_dir: str | Path | None = None) -> Path:
@@ -96,26 +65,31 @@ def build(
 
     Args:
       spec: `NAME` or `NAME/CONFIG`.
-      source: folder of videos, for a data set made from one.
+      source: folder of what it is made from, for a data set made from one.
       data_dir: see `data_root`.
-      config: name of the configuration, if the spec gives none. For a data set made from a
-        folder it is a name of one's own choice; by default that of the folder.
+      config: name of the configuration, if the spec gives none. For a folder of one's own videos
+        it is a name of one's own choice; by default that of the folder.
 
     Raises:
       ValueError: an unknown name, no usable video in the source, a source that is not the one
-        built before, a damaged data set, or a build of the same data set going on elsewhere.
+        built before, a damaged data set, a data set that it is made from and that is not built, or
+        a build of the same data set going on elsewhere.
     """
     name, _, given = spec.partition("/")
     entry = _entry(name)
     if entry.needs_source and source is None:
-        raise ValueError(f"{name} needs a folder of videos: run `{_command(spec, data_dir)}`")
-    if source is not None and not entry.needs_source:
+        raise ValueError(
+            f"{name} needs a folder of {entry.needs}: run `{_command(spec, data_dir)}`"
+        )
+    if source is not None and not entry.needs:
         raise ValueError(f"{name} is not made from a folder: leave --source out")
     root, cls = data_root(data_dir), _builder_class(entry)
-    if entry.needs_source:
+    if entry.declared:
+        chosen = _static_config(cls, name, given or config)
+    elif source is not None:
         chosen = cls.config_of(source, given or config)
     else:
-        chosen = _static_config(cls, name, given or config)
+        chosen = cls.config_from(open_dataset(entry.made_from, data_dir), given or config)
     folder = root / name / chosen.name
     state = "already built in"
     with _sole_builder(folder):
@@ -126,11 +100,15 @@ def build(
                 with contextlib.redirect_stdout(io.StringIO()):  # TFDS's own announcements
                     builder.download_and_prepare(file_format="array_record")
     built = open_dataset(f"{name}/{chosen.name}", data_dir)
-    if entry.needs_source and built.info.metadata.get("fingerprint") != chosen.fingerprint():
+    if not entry.declared and built.info.metadata.get("fingerprint") != chosen.fingerprint():
+        other = (
+            "give the folder another name" if entry.named_by_folder else "use another --data-dir"
+        )
+        before = built.info.metadata.get("source") or built.info.metadata.get("made_from")
         raise ValueError(
-            f"{name}/{chosen.name} was built from {built.info.metadata.get('source')} as it was "
+            f"{name}/{chosen.name} was built from {before} as it was "
             f"then, not from {chosen.source} as it is now: remove {folder} and run "
-            f"`{_command(name, data_dir, chosen.source)}`, or give the folder another name"
+            f"`{_command(spec, data_dir, source)}`, or {other}"
         )
     if summary := built.info.metadata.get("summary"):
         print(summary)
@@ -144,7 +122,7 @@ def open_dataset(spec: str, data_dir: str | Path | None = None) -> tfds.core.Dat
 
     Args:
       spec: `NAME/CONFIG`, or `NAME`: its default configuration, or the only one built of a data
-        set made from a folder.
+        set made from a folder or another data set.
       data_dir: see `data_root`.
 
     Raises:
@@ -152,10 +130,12 @@ def open_dataset(spec: str, data_dir: str | Path | None = None) -> tfds.core.Dat
     """
     name, _, config = spec.partition("/")
     entry, root = _entry(name), data_root(data_dir)
-    if not entry.needs_source:
+    if entry.declared:
         config = _static_config(_builder_class(entry), name, config or None).name
     elif not config:
         built = _configs_built(root / name, entry)
+        if "default" in built:
+            built = ["default"]
         if len(built) > 1:
             choices = ", ".join(f"{name}/{choice}" for choice in built)
             raise ValueError(f"{spec} may be any of {choices} in {root}: name one of them")
@@ -175,13 +155,13 @@ def list_datasets(data_dir: str | Path | None = None) -> list[Listing]:
     """Every data set that can be built or is: each known configuration, each folder built."""
     root, listings = data_root(data_dir), []
     for name, entry in DATASETS.items():
-        if entry.needs_source:
-            specs = [f"{name}/{config}" for config in _configs_built(root / name, entry)] or [name]
+        if entry.declared:
+            configs = [config.name for config in _builder_class(entry).BUILDER_CONFIGS]
         else:
-            configs = _builder_class(entry).BUILDER_CONFIGS
-            specs = [f"{name}/{config.name}" for config in configs]
+            configs = _configs_built(root / name, entry)
+        specs = [f"{name}/{config}" for config in configs] or [name]
         for spec in specs:
-            version = _version(root / spec, entry)
+            version = _version(root / spec, entry) if configs else None
             splits: Mapping[str, int] = {}
             if version is not None:
                 with contextlib.suppress(ValueError):  # damaged: listed without splits
@@ -189,8 +169,29 @@ def list_datasets(data_dir: str | Path | None = None) -> list[Listing]:
                     splits = {split: part.num_examples for split, part in info.splits.items()}
             size = sum(f.stat().st_size for f in version.iterdir()) if version else 0
             command = _command(spec, data_dir, _source_of(version) if version else None)
-            listings.append(Listing(spec, entry.description, version, splits, size, command))
+            listings.append(Listing(spec, entry, version, splits, size, command))
     return listings
+
+
+def collection(spec: str, source: str | Path) -> Collection:
+    """What a data set wants of a user's folder, and what of it is there.
+
+    Args:
+      spec: `NAME` or `NAME/CONFIG`.
+      source: the folder.
+
+    Raises:
+      ValueError: an unknown name, a data set without a list of what it wants, no such folder, or
+        annotation files that are missing or wrong.
+    """
+    name, _, config = spec.partition("/")
+    cls = _builder_class(_entry(name))
+    if not hasattr(cls, "collection"):
+        raise ValueError(
+            f"{name} has no list of what it wants of a folder: build it, then look at what came of "
+            f"it by `avloc data doctor {spec}`"
+        )
+    return cls.config_of(source, config or None).collection
 
 
 def _entry(name: str) -> Entry:
@@ -218,9 +219,10 @@ def _static_config(
 def _command(spec: str, data_dir: str | Path | None, source: str | Path | None = None) -> str:
     """The command that builds a data set."""
     name = spec.partition("/")[0]
-    command = f"avloc data build {spec}"
-    if DATASETS[name].needs_source:
-        command = f"avloc data build {name} --source {shlex.quote(str(source or 'FOLDER'))}"
+    entry = DATASETS[name]
+    command = f"avloc data build {name if entry.named_by_folder else spec}"
+    if entry.needs_source or source is not None:
+        command += f" --source {shlex.quote(str(source or 'FOLDER'))}"
     return command + (f" --data-dir {shlex.quote(str(data_dir))}" if data_dir else "")
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -59,6 +59,26 @@ four cells wide and two high. IEr does not give the gains: here sources are equa
 gains in -6..6 dB, so two of them differ by up to 12 dB. In `uneven` one of two sounding clips is
 6 to 12 dB below the other.
 """
+
+
+class SceneSplit(NamedTuple):
+    """A split of scenes that a data set declares.
+
+    Attributes:
+      source: split that its clips are from.
+      recipe: name in `RECIPES`.
+      count: number of scenes.
+      placed: whether only clips whose objects have boxes are taken, if there are any.
+    """
+
+    source: str
+    recipe: str
+    count: int
+    placed: bool = False
+
+    def describe(self) -> dict[str, Any]:
+        """The recipe in words and numbers, for metadata."""
+        return {"name": self.recipe, **RECIPES[self.recipe]._asdict()}
 
 
 class ScenePlan(NamedTuple):

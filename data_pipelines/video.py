@@ -1,12 +1,14 @@
-"""Video files to one-second clips: frames by time stamp, sound as mono 16 kHz.
+"""Video files, or pictures with a sound, to clips: frames by time stamp, sound as mono 16 kHz.
 
 Time is counted from the first picture: second `s` of a video is `[s, s + 1)` after it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from itertools import count, tee
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,34 +17,44 @@ import numpy as np
 from av.error import FFmpegError
 from jaxtyping import Int16, UInt8
 
-from data_pipelines.features import SAMPLE_RATE
+from data_pipelines.collection import IMAGE_ENDINGS
+from data_pipelines.tracks import (
+    END_SLACK,
+    SEEK_GAP,
+    Damage,
+    Pictures,
+    Sound,
+    Still,
+    VideoError,
+    Want,
+    decode,
+    open_file,
+    picture_stream,
+)
 
-FRAMES_PER_SECOND = 4
-"""Frames kept of each second."""
+__all__ = ["END_SLACK", "Clip", "VideoError", "VideoInfo", "cut", "cut_at", "probe"]
 
-END_SLACK = 0.05
-"""A track that ends (or begins) by so many seconds too early (or late) still fills the second."""
+FRAMES_PER_CLIP = 4
+"""Frames kept of each clip of a video that is cut from end to end."""
 
 CUT_SLACK = 2.0
 """Tracks that end so many seconds before the container says were cut off."""
 
 
-class VideoError(ValueError):
-    """A file that cannot be used, or not to its end. The sentence names the file and the fault."""
-
-
 class Clip(NamedTuple):
-    """One second of a video.
+    """A stretch of a video.
 
     Attributes:
-      second: which one, counted from the first picture.
-      frames: RGB, turned upright, in order of time; the middle of each quarter of the second.
+      place: which of the wanted clips it is, from 0.
+      frames: RGB, turned upright, in order of time; one if the video is a picture.
       waveform: mono, `SAMPLE_RATE` Hz.
+      late: by how many seconds each frame is later than asked for.
     """
 
-    second: int
-    frames: UInt8[np.ndarray, "4 H W 3"]
-    waveform: Int16[np.ndarray, " 16000"]
+    place: int
+    frames: UInt8[np.ndarray, "n H W 3"]
+    waveform: Int16[np.ndarray, " T"]
+    late: Sequence[float] = ()
 
 
 class VideoInfo(NamedTuple):
@@ -53,6 +65,8 @@ class VideoInfo(NamedTuple):
       rate: frames a second on average, None where the file does not say.
       width: of the upright picture, in pixels.
       height: of the upright picture, in pixels.
+      rotation: by which the coded picture is turned to stand upright, in degrees
+        counterclockwise.
       has_audio: whether there is a sound track.
     """
 
@@ -60,15 +74,8 @@ class VideoInfo(NamedTuple):
     rate: Fraction | None
     width: int
     height: int
+    rotation: int
     has_audio: bool
-
-
-class _Damage(Exception):
-    """The track cannot be read past `time` seconds of the file's own clock."""
-
-    def __init__(self, time: float):
-        super().__init__(time)
-        self.time = time
 
 
 def probe(path: str | Path) -> VideoInfo:
@@ -77,11 +84,11 @@ def probe(path: str | Path) -> VideoInfo:
     Raises:
       VideoError: not a video, or no picture track.
     """
-    with _open(path) as container:
-        stream = _picture_stream(container, path)
+    with open_file(path) as container:
+        stream = picture_stream(container, path)
         try:
-            frame = next(_decode(container, stream), None)
-        except _Damage as fault:
+            frame = next(decode(container, stream), None)
+        except Damage as fault:
             raise VideoError(f"{path}: damaged at second 0") from fault
         if frame is None:
             raise VideoError(f"{path}: no picture can be decoded")
@@ -91,268 +98,197 @@ def probe(path: str | Path) -> VideoInfo:
             rate=stream.average_rate,
             width=frame.height if turned else frame.width,
             height=frame.width if turned else frame.height,
+            rotation=frame.rotation,
             has_audio=bool(container.streams.audio),
         )
 
 
-def cut(path: str | Path, max_side: int | None = None) -> Iterator[Clip]:
-    """Cuts a video into one-second clips that do not overlap, as a stream of bounded memory.
+def cut(
+    path: str | Path,
+    max_side: int | None = None,
+    *,
+    seconds: int = 1,
+    start: float = 0.0,
+    length: float | None = None,
+    sound: str | Path | None = None,
+) -> Iterator[Clip]:
+    """Cuts a video into clips that do not overlap, as a stream of bounded memory.
 
-    A second is given where pictures and sound both run through the whole of it. Its frames are
-    the decoded ones nearest to the times `second + (i + 0.5) / 4`, whatever the frame rate. Gaps
-    inside the sound are zeros; a second without any sound data is left out. Frames are turned as
-    the file's display matrix says (quarter turns; mirroring is not undone).
+    Clip i is `[start + i seconds, start + (i + 1) seconds)`. It is given where pictures and sound
+    both run through the whole of it. Its frames are the decoded ones nearest to the middles of its
+    four quarters, whatever the frame rate. Gaps inside the sound are zeros; a clip without any
+    sound data is left out. Frames are turned as the file's display matrix says (quarter turns;
+    mirroring is not undone).
 
-    A damaged video gives the whole seconds before the damage, then raises. Damage that a decoder
+    A damaged video gives the whole clips before the damage, then raises. Damage that a decoder
     conceals without a word (some in VP8 and MPEG-4) is not noticed.
 
     Args:
-      path: of any file that PyAV reads.
+      path: of any file that PyAV reads, or a picture.
       max_side: frames whose shorter side is longer than this are scaled down to it.
+      seconds: length of a clip.
+      start: of the first clip.
+      length: in seconds, of the stretch that is cut; None: to the end.
+      sound: file of the sound where it lies apart; its begin is that of the pictures.
 
     Raises:
-      VideoError: not a video, no sound or picture track, shorter than a second, or damaged.
+      VideoError: not a video, no sound or picture track, no whole clip in it, or damaged.
     """
-    # Each track is read through a container of its own: however a file is interleaved, neither
-    # track has to be held in memory while the other catches up.
-    with _open(path) as video, _open(path) as audio:
-        picture_stream = _picture_stream(video, path)
-        if not audio.streams.audio:
-            raise VideoError(f"{path}: no sound track")
-        sound_stream = audio.streams.audio[0]
-        pictures = _Pictures(video, picture_stream, max_side)
-        sound = _Sound(audio, sound_stream)
-        after = 0  # the second after the last one given
+    after = start  # the end of the last clip given
+    with _tracks(path, sound, max_side) as (pictures, wave):
         try:
-            pictures.start()
-            for clip in _join(pictures.seconds(), sound.seconds(pictures.origin)):
+            for clip in _clips(pictures, wave, _end_to_end(start, seconds, length), seconds, start):
                 yield clip
-                after = clip.second + 1
-        except _Damage as fault:
-            second = max(after, int(fault.time - (pictures.origin or 0.0)))
-            raise VideoError(f"{path}: damaged at second {second}") from fault
+                after = start + (clip.place + 1) * seconds
+        except Damage as fault:
+            second = max(after, fault.time - (pictures.origin or 0.0))
+            raise VideoError(f"{path}: damaged at second {int(second)}") from fault
         except FFmpegError as fault:
             raise VideoError(f"{path}: cannot be decoded ({fault.strerror})") from fault
-        length = max(pictures.end, sound.end) - pictures.origin
-        if not after and length < 1 - END_SLACK:
-            raise VideoError(f"{path}: shorter than a second ({max(length, 0.0):.2f} s)")
-        if not after:
-            raise VideoError(f"{path}: no whole second in which pictures and sound both run")
-        duration = _duration(video)
-        if duration is not None and duration - length > CUT_SLACK:
-            missing = (video.start_time or 0) / av.time_base + duration - _last_time(path)
+        end = max(pictures.end - pictures.origin, wave.end - wave.origin)
+        if after == start:
+            unit = "second" if seconds == 1 else f"clip of {seconds} s"
+            if start and end - start < seconds * (1 - END_SLACK):
+                raise VideoError(
+                    f"{path}: ends at {end:.2f} s, no whole {unit} from {start:g} s on"
+                )
+            if end < seconds * (1 - END_SLACK):
+                raise VideoError(f"{path}: shorter than a {unit} ({max(end, 0.0):.2f} s)")
+            raise VideoError(f"{path}: no whole {unit} in which pictures and sound both run")
+        duration = _duration(pictures.container) if length is None else None
+        if duration is not None and duration - end > CUT_SLACK:
+            missing = (pictures.container.start_time or 0) / av.time_base + duration
+            missing -= _last_time(path)
             if missing > CUT_SLACK:
                 raise VideoError(
-                    f"{path}: damaged at second {after}, the last {missing:.0f} s are missing"
+                    f"{path}: damaged at second {int(after)}, the last {missing:.0f} s are missing"
                 )
 
 
-def _join(
-    pictures: Iterator[tuple[int, np.ndarray]], sound: Iterator[tuple[int, np.ndarray]]
+def cut_at(
+    path: str | Path,
+    moments: Sequence[tuple[float, float]],
+    max_side: int | None = None,
+    *,
+    seconds: int = 1,
+    sound: str | Path | None = None,
 ) -> Iterator[Clip]:
-    """Clips of the seconds that both have, each in order of time."""
-    picture, wave = next(pictures, None), next(sound, None)
-    while picture is not None and wave is not None:
-        second = picture[0]
-        if second == wave[0]:
-            yield Clip(second, picture[1], wave[1])
-        if second <= wave[0]:
-            picture = next(pictures, None)
-        if second >= wave[0]:
-            wave = next(sound, None)
+    """Cuts chosen clips of one frame out of a video, in order of time.
 
+    Long stretches that nobody wants are jumped over. A moment is left out where its time lies
+    beyond the end of the pictures, or the sound does not fill its clip.
 
-class _Pictures:
-    """The picture track, four frames a second."""
-
-    def __init__(self, container, stream, max_side: int | None):
-        self._frames = _decode(container, stream)
-        self._max_side = max_side
-        self._size: tuple[int, int] | None = None
-        self._first: av.VideoFrame | None = None
-        self.origin: float | None = None
-        self.end = -np.inf  # known once the last frame is decoded
-
-    def start(self) -> None:
-        """Decodes the first picture, whose time is the origin."""
-        self._first = next(self._frames, None)
-        if self._first is None:
-            raise _Damage(0.0)
-        self.origin = self._first.time
-
-    def seconds(self) -> Iterator[tuple[int, UInt8[np.ndarray, "4 H W 3"]]]:
-        """Whole seconds with their frames."""
-        second, chosen = 0, []
-        for frame in self._nearest():
-            chosen.append(frame)
-            if len(chosen) < FRAMES_PER_SECOND:
-                continue
-            # The last frame stands for the rest of its second only while it is shown.
-            if np.isfinite(self.end) and self.end < self.origin + second + 1 - END_SLACK:
-                return
-            yield second, np.stack(chosen)
-            second, chosen = second + 1, []
-
-    def _nearest(self) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
-        """The frame nearest to each target time, without end after the last frame."""
-        target = self._target(index := 0)
-        shown, gap = self._first, 0.0
-        picture = None
-        for frame in self._frames:
-            if frame.time <= shown.time:
-                continue
-            gap = frame.time - shown.time
-            while target < shown.time + gap / 2:
-                if picture is None:
-                    picture = self._array(shown)
-                yield picture
-                target = self._target(index := index + 1)
-            shown, picture = frame, None
-        length = float(shown.duration * shown.time_base) if shown.duration else gap
-        self.end = shown.time + length
-        picture = self._array(shown)
-        while True:
-            yield picture
-
-    def _target(self, index: int) -> float:
-        return self.origin + (index + 0.5) / FRAMES_PER_SECOND
-
-    def _array(self, frame: av.VideoFrame) -> UInt8[np.ndarray, "H W 3"]:
-        """RGB, upright, and of the size of the first frame whatever the track does later."""
-        if self._size is None:
-            scale = 1.0
-            if self._max_side is not None:
-                scale = min(1.0, self._max_side / min(frame.width, frame.height))
-            self._size = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
-        width, height = self._size
-        rgb = frame.reformat(width, height, format="rgb24", interpolation="AREA").to_ndarray()
-        return np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
-
-
-class _Sound:
-    """The sound track as int16 mono, cut into seconds."""
-
-    def __init__(self, container, stream):
-        self._frames = _decode(container, stream)
-        self.end = 0.0
-
-    def seconds(self, origin: float) -> Iterator[tuple[int, Int16[np.ndarray, " 16000"]]]:
-        """Whole seconds that hold some sound, silence where samples are missing."""
-        slack = round(END_SLACK * SAMPLE_RATE)
-        second: int | None = None
-        wave, reached = np.zeros(SAMPLE_RATE, np.int16), 0
-        for time, samples in self._segments():
-            start = round((time - origin) * SAMPLE_RATE)
-            if second is None:
-                second = max(0, -((slack - start) // SAMPLE_RATE))
-            while len(samples):
-                offset = start - second * SAMPLE_RATE
-                if offset >= SAMPLE_RATE:
-                    if reached:
-                        yield second, wave
-                    second = start // SAMPLE_RATE
-                    wave, reached = np.zeros(SAMPLE_RATE, np.int16), 0
-                    continue
-                if offset < 0:  # before the first picture, or said twice
-                    samples, start = samples[-offset:], second * SAMPLE_RATE
-                    continue
-                part = samples[: SAMPLE_RATE - offset]
-                wave[offset : offset + len(part)] = part
-                reached = max(reached, offset + len(part))
-                samples, start = samples[len(part) :], start + len(part)
-        if reached >= SAMPLE_RATE - slack:
-            yield second, wave
-
-    def _segments(self) -> Iterator[tuple[float, Int16[np.ndarray, " n"]]]:
-        """Resampled pieces with the time of their first sample.
-
-        Inside a run of frames the samples follow each other without regard to small jitter of
-        the time stamps; a jump of more than `END_SLACK` or another format begins a new run.
-        """
-        resampler, form = None, None
-        run_start, read, written = 0.0, 0.0, 0
-        for frame in self._frames:
-            now = (frame.format.name, frame.layout.name, frame.sample_rate)
-            if now != form or abs(frame.time - (run_start + read)) > END_SLACK:
-                for samples in _resample(resampler, None):
-                    yield run_start + written / SAMPLE_RATE, samples
-                    written += len(samples)
-                resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
-                form, run_start, read, written = now, frame.time, 0.0, 0
-            read += frame.samples / frame.sample_rate
-            self.end = run_start + read
-            for samples in _resample(resampler, frame):
-                yield run_start + written / SAMPLE_RATE, samples
-                written += len(samples)
-        for samples in _resample(resampler, None):
-            yield run_start + written / SAMPLE_RATE, samples
-            written += len(samples)
-
-
-def _resample(
-    resampler: av.AudioResampler | None, frame: av.AudioFrame | None
-) -> Iterator[Int16[np.ndarray, " n"]]:
-    """What the resampler has ready after `frame`; None empties it."""
-    if resampler is None:
-        return
-    for piece in resampler.resample(frame):
-        if piece is not None:  # what a resampler with nothing to do answers at the end
-            yield piece.to_ndarray().reshape(-1)
-
-
-def _decode(container, stream) -> Iterator[av.VideoFrame | av.AudioFrame]:
-    """Frames that carry a time, in order.
+    Args:
+      path: as in `cut`.
+      moments: of each wanted clip, where its sound begins and where its frame lies, in seconds.
+      max_side: as in `cut`.
+      seconds: length of a clip.
+      sound: as in `cut`.
 
     Raises:
-      _Damage: at the first fault after a good frame. Faults before it are the ragged beginning
-        of a recording, and skipped.
+      VideoError: not a video, no sound or picture track, or damaged, after the clips before the
+        damage.
     """
-    stream.thread_type = "AUTO"
-    time = None
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)
-            frames = packet.decode()
-        except StopIteration:
+    wants = [Want(start, (time,), time - END_SLACK) for start, time in moments]
+    for run in _runs(wants, seconds):
+        with _tracks(path, sound, max_side) as (pictures, wave):
+            chosen = [wants[place] for place in run]
+            begin = min(want.begin for want in chosen)
+            try:
+                for clip in _clips(pictures, wave, chosen, seconds, begin):
+                    yield clip._replace(place=run[clip.place])
+            except Damage as fault:
+                second = int(fault.time - (pictures.origin or 0.0))
+                raise VideoError(f"{path}: damaged at second {second}") from fault
+            except FFmpegError as fault:
+                raise VideoError(f"{path}: cannot be decoded ({fault.strerror})") from fault
+
+
+def _end_to_end(start: float, seconds: int, length: float | None) -> Iterator[Want]:
+    """Clips that follow each other, without end where no length is given."""
+    slack = END_SLACK * seconds
+    for place in count():
+        if length is not None and (place + 1) * seconds > length + slack:
             return
-        except FFmpegError as fault:
-            if time is None and not isinstance(fault, av.error.EOFError):
-                continue
-            raise _Damage(time or 0.0) from fault
-        for frame in frames:
-            if frame.time is not None:
-                time = frame.time
-                yield frame
+        begin = start + place * seconds
+        quarters = (np.arange(FRAMES_PER_CLIP) + 0.5) / FRAMES_PER_CLIP
+        yield Want(begin, tuple(begin + seconds * quarters), begin + seconds - slack)
 
 
-def _open(path: str | Path):
-    """The opened file, as a context."""
-    try:
-        return av.open(str(path))
-    except FileNotFoundError as fault:
-        raise VideoError(f"{path}: no such file") from fault
-    except (FFmpegError, OSError) as fault:
-        raise VideoError(f"{path}: not a video that can be read ({fault.strerror})") from fault
+def _runs(wants: Sequence[Want], seconds: int) -> Iterator[list[int]]:
+    """Places of wants in ascending runs without long gaps, each to be read in one go."""
+    run: list[int] = []
+    for place in sorted(range(len(wants)), key=lambda place: wants[place]):
+        want, last = wants[place], wants[run[-1]] if run else None
+        if last is not None and (
+            want.times < last.times
+            or want.begin - max(last.start + seconds, last.times[-1]) > SEEK_GAP
+        ):
+            yield run
+            run = []
+        run.append(place)
+    if run:
+        yield run
 
 
-def _picture_stream(container, path: str | Path):
-    """The first moving picture track; a cover image is none."""
-    for stream in container.streams.video:
-        if not stream.disposition & av.stream.Disposition.attached_pic:
-            return stream
-    raise VideoError(f"{path}: no picture track")
+@contextlib.contextmanager
+def _tracks(
+    path: str | Path, sound: str | Path | None, max_side: int | None
+) -> Iterator[tuple[Pictures | Still, Sound]]:
+    """Both tracks, each read through a container of its own.
+
+    So neither has to be held in memory while the other catches up, however a file is interleaved.
+    """
+    with contextlib.ExitStack() as stack:
+        if Path(path).suffix.lower()[1:] in IMAGE_ENDINGS:
+            pictures: Pictures | Still = Still(path, max_side)
+        else:
+            video = stack.enter_context(open_file(path))
+            pictures = Pictures(video, picture_stream(video, path), max_side)
+        audio = stack.enter_context(open_file(sound or path))
+        if not audio.streams.audio:
+            raise VideoError(f"{sound or path}: no sound track")
+        yield pictures, Sound(audio, audio.streams.audio[0], apart=sound is not None)
+
+
+def _clips(
+    pictures: Pictures | Still, sound: Sound, wants: Iterable[Want], seconds: int, begin: float
+) -> Iterator[Clip]:
+    """Clips of the wants that pictures and sound both have, in order.
+
+    Args:
+      pictures: not yet read.
+      sound: not yet read.
+      wants: ascending.
+      seconds: length of a clip.
+      begin: nothing before it is wanted.
+    """
+    pictures.start(begin)
+    seen, heard = tee(wants)
+    shown = pictures.wanted(seen)
+    waves = sound.wanted(heard, seconds, begin=begin, pictures=pictures.origin)
+    picture, wave = next(shown, None), next(waves, None)
+    while picture is not None and wave is not None:
+        place = picture[0]
+        if place == wave[0]:
+            yield Clip(place, picture[1], wave[1], picture[2])
+        if place <= wave[0]:
+            picture = next(shown, None)
+        if place >= wave[0]:
+            wave = next(waves, None)
 
 
 def _duration(container) -> float | None:
     """Length that the container states, in seconds."""
-    return None if container.duration is None else container.duration / av.time_base
+    if container is None or container.duration is None:
+        return None
+    return container.duration / av.time_base
 
 
 def _last_time(path: str | Path) -> float:
     """Time up to which the file holds packets, in seconds of its own clock."""
     last = 0.0
-    with _open(path) as container:
+    with open_file(path) as container:
         try:
             for packet in container.demux(video=0, audio=0):
                 if packet.pts is not None:

@@ -20,12 +20,15 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 ARROWS = {
     "avloc": {"avloc.inference"},
     "avloc.__main__": {"avloc.cli"},
+    "avloc.command_line": set(),
     "avloc.types": set(),
+    "avloc.safetensors": set(),
     "avloc.models": {"avloc.types"},
     "avloc.losses": {"avloc.types"},
     "avloc.clustering": {"avloc.types"},
     "avloc.evaluation": {
         "avloc.types",
+        "avloc.safetensors",
         "avloc.models",
         "avloc.losses",
         "avloc.clustering",
@@ -62,6 +65,8 @@ ARROWS = {
 # Every room has to be listed above; only this file may import all of them.
 FRONT_DOOR = "avloc.cli"
 BANNED = {"tensorflow", "torch", "pickle"}
+# An unpickler that knows no name but those that an array is written with.
+MAY_UNPICKLE = "data_pipelines.annotations.synthetic_archive"
 
 
 def imported(tree: ast.AST, package: str) -> Iterator[str]:
@@ -137,6 +142,7 @@ def test_no_arrow_points_back(path: Path):
 def test_no_tensorflow_torch_pickle_or_shell(path: Path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     tops = {name.split(".")[0] for name in imported(tree, dotted(path))}
+    tops -= {"pickle"} if dotted(path) == MAY_UNPICKLE else set()
     assert not tops & BANNED, f"{path.relative_to(ROOT)} imports {sorted(tops & BANNED)}"
     for node in ast.walk(tree):
         if isinstance(node, ast.keyword) and node.arg in ("shell", "allow_pickle"):

@@ -17,7 +17,8 @@ from PIL import Image
 
 import avloc
 from avloc.ablation.grid import Grid, check_stage, load_ablation
-from avloc.cli import _parser, _split_off_fields
+from avloc.cli import _parser
+from avloc.command_line import split_off_fields
 from avloc.inference.video import localize_video
 from avloc.training import experiment, methods
 from avloc.training.checkpoints import load_run, record_info, save_stage
@@ -75,7 +76,7 @@ def test_commands_are_those_that_there_are(page: Path):
         if words[0] == "make":
             assert words[1] in targets, words
         elif words[0] == "avloc":
-            rest, fields = _split_off_fields(words[1:])
+            rest, fields = split_off_fields(words[1:])
             args = _parser().parse_args(rest)
             if getattr(args, "config", None):
                 assert (ROOT / args.config).is_file(), words

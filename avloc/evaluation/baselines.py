@@ -16,6 +16,12 @@ from avloc.types import Batch, Prediction
 Predict = Callable[[Batch], Prediction]
 
 
+def model_free(grid: tuple[int, int], n: int) -> dict[str, Predict]:
+    """All of them by the name of their row in a table."""
+    makers = {"centred box": centred_box, "random map": random_map, "ceiling": ceiling}
+    return {row: make(grid, n) for row, make in makers.items()}
+
+
 def centred_box(grid: tuple[int, int], n: int) -> Predict:
     """A box in the middle that covers half of the area (to the nearest cell), for every category.
 

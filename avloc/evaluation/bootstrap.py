@@ -24,6 +24,17 @@ def mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return weights @ np.asarray(values, np.float64) / weights.sum(-1)
 
 
+def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """A part of a whole; nan where there is no whole."""
+    return np.where(whole > 0, part / np.maximum(whole, 1e-12), np.nan)
+
+
+def mean_of_known(values: np.ndarray) -> np.ndarray:
+    """Mean over the last axis of what is not nan; nan where nothing is left."""
+    known = ~np.isnan(values)
+    return ratio(np.where(known, values, 0.0).sum(-1), known.sum(-1))
+
+
 def interval(
     values: np.ndarray | tuple[np.ndarray, ...],
     groups: np.ndarray,

@@ -13,21 +13,14 @@ from avloc.clustering import CategoryMap
 from avloc.evaluation import metrics
 from avloc.evaluation.bootstrap import Interval, interval
 from avloc.evaluation.clusters import agreement
-from avloc.evaluation.items import (
-    Items,
-    chunks,
-    clip_label,
-    collect,
-    placed,
-    reasons_not_scored,
-)
+from avloc.evaluation.detection import detection, sounding_and_all
+from avloc.evaluation.items import Items, clip_label, placed
+from avloc.evaluation.measuring import Measured, measure_all
 from avloc.evaluation.perception import perceive
 from avloc.evaluation.protocols import Protocol
 from avloc.evaluation.results import Evaluation, metric
+from avloc.evaluation.success import scene_success, success
 from avloc.types import Batch, Prediction
-
-# Pixels of resized maps measured at once: 4 MiB of float32, which stay in a CPU's cache.
-_PIXELS = 2**20
 
 
 def evaluate(
@@ -42,10 +35,14 @@ def evaluate(
 ) -> Evaluation:
     """Scores predictions against boxes and labels.
 
-    Task `single`: IoU@t and AUC of `localization` against the union of the sounding boxes; NMI
-    and purity of clusters where labels are known (`agreement`). Task `multiple`: CIoU@t, AUC and
+    Task `single`: IoU@t and AUC of `localization` against the union of the sounding boxes; AP50 of
+    the boxes made of it, unless boxes are votes; NMI and purity of clusters where labels are known
+    (`agreement`). Task `multiple`: CIoU@t and AUC (or of sources, or by level: `scene_success`) and
     NSA of the category maps, and the AUROC by which the mean activation of a category's map inside
-    an object's box tells sounding objects from silent ones; what is heard (`perceive`).
+    an object's box tells sounding objects from silent ones; what is heard (`perceive`); the boxes
+    made of the maps (`sounding_and_all`).
+
+    Maps are measured batch by batch and not kept, so memory does not grow with their number.
 
     A sound from off screen is no ground truth of a map: for the maps its category is silent. Where
     there are such sounds, `off-screen false alarms` is the share, in per cent, of pairs of a scene
@@ -67,26 +64,25 @@ def evaluate(
     Raises:
       ValueError: there are no items; labels beyond `names`; maps that fit no category.
     """
-    items = collect(predict, batches, protocol, categories, len(names))
-    reasons = reasons_not_scored(items, protocol, len(names))
-    scored = reasons == ""
+    measured = measure_all(predict, batches, protocol, categories, len(names))
     resample = partial(interval, draws=draws, seed=seed)
     clusters = []
     if protocol.task == "single":
-        found, rows = _single(items, scored, protocol, resample)
-        agreed, clusters = agreement(items, categories, resample)
+        found, rows = _single(measured, protocol, resample)
+        agreed, clusters = agreement(measured.items, categories, resample)
         found |= agreed
     else:
-        found, rows = _multiple(items, scored, protocol, names, resample)
-        perceived, told = perceive(items, names, resample)
-        found |= perceived
+        found, rows, detected = _multiple(measured, protocol, names, resample)
+        perceived, told = perceive(measured.items, names, resample)
+        found |= perceived | detected
         rows = [row | {"heard": text} for row, text in zip(rows, told, strict=True)]
+    items, reasons = measured.items, measured.reasons
     return Evaluation(
         protocol=protocol,
         metrics=found,
-        evaluated=int(scored.sum()),
-        total=len(scored),
-        reasons=dict(Counter(reasons[~scored].tolist())),
+        evaluated=int((reasons == "").sum()),
+        total=len(reasons),
+        reasons=dict(Counter(reasons[reasons != ""].tolist())),
         items=[
             {"index": int(i), "video": int(v), "not_scored": str(why), **row}
             for i, v, why, row in zip(items.index, items.video, reasons, rows, strict=True)
@@ -95,60 +91,50 @@ def evaluate(
     )
 
 
-def _measure(items: Items, protocol: Protocol) -> metrics.Measures:
-    """`metrics.measure` over all items, a bounded number at a time, all of one shape."""
-    step = max(1, _PIXELS // (protocol.size**2 * items.maps.shape[-1]))
-    largest = np.float32(0)
-    if any(rule and rule.of == "largest" for rule in (protocol.threshold, protocol.silent)):
-        found = [metrics.largest_value(part.maps, protocol) for part, _ in chunks(items, step)]
-        largest = np.max(found)
-    parts = []
-    for part, size in chunks(items, step):
-        arrays = (part.maps, part.boxes, part.labels, part.sounding)
-        measured = metrics.measure(*arrays, largest, protocol=protocol)
-        parts.append([np.asarray(x)[:size] for x in measured])
-    return metrics.Measures(*(np.concatenate(field) for field in zip(*parts, strict=True)))
-
-
 def _single(
-    items: Items, scored: np.ndarray, protocol: Protocol, resample: Callable[..., Interval]
+    measured: Measured, protocol: Protocol, resample: Callable[..., Interval]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    items, kept, counts = measured.items, measured.scored, measured.counts
     labels = clip_label(items.labels, items.sounding)
     rows = [
         {"iou": "", "label": int(label), "cluster": int(cluster)}
         for label, cluster in zip(labels, items.cluster, strict=True)
     ]
-    if not scored.any():
+    if counts is None:
         return {}, rows
-    kept = Items(*(field[scored] for field in items))
-    # One map for all that sounds: every sounding object is of the one category 0.
-    measured = _measure(kept._replace(labels=np.where(kept.sounding, 0, -1)), protocol)
-    ious = metrics.iou(measured.overlap, measured.truth, measured.outside)[:, 0]
-    for place, value in zip(np.flatnonzero(scored), ious, strict=True):
+    ious = metrics.iou(counts.overlap, counts.truth, counts.outside)[:, 0]
+    for place, value in zip(np.flatnonzero(measured.reasons == ""), ious, strict=True):
         rows[place]["iou"] = float(value)
-    return _success(ious, "IoU", kept.video, protocol, resample), rows
+    found = success(ious, "IoU", kept.video, protocol, resample)
+    if protocol.iou == "plain":
+        alike = np.zeros_like(kept.labels)
+        found["AP50"] = detection(measured.detections, kept, alike, kept.sounding, 0.5, resample)
+    return found, rows
 
 
 def _multiple(
-    items: Items,
-    scored: np.ndarray,
+    measured: Measured,
     protocol: Protocol,
     names: Sequence[str],
     resample: Callable[..., Interval],
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    rows = [dict.fromkeys(("ciou", "nsa", "sounding", "objects", "offscreen"), "") for _ in scored]
-    if not scored.any():
-        return {}, rows
-    kept = Items(*(field[scored] for field in items))
-    measured = _measure(kept, protocol)
-    sounds = measured.truth > 0
-    ious = metrics.iou(measured.overlap, measured.truth, measured.outside)
+) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]:
+    """Metrics, a row an item, and the metrics that go behind those of what is heard."""
+    columns = ["ciou", "nsa", "sounding", "objects", "offscreen"]
+    columns += ["sources"] * (protocol.unit == "source") + ["level"] * bool(protocol.level_cuts)
+    rows = [dict.fromkeys(columns, "") for _ in measured.reasons]
+    kept, counts = measured.scored, measured.counts
+    if counts is None:
+        return {}, rows, {}
+    sounds = counts.truth > 0
+    ious = metrics.iou(counts.overlap, counts.truth, counts.outside)
     scene = metrics.class_aware_iou(ious, sounds)
-    quiet = metrics.no_sounding_area(measured.quiet, sounds)
+    quiet = metrics.no_sounding_area(counts.quiet, sounds)
+    if protocol.silent is None:
+        quiet = np.full(len(quiet), np.nan)
     offscreen = _offscreen(kept, sounds)
     known = placed(kept.boxes, protocol) & (kept.labels >= 0) & ~kept.offscreen
-    for place, i in zip(np.flatnonzero(scored), range(len(scene)), strict=True):
-        rows[place] = {
+    for place, i in zip(np.flatnonzero(measured.reasons == ""), range(len(scene)), strict=True):
+        told = {
             "ciou": float(scene[i]),
             "nsa": "" if np.isnan(quiet[i]) else float(quiet[i]),
             "sounding": "+".join(names[c] for c in np.flatnonzero(sounds[i])),
@@ -158,11 +144,14 @@ def _multiple(
                 for m in np.flatnonzero(known[i])
             ),
             "offscreen": "; ".join(
-                f"{names[c]} {'lit' if measured.lit[i, c] else 'dark'} {measured.peak[i, c]:.4f}"
+                f"{names[c]} {_lit(counts.lit[i, c], protocol)}{counts.peak[i, c]:.4f}"
                 for c in np.flatnonzero(offscreen[i])
             ),
+            "sources": "; ".join(f"{names[c]} {ious[i, c]:.4f}" for c in np.flatnonzero(sounds[i])),
+            "level": int(sounds[i].sum()),
         }
-    found = _success(scene, "CIoU", kept.video, protocol, resample)
+        rows[place] = {column: told[column] for column in columns}
+    found = scene_success(ious, sounds, kept.video, protocol, resample)
     some = ~np.isnan(quiet)
     if some.any():
         found["NSA"] = metric(resample(quiet[some], kept.video[some]), 100)
@@ -171,7 +160,12 @@ def _multiple(
         videos = np.broadcast_to(kept.video[:, None], known.shape)[known]
         objects = (measured.mass[known], sounding)
         found["AUROC"] = metric(resample(objects, videos, metrics.auroc))
-    return found | _false_alarms(measured, sounds, offscreen, kept.video, resample), rows
+    found |= _false_alarms(counts, sounds, offscreen, kept.video, protocol, resample)
+    return found, rows, sounding_and_all(measured.detections, kept, known, resample)
+
+
+def _lit(lit: bool, protocol: Protocol) -> str:
+    return ("lit " if lit else "dark ") if protocol.silent else ""
 
 
 def _offscreen(items: Items, sounds: np.ndarray) -> np.ndarray:
@@ -182,10 +176,11 @@ def _offscreen(items: Items, sounds: np.ndarray) -> np.ndarray:
 
 
 def _false_alarms(
-    measured: metrics.Measures,
+    counts: metrics.Measures,
     sounds: np.ndarray,
     offscreen: np.ndarray,
     videos: np.ndarray,
+    protocol: Protocol,
     resample: Callable[..., Interval],
 ) -> dict[str, Any]:
     """What the maps make of sounds from off screen; nothing where there are none."""
@@ -193,25 +188,9 @@ def _false_alarms(
         return {}
     videos = np.broadcast_to(videos[:, None], offscreen.shape)
     told = (sounds | offscreen) & offscreen.any(1, keepdims=True)
-    peaks = (measured.peak[told], sounds[told])
-    return {
-        "off-screen false alarms": metric(
-            resample(measured.lit[offscreen], videos[offscreen]), 100
-        ),
-        "off-screen AUROC": metric(resample(peaks, videos[told], metrics.auroc)),
-    }
-
-
-def _success(
-    scores: np.ndarray,
-    name: str,
-    videos: np.ndarray,
-    protocol: Protocol,
-    resample: Callable[..., Interval],
-) -> dict[str, Any]:
-    """Success at the protocol's cut, and the area under the success curve, in per cent."""
-    area = metrics.success_auc(scores, protocol.success_levels)
-    return {
-        f"{name}@{protocol.cut:g}": metric(resample(scores >= protocol.success_cut, videos), 100),
-        "AUC": metric(resample(area, videos), 100),
-    }
+    peaks = (counts.peak[told], sounds[told])
+    found = {}
+    if protocol.silent:
+        alarms = resample(counts.lit[offscreen], videos[offscreen])
+        found["off-screen false alarms"] = metric(alarms, 100)
+    return found | {"off-screen AUROC": metric(resample(peaks, videos[told], metrics.auroc))}

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from avloc.clustering import CategoryMap
-from avloc.evaluation import metrics
+from avloc.evaluation.edges import pixel_edges
 from avloc.evaluation.protocols import Protocol
 from avloc.types import Batch, Prediction
 
 
 class Items(NamedTuple):
-    """Everything kept of `S` items: maps stay at the model's grid.
+    """Everything kept of `S` items; their maps are measured as they come, and not kept.
 
     `heard` are the scores of categories by the sound alone, 0 to 1, and has no columns where the
     method tells none apart; `heard_cluster` is the source of the highest one, -1 there. `sounding`
     is of objects in the picture alone: a slot is silent, sounding, or a sound from off screen.
     """
 
-    maps: Float[np.ndarray, "S h w N"]
     heard: Float[np.ndarray, "S N"]
     cluster: Int[np.ndarray, " S"]
     heard_cluster: Int[np.ndarray, " S"]
@@ -34,25 +33,50 @@ class Items(NamedTuple):
     offscreen: Bool[np.ndarray, "S M"]
     level_db: Float[np.ndarray, "S M"]
 
+    def take(self, places: Bool[np.ndarray, " S"]) -> Items:
+        """Some of them."""
+        return Items(*(field[places] for field in self))
 
-def collect(
+    @classmethod
+    def join(cls, parts: Sequence[Items]) -> Items:
+        """All of several; at least one."""
+        return cls(*(np.concatenate(field) for field in zip(*parts, strict=True)))
+
+
+class Part(NamedTuple):
+    """The items of a batch, without padding, and what is seen in them.
+
+    Attributes:
+      items: without their maps.
+      maps: a map a category; one for all that sounds in the task `single`.
+      agnostic: whether one map was given for all categories.
+    """
+
+    items: Items
+    maps: Float[np.ndarray, "S h w N"]
+    agnostic: bool
+
+
+def predictions(
     predict: Callable[[Batch], Prediction],
     batches: Iterable[Batch],
     protocol: Protocol,
     categories: CategoryMap | None,
     n: int,
-) -> Items:
-    """Predicts every batch and keeps what the protocol's task needs, without the padding.
+) -> Iterator[Part]:
+    """Predicts batch after batch, and takes of each what the protocol's task needs.
 
     Raises:
       ValueError: there are no items, a map or score is not finite, or maps fit no category.
     """
-    parts = []
+    empty = True
     for batch in batches:
         mask = np.asarray(batch.mask)
         if not mask.any():
             continue
+        empty = False
         prediction = predict(batch)
+        agnostic = prediction.maps.shape[-1] == 1
         if protocol.task == "single":
             maps = np.asarray(prediction.localization, np.float32)[..., None]
         else:
@@ -67,8 +91,7 @@ def collect(
             raise ValueError(f"the scores of what is heard in items {told} are not finite")
         one = scores.shape[-1] == 1
         sounding, offscreen = np.asarray(batch.sounding), np.asarray(batch.offscreen)
-        kept = Items(
-            maps=maps,
+        items = Items(
             heard=_category_scores(scores, categories, n),
             cluster=prediction.cluster,
             heard_cluster=np.full(len(mask), -1) if one else scores.argmax(-1),
@@ -80,10 +103,9 @@ def collect(
             offscreen=sounding & offscreen,
             level_db=batch.level_db,
         )
-        parts.append(Items(*(np.asarray(x)[mask] for x in kept)))
-    if not parts:
+        yield Part(Items(*(np.asarray(x)[mask] for x in items)), maps[mask], agnostic)
+    if empty:
         raise ValueError("there is nothing to evaluate: the split has no items")
-    return Items(*(np.concatenate(field) for field in zip(*parts, strict=True)))
 
 
 def _category_maps(
@@ -131,7 +153,7 @@ def reasons_not_scored(items: Items, protocol: Protocol, n: int) -> np.ndarray:
 
 def placed(boxes: Float[np.ndarray, "S M 4"], protocol: Protocol) -> Bool[np.ndarray, "S M"]:
     """Whether a box covers a pixel."""
-    edges = np.asarray(metrics.pixel_edges(boxes, protocol.size))
+    edges = pixel_edges(boxes, protocol.size, protocol.edges)
     return (edges[..., 2:] > edges[..., :2]).all(-1)
 
 
@@ -142,12 +164,3 @@ def clip_label(
     highest = np.where(sounding, labels, -1).max(-1)
     agrees = (~sounding | (labels == highest[:, None])).all(-1)
     return np.where(agrees, highest, -1)
-
-
-def chunks(items: Items, step: int) -> Iterator[tuple[Items, int]]:
-    """Stretches of `step` items and how many of them are real; the rest repeats the last one."""
-    size = len(items.index)
-    step = min(step, size)
-    for start in range(0, size, step):
-        places = np.minimum(np.arange(start, start + step), size - 1)
-        yield Items(*(field[places] for field in items)), min(step, size - start)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from avloc.evaluation.bootstrap import Interval
+from avloc.evaluation.bootstrap import Interval, mean_of_known, ratio
 from avloc.evaluation.items import Items
 from avloc.evaluation.results import metric
 
@@ -117,7 +117,7 @@ def mean_average_precision(
     values = np.stack(
         [average_precision(scores[:, n], truth[:, n], weights) for n in range(scores.shape[1])], -1
     )
-    return _mean_of_known(values)
+    return mean_of_known(values)
 
 
 def average_precision(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -134,7 +134,7 @@ def average_precision(scores: np.ndarray, positive: np.ndarray, weights: np.ndar
     order = np.argsort(-scores, kind="stable")
     hits, found = _running(scores[order], positive[order], weights=weights[..., order])
     gained = np.diff(hits, axis=-1, prepend=0)
-    return _ratio((gained * hits / np.maximum(found, 1e-12)).sum(-1), hits[..., -1])
+    return ratio((gained * hits / np.maximum(found, 1e-12)).sum(-1), hits[..., -1])
 
 
 def recall_at_precision(
@@ -159,7 +159,7 @@ def recall_at_precision(
     hits, wanted_hits, found = _running(scores, positive, wanted, weights=weights)
     allowed = hits / np.maximum(found, 1e-12) >= precision
     best = np.where(allowed, wanted_hits, 0.0).max(-1)
-    return _ratio(best, wanted_hits[..., -1])
+    return ratio(best, wanted_hits[..., -1])
 
 
 def _running(scores: np.ndarray, *marks: np.ndarray, weights: np.ndarray) -> list[np.ndarray]:
@@ -170,23 +170,14 @@ def _running(scores: np.ndarray, *marks: np.ndarray, weights: np.ndarray) -> lis
 
 
 def _micro(part: np.ndarray, whole: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    return _ratio(weights @ part.sum(1), weights @ whole.sum(1))
+    return ratio(weights @ part.sum(1), weights @ whole.sum(1))
 
 
 def _macro(
     part: np.ndarray, whole: np.ndarray, truth: np.ndarray, weights: np.ndarray
 ) -> np.ndarray:
     parts, wholes, there = (weights @ x.astype(np.float64) for x in (part, whole, truth))
-    return _mean_of_known(np.where(there > 0, parts / np.maximum(wholes, 1e-12), np.nan))
-
-
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.where(whole > 0, part / np.maximum(whole, 1e-12), np.nan)
-
-
-def _mean_of_known(values: np.ndarray) -> np.ndarray:
-    known = ~np.isnan(values)
-    return _ratio(np.where(known, values, 0.0).sum(-1), known.sum(-1))
+    return mean_of_known(np.where(there > 0, parts / np.maximum(wholes, 1e-12), np.nan))
 
 
 def _in_words(

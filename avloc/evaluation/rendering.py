@@ -116,15 +116,15 @@ def draw(
         _outline(canvas, relative, _palette(len(names))[n], width, strength[n])
     if truth is not None:
         for box in np.asarray(truth):
-            _rectangle(canvas, box, (255, 255, 255), round(width), dashed=True)
+            rectangle(canvas, box, (255, 255, 255), round(width), dashed=True)
     for n in shown if boxes is not None else ():
         for box in boxes[n]:
-            _rectangle(canvas, box, _palette(len(names))[n], round(width))
+            rectangle(canvas, box, _palette(len(names))[n], round(width))
     taken: list[tuple[int, int, int, int]] = []
     for n, relative in fields.items():
         text = names[n] if scores is None else f"{names[n]}  {scores[n]:.2f}"
-        label = _label(text, _palette(len(names))[n], font_size(*size))
-        _place(canvas, label, _anchor(relative), strength[n], taken)
+        label = tag(text, _palette(len(names))[n], font_size(*size))
+        place_tag(canvas, label, _anchor(relative), strength[n], taken)
     return np.array(canvas)
 
 
@@ -172,9 +172,10 @@ def _outline(
         canvas.paste(ink, mask=Image.fromarray(np.uint8(alpha)))
 
 
-def _rectangle(
+def rectangle(
     canvas: Image.Image, box: np.ndarray, colour: tuple, width: int, dashed: bool = False
 ) -> None:
+    """Draws `[ymin, xmin, ymax, xmax]`, in 0..1, with a dark edge; a box of no area is left out."""
     ymin, xmin, ymax, xmax = (float(v) for v in box)
     if ymax <= ymin or xmax <= xmin:
         return
@@ -199,23 +200,23 @@ def _rectangle(
 
 
 @lru_cache(maxsize=256)
-def _label(text: str, colour: tuple[int, int, int], size: int) -> Image.Image:
+def tag(text: str, colour: tuple[int, int, int], size: int) -> Image.Image:
     """A dark tag with a dot of the class's colour and the text in white, RGBA."""
     face = font(size)
     pad, dot = round(0.35 * size), round(0.6 * size)
     width = round(face.getlength(text)) + 3 * pad + dot
     height = round(1.55 * size)
     over = 4  # drawn larger and reduced: Pillow's shapes have hard edges
-    tag = Image.new("RGBA", (over * width, over * height), (*INK, 0))
-    pen = ImageDraw.Draw(tag)
+    made = Image.new("RGBA", (over * width, over * height), (*INK, 0))
+    pen = ImageDraw.Draw(made)
     corner = (0, 0, over * width - 1, over * height - 1)
     pen.rounded_rectangle(corner, radius=over * height // 4, fill=(*INK, 205))
     top = over * (height - dot) // 2
     pen.ellipse((over * pad, top, over * (pad + dot), top + over * dot), fill=(*colour, 255))
-    tag = tag.resize((width, height), Image.Resampling.BOX)
+    made = made.resize((width, height), Image.Resampling.BOX)
     middle = (2 * pad + dot, height / 2)
-    ImageDraw.Draw(tag).text(middle, text, font=face, fill=(255, 255, 255, 255), anchor="lm")
-    return tag
+    ImageDraw.Draw(made).text(middle, text, font=face, fill=(255, 255, 255, 255), anchor="lm")
+    return made
 
 
 def _anchor(relative: np.ndarray) -> tuple[float, float]:
@@ -226,7 +227,7 @@ def _anchor(relative: np.ndarray) -> tuple[float, float]:
     return rows.start / parts.shape[0], (columns.start + columns.stop) / (2 * parts.shape[1])
 
 
-def _place(
+def place_tag(
     canvas: Image.Image,
     label: Image.Image,
     anchor: tuple[float, float],

@@ -15,9 +15,10 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from avloc.evaluation.bars import Bars, bars_svg
 from avloc.evaluation.charts import SERIES_COLOURS, Curve, svg
 
-__all__ = ["Cell", "Curve", "Picture", "Table", "write_report"]
+__all__ = ["Bars", "Cell", "Curve", "Picture", "Table", "write_report"]
 
 
 class Cell(NamedTuple):
@@ -87,6 +88,7 @@ def write_report(
     title: str,
     config_text: str = "",
     tables: Sequence[Table] = (),
+    bars: Sequence[Bars] = (),
     curves: Sequence[Curve] = (),
     pictures: Sequence[Picture] = (),
     notes: Sequence[str] = (),
@@ -98,7 +100,8 @@ def write_report(
       title: heading.
       config_text: shown folded, as it is.
       tables: first, in this order.
-      curves: after the tables.
+      bars: charts after the tables.
+      curves: after the bars.
       pictures: a grid after the curves.
       notes: paragraphs under the heading.
 
@@ -107,8 +110,10 @@ def write_report(
     """
     body = [f"<h1>{escape(title)}</h1>", *(f"<p>{escape(note)}</p>" for note in notes)]
     body += [_table(table) for table in tables]
+    if bars:
+        body.append("<h2>Counts</h2>" + _grid("curves", [_chart(b, bars_svg(b)) for b in bars]))
     if curves:
-        body.append("<h2>Curves</h2>" + _grid("curves", [_curve(curve) for curve in curves]))
+        body.append("<h2>Curves</h2>" + _grid("curves", [_chart(c, svg(c)) for c in curves]))
     if pictures:
         shown = [_picture(picture) for picture in pictures]
         body.append("<h2>Pictures</h2>" + _grid("pictures", shown))
@@ -128,7 +133,7 @@ def _table(table: Table) -> str:
     head = "".join(f'<th scope="col">{escape(column)}</th>' for column in table.columns)
     rows = "".join(
         f'<tr><th scope="row">{_cell(row[0])}</th>'
-        + "".join(f"<td>{_cell(cell)}</td>" for cell in row[1:])
+        + "".join(f"<td{_long(cell)}>{_cell(cell)}</td>" for cell in row[1:])
         + "</tr>"
         for row in table.rows
     )
@@ -145,14 +150,18 @@ def _cell(cell: str | Cell) -> str:
     return escape(str(cell))
 
 
-def _curve(curve: Curve) -> str:
+def _long(cell: str | Cell) -> str:
+    """A class for cells of prose, which are set as such and not as figures."""
+    return ' class="prose"' if len(str(cell)) > 40 else ""
+
+
+def _chart(chart: Curve | Bars, drawn: str) -> str:
     legend = "".join(
         f'<li><i style="background:var(--series-{number % SERIES_COLOURS})"></i>{escape(name)}</li>'
-        for number, name in enumerate(curve.series)
+        for number, name in enumerate(chart.series)
     )
     return (
-        f"<figure><figcaption>{escape(curve.title)}</figcaption>{svg(curve)}"
-        f"<ul>{legend}</ul></figure>"
+        f"<figure><figcaption>{escape(chart.title)}</figcaption>{drawn}<ul>{legend}</ul></figure>"
     )
 
 
@@ -219,6 +228,7 @@ thead th { font-size: .85rem; white-space: normal; vertical-align: bottom; font-
   border-bottom: 1px solid var(--line); }
 tbody tr + tr > * { border-top: 1px solid var(--line); }
 tbody th { font-weight: 600; }
+td.prose { white-space: normal; text-align: left; min-width: 30ch; overflow-wrap: anywhere; }
 td small { display: block; font-size: .75em; line-height: 1.2; }
 figure { margin: 0; padding: .8rem; border: 1px solid var(--line); border-radius: 8px;
   background: var(--card); }

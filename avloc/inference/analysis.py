@@ -15,7 +15,7 @@ from avloc.evaluation.rendering import draw
 from avloc.evaluation.timeline import Timeline
 from avloc.inference.model import Model
 from data_pipelines.image import evaluation_view
-from data_pipelines.video import END_SLACK, FRAMES_PER_SECOND, Clip
+from data_pipelines.video import END_SLACK, FRAMES_PER_CLIP, Clip
 
 
 class Second(NamedTuple):
@@ -40,10 +40,10 @@ def analyse(model: Model, clips: Iterable[Clip], batch_size: int) -> Iterator[Se
     """Applies a model to clips as they come, in batches of equal size."""
     size = model.config.image_size
     views = (
-        (clip.second, np.stack([evaluation_view(f, size) for f in clip.frames]), clip.waveform)
+        (clip.place, np.stack([evaluation_view(f, size) for f in clip.frames]), clip.waveform)
         for clip in clips
     )
-    per_clip = FRAMES_PER_SECOND
+    per_clip = FRAMES_PER_CLIP
     per_batch = max(1, batch_size // per_clip)
     while group := list(islice(views, per_batch)):
         images = np.concatenate([frames for _, frames, _ in group])
@@ -104,7 +104,7 @@ class Overlay:
         now = self._second(int(time))
         if now is None:
             return np.zeros((1, 1, len(self._names)), np.float32), strength, strength
-        position = (time - now.second) * FRAMES_PER_SECOND - 0.5
+        position = (time - now.second) * FRAMES_PER_CLIP - 0.5
         index = math.floor(position)
         maps: dict[int, np.ndarray] = {}
         scores = now.scores.copy()
@@ -124,10 +124,10 @@ class Overlay:
     def _frame(self, now: Second, place: int) -> tuple[Second, int]:
         """The analysed frame at a place counted from the start of a second, or the nearest one."""
         if place < 0 and now.second - 1 in self._seconds:
-            return self._seconds[now.second - 1], FRAMES_PER_SECOND - 1
-        if place >= FRAMES_PER_SECOND and now.second + 1 in self._seconds:
+            return self._seconds[now.second - 1], FRAMES_PER_CLIP - 1
+        if place >= FRAMES_PER_CLIP and now.second + 1 in self._seconds:
             return self._seconds[now.second + 1], 0
-        return now, min(max(place, 0), FRAMES_PER_SECOND - 1)
+        return now, min(max(place, 0), FRAMES_PER_CLIP - 1)
 
     def draw(self, frame: UInt8[np.ndarray, "H W 3"], time: float) -> UInt8[np.ndarray, "H2 W2 3"]:
         """The frame as it is shown, strip below; both sides made even, as video coding needs."""

@@ -17,11 +17,10 @@ from avloc.inference.data_tables import (
     balance,
     built_faults,
     built_table,
-    counts_table,
     source_tables,
 )
 from data_pipelines import preview
-from data_pipelines.collection import Collection, Folder
+from data_pipelines.collection import Collection
 from data_pipelines.dataset import Dataset
 from data_pipelines.doctor import Findings, examine, wanted_files
 from data_pipelines.inspection import FileFacts, inspect_all
@@ -29,13 +28,13 @@ from data_pipelines.record_check import BuiltFindings, check_records
 
 
 def examine_source(
-    name: str, folder: Folder, collection: Collection, out: Path, *, decode: bool = False
+    name: str, source: str | Path, collection: Collection, out: Path, *, decode: bool = False
 ) -> tuple[Findings, Path]:
     """Examines what a user has of a data set; writes `doctor.html` and `doctor.json`.
 
     Args:
       name: of the data set.
-      folder: the user's.
+      source: the user's folder.
       collection: what the data set wants of it.
       out: folder for the page; made if need be. `files.json` in it keeps what is learnt of each
         file, so that the next time only new files are read.
@@ -48,7 +47,7 @@ def examine_source(
     findings = examine(collection, facts)
     content = asdict(findings) | {
         "name": name,
-        "source": str(folder.root),
+        "source": str(source),
         "classes": list(collection.classes),
         "annotations": [str(path) for path in collection.annotations],
         "decoded": decode,
@@ -58,20 +57,11 @@ def examine_source(
     page = write_report(
         out / "doctor.html",
         title=f"{name}: what is there of it",
-        notes=_source_notes(findings, folder, facts, decode),
+        notes=_source_notes(findings, source, facts, decode),
         tables=source_tables(findings),
         bars=[balance(name, split) for name, split in findings.splits.items() if split.classes],
     )
     return findings, page
-
-
-def source_summary(findings: Findings) -> str:
-    """A few lines for the terminal."""
-    lines = [counts_table(findings).markdown()]
-    lines += [f"cannot be built: {sentence}" for sentence in findings.blocked]
-    ready = len(findings.splits) - len(findings.blocked)
-    lines.append(f"{ready} of {len(findings.splits)} splits can be built from what is there")
-    return "\n\n".join(lines)
 
 
 def examine_built(spec: str, dataset: Dataset, out: Path) -> tuple[BuiltFindings, Path]:
@@ -83,7 +73,7 @@ def examine_built(spec: str, dataset: Dataset, out: Path) -> tuple[BuiltFindings
     bars = [
         Bars(
             f"Objects of each category, {name}",
-            {kind: [split.classes[kind]] for kind in dataset.info.class_names},
+            {kind: [split.classes.get(kind, 0)] for kind in dataset.info.class_names},
             ["objects"],
         )
         for name, split in findings.splits.items()
@@ -107,21 +97,21 @@ def write_preview(spec: str, dataset: Dataset, split: str, count: int, out: Path
     sheet = Image.fromarray(contact_sheet(items, dataset.info.class_names, title))
     out.parent.mkdir(parents=True, exist_ok=True)
     unfinished = out.with_name(out.name + ".part")
-    sheet.save(unfinished, format="PNG", optimize=True)
+    sheet.save(unfinished, format="PNG")
     os.replace(unfinished, out)
     return out
 
 
 def _source_notes(
-    findings: Findings, folder: Folder, facts: Mapping[Path, FileFacts], decode: bool
+    findings: Findings, source: str | Path, facts: Mapping[Path, FileFacts], decode: bool
 ) -> list[str]:
     size = sum(fact.bytes for fact in facts.values()) / 1e9
     looked = "decoded to its end" if decode else "looked at: its header and its first frame"
     return [
-        f"Source {folder.root}: {len(facts):,} files that the data set wants, {size:.2f} GB. Each "
+        f"Source {source}: {len(facts):,} files that the data set wants, {size:.2f} GB. Each "
         f"was {looked}" + ("." if decode else "; --decode finds damage further on as well."),
         *(f"Cannot be built: {sentence}." for sentence in findings.blocked),
-        *(f"{note[0].upper()}{note[1:].rstrip('.')}." for note in findings.notes if note),
+        *(f"{note[0].upper()}{note[1:].removesuffix('.')}." for note in findings.notes if note),
     ]
 
 

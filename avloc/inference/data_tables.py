@@ -13,6 +13,14 @@ SHOWN = 20
 """Ids that a table lists of each kind; the JSON file has all."""
 
 
+def source_summary(findings: Findings) -> str:
+    """A few lines for the terminal."""
+    ready = len(findings.splits) - len(findings.blocked)
+    lines = [f"cannot be built: {sentence}" for sentence in findings.blocked]
+    lines.append(f"{ready} of {len(findings.splits)} splits can be built from what is there")
+    return counts_table(findings).markdown() + "\n\n" + "\n".join(lines)
+
+
 def counts_table(findings: Findings) -> Table:
     """Wanted, found, missing and damaged recordings of each split."""
     rows = []
@@ -131,6 +139,8 @@ def _time_table(splits: Mapping[str, SplitFindings]) -> Table:
     rows = []
     for name, split in splits.items():
         times = split.times
+        if not times.sizes:
+            continue
         offset = "" if times.offset is None else f"{1000 * times.offset:.0f} ms"
         rows.append([name, _commonest(times.rates), offset, _commonest(times.sizes)])
     return Table(
@@ -172,7 +182,7 @@ def balance(name: str, split: SplitFindings) -> Bars:
 
 def built_table(findings: BuiltFindings) -> Table:
     """What was found in each split of a built data set."""
-    kept = findings.metadata.get("counts") or {}
+    kept = findings.metadata.get("accounts", {})
     rows = []
     for name, split in findings.splits.items():
         faults = (split.outside, split.empty, split.unlabelled, split.silent, split.duplicates)

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from avloc.clustering.assignment import CategoryMap
 from avloc.evaluation import rendering
-from avloc.inference.boxes import boxes_from_map
+from avloc.evaluation.boxes import boxes_from_map
 from avloc.training.checkpoints import load_run
 from avloc.types import Aux, Batch, Method, Variables
 from data_pipelines.audio import resample_to, to_mono_int16

@@ -214,11 +214,8 @@ class Scorer:
         batch = batch._replace(image=np.zeros((2, *self.view(split), 3), np.uint8))
         shapes = jax.eval_shape(self.method.predict, variables, aux, batch)
         grid, n = shapes.localization.shape[1:], max(1, len(self.dataset.info.class_names))
-        return [
-            ("centred box", "centred_box", baselines.centred_box(grid, n)),
-            ("random map", "random_map", baselines.random_map(grid, n)),
-            ("ceiling", "ceiling", baselines.ceiling(grid, n)),
-        ]
+        free = baselines.model_free(grid, n)
+        return [(row, row.replace(" ", "_"), predict) for row, predict in free.items()]
 
     def _init(self) -> tuple[Variables, Aux]:
         key = jax.random.fold_in(jax.random.key(self.config.seed), 0)

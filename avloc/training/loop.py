@@ -120,7 +120,11 @@ class _Trainer:
     def _initial_state(self) -> TrainState:
         source = self.dataset.source(self.config.data.stage_one)
         batches = evaluation_batches(
-            source, image_size=self.config.image_size, batch_size=2, threads=0
+            source,
+            image_size=self.config.image_size,
+            batch_size=2,
+            slots=self.dataset.info.max_objects,
+            threads=0,
         )
         batch = next(iter(batches))
         variables, aux = jax.jit(self.method.init)(jax.random.fold_in(self.key, 0), batch)
@@ -159,6 +163,7 @@ class _Trainer:
             seed=_seed(self.config.seed, progress.phase, progress.epoch),
             zoom_out=phase.zoom_out,
             draw_negatives=self.config.negatives == "drawn",
+            slots=self.dataset.info.max_objects,
             shard=self.devices.shard,
             threads=self.config.data.threads,
             workers=self.config.data.workers,
@@ -275,6 +280,7 @@ def scan_split(
         dataset.source(split),
         image_size=config.image_size,
         batch_size=devices.local_batch_size(config.batch_size),
+        slots=dataset.info.max_objects,
         shard=devices.shard,
         threads=config.data.threads,
     )

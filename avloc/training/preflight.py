@@ -42,7 +42,8 @@ def check(config: ConfigDict, dataset: Dataset, *, resumed: bool = False) -> Non
       ValueError: a split that is not there or is smaller than a batch, fewer clusters than
         categories or more than clips, stage two without a stage one, a checkpoint to start from
         that is not there or does not fit, an unknown method or protocol, a name that a loss does
-        not know, a batch that does not divide over the devices.
+        not know, a batch that does not divide over the devices, spectrograms where waveforms are
+        mixed.
     """
     method = create(config, dataset.info)
     phases = list(method.phases())
@@ -53,6 +54,7 @@ def check(config: ConfigDict, dataset: Dataset, *, resumed: bool = False) -> Non
                 f"split {phase.split} holds {items} items, fewer than config.batch_size, "
                 f"{config.batch_size}: lower --config.batch_size, or add data"
             )
+    _require_waveforms(config, dataset)
     one = config.stage_one
     if config.stage_two.epochs and not (one.epochs or one.warmup_epochs or config.init_from):
         raise ValueError(
@@ -77,6 +79,22 @@ def check(config: ConfigDict, dataset: Dataset, *, resumed: bool = False) -> Non
     protocols.get(config.evaluation.scene_protocol)
     Devices(config.parallel).local_batch_size(config.batch_size)
     _trace(config, method, phases)
+
+
+def _require_waveforms(config: ConfigDict, dataset: Dataset) -> None:
+    """Refuses to mix what cannot be mixed: a data set may have log-mels and no waveforms."""
+    mixes = {"config.stage_one.mixtures": config.stage_one.mixtures}
+    if "identification" in config:
+        mixes["config.identification.epochs"] = config.identification.epochs
+    wanted = [(config.data.stage_one, name) for name, value in mixes.items() if value]
+    if config.data.noise:  # among clips, whose sounds are waveforms
+        wanted.append((config.data.stage_two, "config.data.noise"))
+    for split, name in wanted:
+        if "log_mel" in dataset.source(split)[0]:
+            raise ValueError(
+                f"split {split} has log-mel spectrograms and no waveforms, which {name} needs: set "
+                f"--{name}=0, or train on a data set with waveforms"
+            )
 
 
 def _trace(config: ConfigDict, method: Method, phases: list[Phase]) -> None:

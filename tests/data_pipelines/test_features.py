@@ -85,6 +85,48 @@ def test_objects_are_in_the_picture_at_an_unknown_level_unless_said(frame):
     assert [(o["offscreen"], o["level_db"]) for o in example["objects"]] == [(False, 0)] * 2
 
 
+def test_a_spectrogram_is_stored_as_it_is(frame):
+    log_mel = np.random.default_rng(0).normal(-40, 20, (201, 64)).astype(np.float32)
+    example = clip_example(
+        id="a",
+        video="a",
+        second=0,
+        frames=[frame],
+        log_mel=log_mel,
+        boxes=np.zeros((1, 4)),
+        labels=np.zeros(1),
+        sounding=np.ones(1, bool),
+    )
+    features = clip_features(log_mel=(201, 64))
+    record = features.deserialize_example_np(
+        features.serialize_example(features.encode_example(example))
+    )
+    np.testing.assert_array_equal(record["log_mel"], log_mel)
+    assert (record["waveform"].shape, record["waveform"].dtype) == ((0,), np.int16)
+    assert set(record) == {*clip_features(), "log_mel"}
+
+
+def test_clips_may_be_longer():
+    assert clip_features(clip_seconds=5)["waveform"].shape == (80000,)
+
+
+@pytest.mark.parametrize(
+    "sound", [{}, {"waveform": np.zeros(16000), "log_mel": np.zeros((201, 64))}]
+)
+def test_there_is_one_form_of_the_sound(frame, sound):
+    with pytest.raises(ValueError, match="a1: the sound is a waveform or a log-mel, one of the"):
+        clip_example(
+            id="a1",
+            video="a",
+            second=0,
+            frames=[frame],
+            **sound,
+            boxes=np.zeros((1, 4)),
+            labels=np.zeros(1),
+            sounding=np.ones(1, bool),
+        )
+
+
 def test_objects_must_agree_in_number(frame):
     with pytest.raises(ValueError, match="zip"):
         clip_example(

@@ -68,17 +68,48 @@ def test_an_item_holds_its_record(records):
     assert len(set.union(*videos.values())) == 5 and min(set.union(*videos.values())) >= 0
 
 
-def test_too_many_objects_are_named(records):
-    crowded = [dict(record) for record in records]
-    crowded[0]["objects"] = {
-        "bbox": [np.zeros(4, np.float32)] * 13,
-        "label": [0] * 13,
+@pytest.fixture
+def crowded(records):
+    """The first item has 13 objects."""
+    crowd = {
+        "bbox": [np.float32([0, 0, 0.5, i / 13]) for i in range(13)],
+        "label": list(range(13)),
         "sounding": [True] * 13,
         "offscreen": [False] * 13,
         "level_db": [0.0] * 13,
     }
+    return [records[0] | {"objects": crowd}, *records[1:]]
+
+
+def test_too_many_objects_are_named(crowded):
     with pytest.raises(ValueError, match="item0 has 13 objects; at most 12 are read"):
         list(evaluation_batches(crowded, **SETTINGS))
+
+
+def test_items_have_the_slots_that_are_asked_for(crowded):
+    for batches in (
+        evaluation_batches(crowded, **SETTINGS, slots=14),
+        training_batches(crowded, **SETTINGS, seed=0, slots=14),
+    ):
+        for batch in batches:
+            assert batch.boxes.shape == (4, 14, 4)
+            for i in np.flatnonzero((batch.index == 0) & batch.mask):
+                assert batch.labels[i].tolist() == [*range(13), -1]
+                np.testing.assert_array_equal(
+                    batch.boxes[i, :, 3], np.float32([*(n / 13 for n in range(13)), 0])
+                )
+
+
+def test_a_spectrogram_is_read_in_place_of_a_waveform(records):
+    rng = np.random.default_rng(0)
+    spectra = [rng.normal(size=(201, 64)).astype(np.float32) for _ in records]
+    empty = {"waveform": np.zeros(0, np.int16)}
+    stored = [r | empty | {"log_mel": s} for r, s in zip(records, spectra, strict=True)]
+    for batch in (*train(stored), *evaluation_batches(stored, **SETTINGS)):
+        assert batch.waveform.shape == (4, 0)
+        assert (batch.log_mel.shape, batch.log_mel.dtype) == ((4, 201, 64), np.float32)
+        for i, index in enumerate(batch.index):
+            np.testing.assert_array_equal(batch.log_mel[i], spectra[index])
 
 
 # Training.

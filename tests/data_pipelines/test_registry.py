@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from data_pipelines import registry
+from tests.data_pipelines.builders.music_folder import write_music
 from tests.videos import write_video
 
 
@@ -168,18 +169,58 @@ def test_what_a_killed_build_left_is_cleared_away(band, tmp_path):
 def test_list(band, tmp_path):
     registry.build("video_folder", band, tmp_path)
     listings = {listing.spec: listing for listing in registry.list_datasets(tmp_path)}
-    assert sorted(listings) == [
-        "toy_orchestra/default",
-        "toy_orchestra/tiny",
-        "toy_orchestra/tiny_wild",
-        "toy_orchestra/wild",
-        "video_folder/the_band",
-    ]
+    built = {"video_folder/the_band"}
+    fixed = {f"toy_orchestra/{name}" for name in ("default", "tiny", "tiny_wild", "wild")}
+    others = set(registry.DATASETS) - {"toy_orchestra", "video_folder"}
+    assert set(listings) == built | fixed | others
     toy, own = listings["toy_orchestra/tiny"], listings["video_folder/the_band"]
     assert (toy.path, toy.splits, toy.size) == (None, {}, 0)
     assert toy.build_command.startswith("avloc data build toy_orchestra/tiny --data-dir")
     assert own.splits == {"train": 1, "test": 1}
     assert own.size == sum(f.stat().st_size for f in own.path.iterdir())
+    music, scenes = listings["music"], listings["music_synthetic"]
+    assert music.build_command.startswith("avloc data build music --source FOLDER --data-dir")
+    assert "github.com/roudimit/MUSIC_dataset" in music.entry.publisher
+    assert scenes.build_command.startswith("avloc data build music_synthetic --data-dir")
+
+
+def test_every_data_set_of_the_catalogue_has_a_builder_and_says_where_it_comes_from():
+    for name, entry in registry.DATASETS.items():
+        cls = registry._builder_class(entry)
+        assert cls.name == name
+        assert entry.description
+        assert hasattr(cls, "config_of") or not entry.needs
+        assert hasattr(cls, "config_from") == bool(entry.made_from)
+        assert not entry.made_from or entry.made_from in registry.DATASETS
+        assert entry.publisher or name == "video_folder" or not entry.needs
+
+
+def test_a_published_set_has_configurations_of_its_own(tmp_path):
+    source = write_music(tmp_path / "source", seconds=1)
+    built = registry.build("music", source, tmp_path / "data")
+    assert Path(built.data_path) == tmp_path / "data/music/default/1.0.0"
+    registry.build("music/allow_overlap", source, tmp_path / "data")
+    assert registry.open_dataset("music", tmp_path / "data").info.config_name == "default"
+    (source / "videos" / "cello-00001.mp4").unlink()
+    with pytest.raises(
+        ValueError, match=r"remove .*music/default and run .* or use another --data"
+    ):
+        registry.build("music", source, tmp_path / "data")
+    with pytest.raises(
+        ValueError, match="music has no configuration 'mine'; it has default, allow"
+    ):
+        registry.build("music/mine", source, tmp_path / "data")
+
+
+def test_a_set_made_from_another_needs_that_one_built(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"data set music is not built .*data build music --source"
+    ):
+        registry.build("music_unconstrained", data_dir=tmp_path)
+    with pytest.raises(ValueError, match="leave --source out"):
+        registry.build("music_unconstrained", tmp_path, tmp_path)
+    with pytest.raises(ValueError, match=r"is not built .*: run `avloc data build music_synthetic"):
+        registry.open_dataset("music_synthetic", tmp_path)
 
 
 def test_an_older_layout_is_not_read_but_built_anew(band, tmp_path):

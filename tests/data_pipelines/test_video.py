@@ -6,11 +6,11 @@ import av
 import numpy as np
 import pytest
 
-from data_pipelines.video import FRAMES_PER_SECOND, VideoError, cut, probe
+from data_pipelines.video import FRAMES_PER_CLIP, VideoError, cut, probe
 from tests.videos import colour, damage, pitch, place, truncate, write_video
 
 # The square crosses the frame once a second, so its place is the time of the frame.
-TARGETS = (np.arange(FRAMES_PER_SECOND) + 0.5) / FRAMES_PER_SECOND
+TARGETS = (np.arange(FRAMES_PER_CLIP) + 0.5) / FRAMES_PER_CLIP
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ TARGETS = (np.arange(FRAMES_PER_SECOND) + 0.5) / FRAMES_PER_SECOND
 def test_frames_are_those_of_the_time_and_sound_fits_them(tmp_path, name, rate, settings):
     path = write_video(tmp_path / name, seconds=2.5, rate=rate, **settings)
     clips = list(cut(path))
-    assert [clip.second for clip in clips] == [0, 1]
+    assert [clip.place for clip in clips] == [0, 1]
     for clip in clips:
         assert clip.frames.shape == (4, 64, 96, 3)
         assert clip.frames.dtype == np.uint8
@@ -38,7 +38,7 @@ def test_frames_are_those_of_the_time_and_sound_fits_them(tmp_path, name, rate, 
         np.testing.assert_allclose(colour(clip.frames[1]), [220, 30, 30], atol=12)
         assert clip.waveform.shape == (16000,)
         assert clip.waveform.dtype == np.int16
-        assert pitch(clip.waveform) == pytest.approx(400 + 100 * clip.second, abs=1)
+        assert pitch(clip.waveform) == pytest.approx(400 + 100 * clip.place, abs=1)
         # However many channels there were, a tone of amplitude one half stays one.
         assert np.std(clip.waveform) == pytest.approx(16384 / np.sqrt(2), rel=0.1)
 
@@ -46,7 +46,7 @@ def test_frames_are_those_of_the_time_and_sound_fits_them(tmp_path, name, rate, 
 def test_variable_rate_takes_the_nearest_frame(tmp_path):
     times = [0.0, 0.1, 0.5, 0.52, 0.9, 1.3, 1.33, 1.9, 1.98]
     clips = list(cut(write_video(tmp_path / "a.mkv", seconds=2.0, times=times)))
-    shown = np.concatenate([[place(f) + clip.second for f in clip.frames] for clip in clips])
+    shown = np.concatenate([[place(f) + clip.place for f in clip.frames] for clip in clips])
     targets = np.concatenate([TARGETS, 1 + TARGETS])
     nearest = [min(times, key=lambda t: abs(t - target)) for target in targets]
     assert len(shown) == 8
@@ -74,7 +74,7 @@ def test_resampled_sound_keeps_its_time(tmp_path):
 
 def test_gap_in_the_sound_is_zeros_and_what_follows_keeps_its_time(tmp_path):
     path = write_video(tmp_path / "a.mkv", seconds=5, sound_gap=(1.2, 3.5))
-    clips = {clip.second: clip.waveform for clip in cut(path)}
+    clips = {clip.place: clip.waveform for clip in cut(path)}
     assert sorted(clips) == [0, 1, 3, 4]  # the third second holds no sound at all
     for waveform, begin, end in ((clips[1], 0.3, 1.0), (clips[3], 0.0, 0.4)):
         assert not waveform[int(16000 * begin) : int(16000 * end)].any()
@@ -84,11 +84,11 @@ def test_gap_in_the_sound_is_zeros_and_what_follows_keeps_its_time(tmp_path):
 
 def test_only_seconds_in_which_both_tracks_run(tmp_path):
     late = write_video(tmp_path / "late.mkv", seconds=4, sound_delay=0.5, sound_seconds=2.7)
-    assert [clip.second for clip in cut(late)] == [1, 2]
+    assert [clip.place for clip in cut(late)] == [1, 2]
     short = write_video(tmp_path / "short.mp4", seconds=4, sound_seconds=2.5)
-    assert [clip.second for clip in cut(short)] == [0, 1]
+    assert [clip.place for clip in cut(short)] == [0, 1]
     mute_end = write_video(tmp_path / "pictures.mp4", seconds=1.5, sound_seconds=4)
-    assert [clip.second for clip in cut(mute_end)] == [0]
+    assert [clip.place for clip in cut(mute_end)] == [0]
 
 
 def test_frames_are_scaled_down_to_the_shorter_side_never_up(tmp_path):
@@ -170,4 +170,4 @@ def test_clips_before_the_damage_are_kept(tmp_path, name, harm):
     for before, after in zip(whole, kept, strict=False):
         np.testing.assert_array_equal(before.frames, after.frames)
         np.testing.assert_array_equal(before.waveform, after.waveform)
-    assert all(b.second == a.second + 1 for a, b in pairwise(kept))
+    assert all(b.place == a.place + 1 for a, b in pairwise(kept))

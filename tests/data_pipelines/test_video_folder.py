@@ -1,8 +1,3 @@
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -10,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from data_pipelines.builders.video_folder import clips as clip_store
+from data_pipelines.builders import decoding
 from data_pipelines.builders.video_folder.folder import (
     Video,
     class_names,
@@ -177,65 +172,24 @@ def test_useless_folders_are_refused_and_leave_nothing(tmp_path, content):
 
 
 def test_interrupted_build_goes_on_where_it_stopped(videos, tmp_path, monkeypatch):
-    real, calls = clip_store.cut, []
+    real, calls = decoding.cut, []
 
-    def cut_until_interrupted(path, max_side):
+    def cut_until_interrupted(path, max_side, **settings):
         calls.append(path)
         if len(calls) == 5:
             raise KeyboardInterrupt
-        yield from real(path, max_side)
+        yield from real(path, max_side, **settings)
 
-    monkeypatch.setattr(clip_store, "cut", cut_until_interrupted)
+    monkeypatch.setattr(decoding, "cut", cut_until_interrupted)
     with pytest.raises(KeyboardInterrupt):
         _build(videos, tmp_path)
     assert list(tmp_path.rglob("*.array_record*")) == []
     first, calls[:] = calls[:4], []
-    monkeypatch.setattr(clip_store, "cut", lambda p, s: calls.append(p) or real(p, s))
+    monkeypatch.setattr(decoding, "cut", lambda p, s, **more: calls.append(p) or real(p, s, **more))
     built = _build(videos, tmp_path)
     assert len(calls) == 8
     assert not set(calls) & set(first)
     assert built.info.splits["train"].num_examples == 16
-
-
-def test_killed_build_goes_on_where_it_stopped(videos, tmp_path):
-    """SIGKILL: complete files of clips stay and are used, processes end, no data set is seen."""
-    script = (
-        "from data_pipelines.builders.video_folder import clips, folder\n"
-        "if __name__ == '__main__':\n"
-        f"    found = folder.find_videos({str(videos)!r})\n"
-        f"    clips.store_all(found, clips.Path({str(tmp_path)!r}), 2)\n"
-    )
-    (tmp_path / "run.py").write_text(script)
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    process = subprocess.Popen(
-        [sys.executable, str(tmp_path / "run.py")], env=environment, stderr=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("*.zip")) and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    time.sleep(0.5)
-    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.zip")}
-    assert kept
-    stored = clip_store.store_all(find_videos(videos), tmp_path, 0)
-    assert [video.seconds for video in stored] == [(0, 1)] * 12
-    assert all(path.stat().st_mtime_ns == when for path, when in kept.items())
-    assert list(tmp_path.glob("*.part")) == []
-
-
-def _crash(path: Path, target: Path) -> None:
-    if path.name == "1.mp4":
-        os._exit(11)
-    clip_store.store(path, target)
-
-
-def test_a_video_that_crashes_the_decoder_is_a_bad_file(videos, tmp_path, monkeypatch):
-    found = find_videos(videos)[:4]
-    monkeypatch.setattr(clip_store, "store", _crash)
-    stored = clip_store.store_all(found, tmp_path, 2)
-    assert [video.problem for video in stored] == [None, "the decoder crashed on it", None, None]
-    assert stored[0].seconds == (0, 1)
 
 
 def test_a_changed_video_is_decoded_again(tmp_path, fill):

@@ -32,7 +32,7 @@ from avloc.training.devices import gather
 from avloc.training.methods.correspondence import match_loss, mix_sounds
 from avloc.training.optimizers import reset_moments
 from avloc.types import Aux, Batch, DatasetInfo, LossOutput, Phase, Scan, TrainState, Variables
-from data_pipelines.audio import log_mel
+from data_pipelines.audio import spectrogram
 from data_pipelines.image import normalize
 
 CLASSIFIERS = ("visual_classifier", "audio_classifier")
@@ -74,7 +74,7 @@ class Alternation:
 
     def init(self, key: PRNGKeyArray, batch: Batch) -> tuple[Variables, Aux]:
         """See `avloc.types.Method`."""
-        variables = self.net.init(key, normalize(batch.image), log_mel(batch.waveform))
+        variables = self.net.init(key, normalize(batch.image), spectrogram(batch))
         channels = 8 * self.config.model.width
         k = self.config.clusters
         aux = {
@@ -213,12 +213,12 @@ class Alternation:
     # Parts.
 
     def _forward(self, variables: Variables, batch: Batch) -> Embeddings:
-        return self.net.apply(variables, normalize(batch.image), log_mel(batch.waveform))
+        return self.net.apply(variables, normalize(batch.image), spectrogram(batch))
 
     def _train_forward(self, variables: Variables, batch: Batch) -> tuple[Embeddings, Variables]:
         """Embeddings of the batch; drawn negatives stand behind its own images in `f` and `v`."""
         out, new = self.net.apply(
-            variables, all_images(batch), log_mel(batch.waveform), True, mutable=["batch_stats"]
+            variables, all_images(batch), spectrogram(batch), True, mutable=["batch_stats"]
         )
         return out, new["batch_stats"]
 

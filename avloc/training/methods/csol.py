@@ -20,7 +20,7 @@ from avloc.training.devices import gather
 from avloc.training.methods.alternation import Alternation, own_images
 from avloc.training.methods.correspondence import match_loss
 from avloc.types import Aux, Batch, LossOutput, Phase, Prediction, Variables
-from data_pipelines.audio import log_mel
+from data_pipelines.audio import spectrogram
 
 
 class Csol(Alternation):
@@ -105,4 +105,4 @@ class Csol(Alternation):
         def hear(net: AudioVisualNet, spectrogram: Array) -> Array:
             return net.audio_classifier(net.hear(spectrogram))
 
-        return self.net.apply(teacher, log_mel(batch.waveform), method=hear)
+        return self.net.apply(teacher, spectrogram(batch), method=hear)

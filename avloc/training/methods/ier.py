@@ -37,7 +37,7 @@ from avloc.types import (
     TrainState,
     Variables,
 )
-from data_pipelines.audio import log_mel
+from data_pipelines.audio import log_mel, spectrogram
 from data_pipelines.image import normalize
 
 
@@ -168,7 +168,7 @@ class Ier(Alternation):
         return state._replace(aux=aux)
 
     def _hear_step(self, variables: Variables, aux: Aux, batch: Batch) -> Float[Array, "B C"]:
-        return self.net.apply(variables, log_mel(batch.waveform), method="hear")
+        return self.net.apply(variables, spectrogram(batch), method="hear")
 
     def identification_loss(
         self, variables: Variables, aux: Aux, batch: Batch, key: PRNGKeyArray
@@ -275,7 +275,7 @@ class Ier(Alternation):
         out, new = self.net.apply(
             variables,
             all_images(batch),
-            log_mel(batch.waveform),
+            spectrogram(batch),
             True,
             rates.get("audio", rates.default) > 0,
             method="see_and_identify",

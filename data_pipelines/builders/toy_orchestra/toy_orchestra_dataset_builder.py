@@ -14,7 +14,7 @@ from data_pipelines import mixing
 from data_pipelines.builders.toy_orchestra import drawing, sounds
 from data_pipelines.builders.toy_orchestra.figures import INSTRUMENTS
 from data_pipelines.features import clip_example, clip_features
-from data_pipelines.scene_plan import RECIPES, plan_scenes
+from data_pipelines.scene_plan import RECIPES, SceneSplit, plan_scenes
 
 assert tuple(sounds.TIMBRES) == tuple(INSTRUMENTS)
 
@@ -23,20 +23,6 @@ FRAME_SIZE = 112
 CELL_SIZE = 56
 
 _SPLITS = ("train", "validation", "test")
-
-
-class SceneSplit(NamedTuple):
-    """A split of scenes.
-
-    Attributes:
-      source: solo split that its clips are from.
-      recipe: name in `scene_plan.RECIPES`.
-      count: number of scenes.
-    """
-
-    source: str
-    recipe: str
-    count: int
 
 
 @dataclass(kw_only=True)
@@ -185,7 +171,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                     "class_names": list(self.builder_config.class_names),
                     "boxes": "exact",
                     "recipes": {
-                        split: {"name": scenes.recipe, **RECIPES[scenes.recipe]._asdict()}
+                        split: scenes.describe()
                         for split, scenes in self.builder_config.scenes.items()
                     },
                     "seed": self.builder_config.seed,
@@ -228,7 +214,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         self, split: str, get_clip: Callable[[str, int], ToyClip]
     ) -> Iterator[tuple[str, dict]]:
         config = self.builder_config
-        source, recipe, count = config.scenes[split]
+        source, recipe, count, _ = config.scenes[split]
         videos = np.arange(getattr(config, source)) // CLIPS_PER_VIDEO
         plan = plan_scenes(
             videos % config.classes, videos, count, RECIPES[recipe], seed=config.seed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Sequence
@@ -11,10 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-EXTENSIONS = frozenset(
-    "3g2 3gp asf avi flv m2ts m4v mkv mov mp4 mpeg mpg mts mxf ogv ts vob webm wmv".split()  # noqa: SIM905
-)
-"""Endings of the files that are taken for videos; other files are passed over."""
+from data_pipelines.collection import VIDEO_ENDINGS, digest, file_state
 
 
 class Video(NamedTuple):
@@ -32,17 +28,12 @@ class Video(NamedTuple):
 
     def fingerprint(self) -> str:
         """Changes whenever the file does: hash of its path, size and time of change."""
-        stat = self.path.stat()
-        return _hash(f"{self.path!r} {stat.st_size} {stat.st_mtime_ns}")
+        return digest(file_state(self.path))
 
 
 def folder_fingerprint(videos: Sequence[Video]) -> str:
     """Changes whenever a video is added, removed or changed."""
-    return _hash(" ".join(video.fingerprint() for video in videos))
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:24]
+    return digest(" ".join(video.fingerprint() for video in videos))
 
 
 def find_videos(source: str | Path) -> list[Video]:
@@ -61,7 +52,7 @@ def find_videos(source: str | Path) -> list[Video]:
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
         for file in files:
             path = Path(folder, file)
-            if file.startswith(".") or path.suffix.lower()[1:] not in EXTENSIONS:
+            if file.startswith(".") or path.suffix.lower()[1:] not in VIDEO_ENDINGS:
                 continue
             if path.is_file():
                 name = path.relative_to(source).as_posix().encode("utf-8", "replace").decode()

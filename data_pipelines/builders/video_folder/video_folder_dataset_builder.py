@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from data_pipelines import mixing
-from data_pipelines.builders.video_folder.clips import StoredVideo, discard, store_all
+from data_pipelines.builders.decoding import ClipStore, StoredClips, listed, store_of
 from data_pipelines.builders.video_folder.folder import (
     Video,
     class_names,
@@ -20,6 +20,7 @@ from data_pipelines.builders.video_folder.folder import (
     folder_slug,
     split_videos,
 )
+from data_pipelines.collection import Recording
 from data_pipelines.features import clip_example, clip_features
 from data_pipelines.scene_plan import SYNTHETIC, Recipe, plan_scenes
 
@@ -52,22 +53,22 @@ class _Clips(NamedTuple):
     """The clips of a split: place i is second `seconds[i]` of video `videos[i]`."""
 
     names: list[str]
-    stored: list[StoredVideo]
+    stored: list[StoredClips]
     labels: list[int]
     videos: np.ndarray
     seconds: np.ndarray
 
     @classmethod
     def of(
-        cls, videos: Sequence[Video], stored: dict[Video, StoredVideo], classes: Sequence[str]
+        cls, videos: Sequence[Video], stored: dict[Video, StoredClips], classes: Sequence[str]
     ) -> _Clips:
         files = [stored[video] for video in videos]
         return cls(
             names=[video.name for video in videos],
             stored=files,
             labels=[-1 if v.category is None else classes.index(v.category) for v in videos],
-            videos=np.repeat(np.arange(len(files)), [len(file.seconds) for file in files]),
-            seconds=np.concatenate([file.seconds for file in files]),
+            videos=np.repeat(np.arange(len(files)), [len(file.clips) for file in files]),
+            seconds=np.concatenate([file.clips for file in files]),
         )
 
     def decoded(self, place: int) -> mixing.Clip:
@@ -113,15 +114,15 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
         config = self.builder_config
         videos = find_videos(config.source)
-        stored = dict(
-            zip(videos, store_all(videos, self.clips_folder, config.workers), strict=True)
-        )
-        good = [video for video in videos if stored[video].seconds]
+        recordings = {video: Recording(video.name, path=video.path) for video in videos}
+        self._store.fill(recordings.values(), config.workers)
+        stored = {video: self._store.load(made) for video, made in recordings.items()}
+        good = [video for video in videos if stored[video].clips]
         if not good:
-            discard(self.clips_folder)
+            self._store.discard()
             raise ValueError(
                 f"{config.source}: none of its {len(videos)} videos can be used: "
-                + _listed([(v.name, stored[v].problem) for v in videos])
+                + listed([(v.name, stored[v].problem) for v in videos])
             )
         names = class_names(good)
         splits, notes = split_videos(good, seed=config.seed)
@@ -139,30 +140,29 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         raise NotImplementedError("splits come from _solo and _cocktail")
 
     @property
-    def clips_folder(self) -> Path:
-        """Where decoded clips are kept while the data set is being built."""
-        return Path(self.data_dir_root, self.name, self.builder_config.name, ".clips")
+    def _store(self) -> ClipStore:
+        return store_of(self)
 
     def _post_download_and_prepare_hook(self) -> None:
-        discard(self.clips_folder)
+        self._store.discard()
 
     def _describe(
         self,
         videos: Sequence[Video],
-        stored: dict[Video, StoredVideo],
+        stored: dict[Video, StoredClips],
         names: list[str],
         notes: list[str],
     ) -> None:
         """Writes down what became of the videos."""
-        skipped = [(v.name, stored[v].problem) for v in videos if not stored[v].seconds]
+        skipped = [(v.name, stored[v].problem) for v in videos if not stored[v].clips]
         damaged = [
-            (v.name, stored[v].problem) for v in videos if stored[v].seconds and stored[v].problem
+            (v.name, stored[v].problem) for v in videos if stored[v].clips and stored[v].problem
         ]
         used = len(videos) - len(skipped)
-        clips = sum(len(video.seconds) for video in stored.values())
+        clips = sum(len(video.clips) for video in stored.values())
         summary = f"Built {clips} clips from {used} of {len(videos)} videos"
-        summary += f"; skipped: {_listed(skipped)}" if skipped else ""
-        summary += f"; used up to the damage: {_listed(damaged)}" if damaged else ""
+        summary += f"; skipped: {listed(skipped)}" if skipped else ""
+        summary += f"; used up to the damage: {listed(damaged)}" if damaged else ""
         self.info.metadata.update(
             class_names=names,
             videos=used,
@@ -174,12 +174,6 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             seed=self.builder_config.seed,
             fingerprint=folder_fingerprint(videos),
         )
-
-
-def _listed(files: Sequence[tuple[str, str | None]], most: int = 20) -> str:
-    """Files and what is wrong with them, in brief."""
-    shown = ", ".join(f"{name} ({why})" for name, why in files[:most])
-    return shown + (f" and {len(files) - most} more" if len(files) > most else "")
 
 
 def _solo(clips: _Clips) -> Iterator[tuple[str, dict]]:

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from avloc.inference.boxes import boxes_from_map
+from avloc.evaluation.boxes import boxes_from_map, boxes_of
 
 
 def test_one_block_at_its_own_size():
@@ -66,3 +67,24 @@ def test_threshold_is_checked():
     for threshold in (0, -1, 1.5):
         with pytest.raises(ValueError, match="threshold"):
             boxes_from_map(np.ones((2, 2)), threshold=threshold, size=(4, 4))
+
+
+def test_many_maps_at_once_are_as_scipy_labels_them():
+    rng = np.random.default_rng(0)
+    maps = rng.random((40, 30, 23)).astype(np.float32) ** 2
+    maps[3] = 0
+    found = boxes_of(maps, cell=2.0)
+    for place, one in enumerate(maps):
+        parts, count = ndimage.label((one >= 0.5 * one.max()) & (one > 0))
+        index = np.arange(1, count + 1)
+        area = ndimage.sum_labels(np.ones_like(one), parts, index) if count else np.zeros(0)
+        expected = [
+            (float(one[parts == n].max()), rows.start, columns.start, rows.stop, columns.stop)
+            for n, (rows, columns) in zip(index, ndimage.find_objects(parts), strict=True)
+            if area[n - 1] >= max(1.0, 0.1 * area.max())
+        ]
+        own = found.place == place
+        pixels = np.round(found.boxes[own] * [30, 23, 30, 23]).astype(int).tolist()
+        scores = found.scores[own].tolist()
+        assert scores == sorted(scores, reverse=True)
+        assert sorted((s, *b) for s, b in zip(scores, pixels, strict=True)) == sorted(expected)

@@ -1,0 +1,130 @@
+"""From maps to boxes: connected regions where a map is high."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from avloc.evaluation.rendering import REGION, upsample
+
+_SMALLEST = 0.1  # share of the largest component
+
+
+class Found(NamedTuple):
+    """`n` boxes in some maps.
+
+    Attributes:
+      place: the map that each box is in, not falling.
+      boxes: `[ymin, xmin, ymax, xmax]` as fractions of the image.
+      scores: the largest activation in the box's region; of one map, highest first.
+    """
+
+    place: Int[np.ndarray, " n"]
+    boxes: Float[np.ndarray, "n 4"]
+    scores: Float[np.ndarray, " n"]
+
+
+def boxes_from_map(
+    map: Float[np.ndarray, "h w"],
+    *,
+    threshold: float = REGION,
+    size: tuple[int, int],
+) -> tuple[Float[np.ndarray, "n 4"], Float[np.ndarray, " n"]]:
+    """Boxes around the connected regions where a map is high; see `boxes_of`.
+
+    Args:
+      map: activation, 0 to 1. One that is 0 throughout has no boxes.
+      threshold: share of the map's maximum, above 0 and at most 1.
+      size: (H, W) to enlarge to, in pixels; boxes are as fine as its pixels.
+
+    Returns:
+      `[ymin, xmin, ymax, xmax]` as fractions of the image, and the score of each box: the largest
+      activation in it. Highest score first.
+
+    Raises:
+      ValueError: the threshold is outside its range.
+    """
+    map = np.asarray(map, np.float32)
+    full = upsample(map, size)
+    found = boxes_of(full[None], full.size / map.size, threshold)
+    return found.boxes, found.scores
+
+
+def boxes_of(maps: Float[np.ndarray, "k H W"], cell: float, threshold: float = REGION) -> Found:
+    """Boxes around the connected regions of many maps at once.
+
+    Pixels that reach `threshold` times their map's own maximum and touch by a side form a
+    component. A component smaller than half a cell, or than a tenth of its map's largest
+    component, is dropped; the largest always stay. A map without a positive value has no boxes.
+
+    Args:
+      maps: enlarged.
+      cell: area of a cell of the maps as they were, in pixels.
+      threshold: share of a map's maximum, above 0 and at most 1.
+
+    Raises:
+      ValueError: the threshold is outside its range.
+    """
+    if not 0 < threshold <= 1:
+        raise ValueError(f"threshold must be above 0 and at most 1, not {threshold}")
+    maps = np.asarray(maps, np.float32)
+    count, height, width = maps.shape
+    peak = maps.max((1, 2), keepdims=True)
+    reached = (maps >= threshold * peak) & (peak > 0)
+    # A column of False on both sides, so that every row's runs begin and end in it.
+    framed = np.zeros((count * height, width + 2), np.int8)
+    framed[:, 1:-1] = reached.reshape(-1, width)
+    change = np.diff(framed, axis=1).ravel()
+    starts, ends = np.flatnonzero(change == 1), np.flatnonzero(change == -1)
+    if not len(starts):
+        return Found(np.zeros(0, int), np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+    row, left, right = starts // (width + 1), starts % (width + 1), ends % (width + 1)
+    # The largest value of each run: from its first pixel up to the one behind its last.
+    spans = np.stack([row * width + left, row * width + right], 1).ravel()
+    peaks = np.maximum.reduceat(np.append(maps.ravel(), np.float32(-np.inf)), spans)[::2]
+    component = _joined(starts, ends, row, width + 1, height)
+    order = np.argsort(component, kind="stable")
+    first = np.flatnonzero(np.r_[True, np.diff(component[order]) > 0])
+    row, left, right, peaks = row[order], left[order], right[order], peaks[order]
+    place = row[first] // height
+    top, bottom = row[first] % height, np.maximum.reduceat(row, first) % height + 1
+    edges = (top, np.minimum.reduceat(left, first), bottom, np.maximum.reduceat(right, first))
+    boxes = (np.stack(edges, 1) / [height, width, height, width]).astype(np.float32)
+    scores = np.maximum.reduceat(peaks, first)
+    area = np.add.reduceat(right - left, first)
+    largest = np.zeros(count, int)
+    np.maximum.at(largest, place, area)
+    largest = largest[place]
+    kept = (area >= np.maximum(cell / 2, _SMALLEST * largest)) | (area == largest)
+    order = np.lexsort((-scores, place))
+    order = order[kept[order]]
+    return Found(place[order], boxes[order], scores[order])
+
+
+def _joined(
+    starts: Int[np.ndarray, " r"],
+    ends: Int[np.ndarray, " r"],
+    row: Int[np.ndarray, " r"],
+    width: int,
+    height: int,
+) -> Int[np.ndarray, " r"]:
+    """The component of each run of pixels; runs join where they overlap one in the next row.
+
+    Args:
+      starts: first pixel of each run, counted through all rows; rising.
+      ends: pixel behind each run.
+      row: of each run, counted through all maps.
+      width: of a row, in which a run never reaches the end.
+      height: rows of a map.
+    """
+    below = np.searchsorted(ends, starts + width, side="right")
+    behind = np.searchsorted(starts, ends + width, side="left")
+    times = np.where(row % height < height - 1, np.maximum(behind - below, 0), 0)
+    one = np.repeat(np.arange(len(starts)), times)
+    other = np.arange(len(one)) - np.repeat(np.cumsum(times) - times - below, times)
+    graph = coo_array((np.ones(len(one), np.int8), (one, other)), shape=(len(starts),) * 2)
+    return connected_components(graph, directed=False)[1]

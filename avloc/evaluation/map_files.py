@@ -1,0 +1,134 @@
+"""Arrays of numbers by name: a folder of `.npy` and `.png`, an `.npz` or a `.safetensors` file.
+
+Files may come from anyone: nothing is unpickled, and an array is read when it is asked for.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Shaped
+from PIL import Image
+
+from avloc.safetensors import Safetensors
+
+_DEPTH = {"L": 2**8 - 1, "I;16": 2**16 - 1}  # largest value of Pillow's greyscale modes
+_UNREADABLE = (ValueError, OSError, EOFError, SyntaxError, zipfile.BadZipFile, zlib.error)
+
+
+class NamedArrays(Mapping[str, Float[np.ndarray, "*shape"]]):
+    """The arrays at a path, by name, as float32.
+
+    A folder's names are the files' paths below it without their ending, with `/` between folders.
+    A greyscale picture of 8 or 16 bits is an array of 0 to 1.
+
+    Args:
+      path: a folder, an `.npz` or a `.safetensors` file.
+
+    Raises:
+      ValueError: there is no such place, or it is none of these; on reading: an array is damaged,
+        pickled, not of real numbers or not finite. The sentence names it.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).expanduser()
+        self._arrays = self._open()
+        self._names = dict.fromkeys(self._arrays)
+
+    def __contains__(self, name: object) -> bool:  # a mapping's own would read the array
+        return name in self._names
+
+    def __getitem__(self, name: str) -> Float[np.ndarray, "*shape"]:
+        if name not in self:
+            raise KeyError(name)
+        what = self.describe(name)
+        try:
+            values = self._arrays[name]
+        except _UNREADABLE as fault:
+            raise self._refused(what, f"{what} cannot be read", fault) from fault
+        if not isinstance(values, np.ndarray):
+            raise ValueError(f"{what} is no array that NumPy wrote")
+        if values.dtype.kind not in "fiub" and values.dtype.name != "bfloat16":
+            raise ValueError(f"{what} holds {values.dtype}; real numbers are read")
+        with np.errstate(over="ignore"):
+            values = np.asarray(values, np.float32)
+        if not np.isfinite(values).all():
+            raise ValueError(f"{what} is not finite: it holds nan, inf, or what float32 cannot")
+        return values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def describe(self, name: str) -> str:
+        """Where an array lies, for messages."""
+        return f"{self.path}: {name!r}"
+
+    def _open(self) -> Mapping[str, Shaped[np.ndarray, "*shape"]]:
+        if self.path.is_dir():
+            return _Folder(self.path)
+        if not self.path.exists():
+            raise ValueError(f"{self.path}: there is no such folder or file of maps")
+        if self.path.suffix == ".safetensors":
+            return Safetensors(self.path)
+        if self.path.suffix != ".npz":
+            raise ValueError(
+                f"{self.path}: maps are a folder of ID.npy or ID.png, an .npz or a .safetensors"
+            )
+        try:
+            arrays = np.load(self.path, allow_pickle=False)
+        except _UNREADABLE as fault:
+            what = str(self.path)
+            raise self._refused(what, f"{what} is no .npz file, or is damaged", fault) from fault
+        if not isinstance(arrays, np.lib.npyio.NpzFile):
+            raise ValueError(f"{self.path} is no .npz file but a single array")
+        return arrays
+
+    @staticmethod
+    def _refused(what: str, words: str, fault: Exception) -> ValueError:
+        if "pickle" not in str(fault) and "Python objects" not in str(fault):
+            return ValueError(f"{words}: {fault}")
+        return ValueError(
+            f"{what} is pickled, or no array at all; pickles are never read: save numbers alone, "
+            "by np.save(file, np.asarray(map, np.float32))"
+        )
+
+
+class _Folder(Mapping[str, Shaped[np.ndarray, "*shape"]]):
+    def __init__(self, root: Path) -> None:
+        self._files: dict[str, Path] = {}
+        for path in sorted(root.rglob("*")):
+            if path.suffix.lower() in (".npy", ".png") and path.is_file():
+                name = path.relative_to(root).with_suffix("").as_posix()
+                if other := self._files.get(name):
+                    raise ValueError(f"{other} and {path} are of one item: remove one of them")
+                self._files[name] = path
+
+    def __getitem__(self, name: str) -> Shaped[np.ndarray, "*shape"]:
+        path = self._files[name]
+        if path.suffix.lower() == ".png":
+            return _grey(path)
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+
+def _grey(path: Path) -> Float[np.ndarray, "h w"]:
+    try:
+        with Image.open(path, formats=["PNG"]) as picture:
+            mode, values = picture.mode, np.asarray(picture)
+    except Image.DecompressionBombError as fault:
+        raise ValueError("the picture is far too large for a map") from fault
+    if mode not in _DEPTH:
+        raise ValueError(f"the picture is of mode {mode}; a map is greyscale of 8 or 16 bits")
+    return np.asarray(values, np.float32) / _DEPTH[mode]

@@ -1,0 +1,172 @@
+"""MUSIC: the authors' lists of videos and splits, and the annotated frames of its test videos."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from data_pipelines.annotations.boxes import check_order, from_xywh
+from data_pipelines.annotations.frame_rate import fit_rate
+from data_pipelines.annotations.reading import (
+    as_kind,
+    as_number,
+    as_row,
+    as_whole,
+    read_json,
+    read_lines,
+    take,
+)
+from data_pipelines.collection import Moment, Object, youtube_id
+
+MUSIC_CLASSES = (
+    "accordion",
+    "acoustic_guitar",
+    "cello",
+    "clarinet",
+    "erhu",
+    "flute",
+    "saxophone",
+    "trumpet",
+    "tuba",
+    "violin",
+    "xylophone",
+)
+"""The eleven instruments of MUSIC."""
+
+CATEGORIES = {
+    1: "cello",
+    3: "acoustic_guitar",
+    8: "saxophone",
+    10: "trumpet",
+    11: "violin",
+    12: "flute",
+    13: "accordion",
+}
+"""Instruments by `category_id`: those of the eleven that the authors' detector knows."""
+
+_KEY = re.compile(r"(?P<id>.{11})_\d+_\d+/frame_(?P<second>\d+)/(?P<number>\d+)\.jpg")
+
+_SIZE = ("wdith", "height")  # spelt so in the published files
+
+
+def read_videos(path: Path) -> dict[str, tuple[str, ...]]:
+    """Category names of each YouTube id of `MUSIC_solo_videos.json` or `MUSIC_duet_videos.json`.
+
+    A duet's key is two names with a space between: its ids get both. An id under two keys gets
+    the names of both.
+    """
+    names: dict[str, tuple[str, ...]] = {}
+    for key, ids in take(read_json(path, dict), "videos", dict, str(path)).items():
+        for member in as_kind(ids, list, f"{path}, {key}"):
+            known = names.get(as_kind(member, str, f"{path}, {key}"), ())
+            names[member] = tuple(dict.fromkeys((*known, *key.split())))
+    return names
+
+
+def read_pairs(path: Path) -> list[str]:
+    """YouTube ids of a list with a line `SOUND VIDEO` for each, in order, each id once.
+
+    The names are `ID.flac ID.mp4`, or `ID_0_1000.flac ID_0_1000.mp4`.
+    """
+    ids: dict[str, None] = {}
+    for place, line in read_lines(path):
+        names = line.split()
+        if len(names) != 2:
+            raise ValueError(f"{place}: must be a sound file and a video file, not {line!r}")
+        sound, video = map(youtube_id, names)
+        if sound != video:
+            raise ValueError(f"{place}: the sound is of {sound} and the video is {video}")
+        ids[video] = None
+    return list(ids)
+
+
+def read_annotated_frames(path: Path, classes: Sequence[str]) -> dict[str, tuple[Moment, ...]]:
+    """Annotated frames of each YouTube id of `solotest.json` or `duettest.json`, in order of time.
+
+    A key is `ID_0_1000/frame_SSS/NNNNN.jpg`: `SSS` the second, in whose sound the frame lies,
+    `NNNNN` the frame's number, both from 0. Which rate the numbers count at is not written down;
+    it is fitted to all frames of a video (`frame_rate`), and `Moment.time` is number over rate.
+    In the published files every video was cut at 30 frames a second, four frames a second, 7
+    apart. A frame without a box has no objects. Every annotated object sounds: the authors took
+    the silent ones out.
+
+    Args:
+      path: the file.
+      classes: names, in whose order the labels count.
+
+    Raises:
+      ValueError: content that cannot be, or a category that is unknown or not among `classes`.
+    """
+    entries = read_json(path, dict)
+    rows = {key: list(_rows(path, key, entry)) for key, entry in entries.items()}
+    check_order([row for found in rows.values() for _, row in found], "xywh", path)
+
+    frames: dict[str, list[tuple[int, int, str]]] = {}
+    for key in entries:
+        video, second, number = _parse_key(path, key)
+        frames.setdefault(video, []).append((second, number, key))
+    moments = {}
+    for video, found in frames.items():
+        rate = fit_rate((second, number) for second, number, _ in found)
+        if rate is None:
+            raise ValueError(f"{path}: frames of {video} lie in their seconds at no frame rate")
+        moments[video] = tuple(
+            Moment(
+                name=key,
+                start=float(second),
+                time=float(number / rate),
+                objects=tuple(
+                    Object(from_xywh(row), _label(path, key, category, classes))
+                    for category, row in rows[key]
+                ),
+            )
+            for second, number, key in sorted(found, key=lambda frame: frame[1])
+        )
+    return moments
+
+
+def disagreeing_boxes(path: Path) -> list[str]:
+    """Keys at which a `normbox` is not its `box` over the picture's size, to half a pixel.
+
+    The pixel boxes are not used elsewhere.
+    """
+    entries = read_json(path, dict).items()
+    return [key for key, entry in entries if max(_pixels_apart(path, key, entry), default=0) > 0.5]
+
+
+def _parse_key(path: Path, key: str) -> tuple[str, int, int]:
+    match = _KEY.fullmatch(key)
+    if match is None:
+        raise ValueError(f"{path}: the key {key!r} is not ID_0_1000/frame_SECOND/NUMBER.jpg")
+    return match["id"], int(match["second"]), int(match["number"])
+
+
+def _rows(path: Path, key: str, entry: Any) -> Iterator[tuple[int, tuple[float, ...]]]:
+    """Category and normalised box of each object of an entry, in the file's own order."""
+    place = f"{path}, {key}"
+    for box in take(as_kind(entry, dict, place), "bbox", list, place):
+        fields: Mapping[str, Any] = as_kind(box, dict, place)
+        category = as_whole(fields.get("category_id"), f'{place}, "category_id"')
+        yield category, as_row(take(fields, "normbox", list, place), f'{place}, "normbox"')
+
+
+def _pixels_apart(path: Path, key: str, entry: Any) -> Iterator[float]:
+    """How far each number of each `normbox` is from its `box`, in pixels."""
+    place = f"{path}, {key}"
+    rows = [row for _, row in _rows(path, key, entry)]
+    width, height = (as_number(entry.get(name), f'{place}, "{name}"') for name in _SIZE)
+    for box, row in zip(entry["bbox"], rows, strict=True):
+        pixels = as_row(take(box, "box", list, place), f'{place}, "box"')
+        for pixel, share, side in zip(pixels, row, (width, height) * 2, strict=True):
+            yield abs(pixel - share * side)
+
+
+def _label(path: Path, key: str, category: int, classes: Sequence[str]) -> int:
+    name = CATEGORIES.get(category)
+    if name is None:
+        raise ValueError(f"{path}, {key}: category {category} is unknown; known are {CATEGORIES}")
+    if name not in classes:
+        raise ValueError(f"{path}, {key}: {name} is not among the classes {', '.join(classes)}")
+    return classes.index(name)

@@ -1,0 +1,28 @@
+"""Recordings that stand in two splits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import combinations
+
+_SHOWN = 3
+
+
+def overlaps(splits: Mapping[str, Iterable[str]]) -> list[str]:
+    """A sentence about each pair of splits that share ids, in the order of the splits.
+
+    Args:
+      splits: ids of each split; an id twice in one split counts once.
+    """
+    ids = {name: dict.fromkeys(members) for name, members in splits.items()}
+    sentences = []
+    for first, second in combinations(ids, 2):
+        shared = [member for member in ids[first] if member in ids[second]]
+        if shared:
+            shown = ", ".join(shared[:_SHOWN]) + (", ..." if len(shared) > _SHOWN else "")
+            stand = "id stands" if len(shared) == 1 else "ids stand"
+            sentences.append(
+                f"{len(shared)} {stand} in both {first} ({len(ids[first])}) "
+                f"and {second} ({len(ids[second])}): {shown}"
+            )
+    return sentences

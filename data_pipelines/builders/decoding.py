@@ -1,0 +1,186 @@
+"""Decoded clips of recordings, kept on disk while a data set is being built.
+
+One zip file a recording, written under a temporary name and then renamed, so that a file that is
+there is complete. It holds the frames as JPEG and the sound as `.npy`, and `report.json`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow_datasets as tfds
+from jaxtyping import Int16, UInt8
+from PIL import Image
+from tqdm import tqdm
+
+from data_pipelines.builders import workers
+from data_pipelines.collection import Recording, digest, file_state
+from data_pipelines.features import encode_frame
+from data_pipelines.video import Clip, VideoError, cut, cut_at
+
+SHORT_SIDE = 256
+"""Frames are scaled down to this shorter side, in pixels."""
+
+
+class StoredClips(NamedTuple):
+    """A recording's clips on disk.
+
+    Attributes:
+      file: the zip file.
+      clips: places of those that it holds: of the whole clips of the stretch from 0, or of
+        `Recording.moments`.
+      late: by how many seconds the first frame of each is later than asked for.
+      problem: why the recording gave no clips, or none beyond some second; None if all is well.
+    """
+
+    file: Path
+    clips: tuple[int, ...]
+    late: tuple[float, ...]
+    problem: str | None
+
+    def frames(self, clip: int) -> list[io.BytesIO]:
+        """The frames of a clip, encoded."""
+        archive, frames = _archive(self.file), []
+        while (name := f"{clip}/{len(frames)}.jpg") in archive.NameToInfo:
+            frames.append(io.BytesIO(archive.read(name)))
+        return frames
+
+    def frame(self, clip: int) -> UInt8[np.ndarray, "H W 3"]:
+        """The middle frame of a clip."""
+        frames = self.frames(clip)
+        return np.asarray(Image.open(frames[len(frames) // 2]))
+
+    def waveform(self, clip: int) -> Int16[np.ndarray, " T"]:
+        """The sound of a clip."""
+        data = _archive(self.file).read(f"{clip}/sound.npy")
+        return np.load(io.BytesIO(data), allow_pickle=False)
+
+
+@lru_cache(maxsize=32)
+def _archive(file: Path) -> zipfile.ZipFile:
+    """An open file; opening one reads its whole table of contents."""
+    return zipfile.ZipFile(file)
+
+
+class ClipStore:
+    """The folder in which clips are kept.
+
+    Args:
+      folder: made if need be.
+      seconds: length of a clip.
+    """
+
+    def __init__(self, folder: Path, seconds: int = 1):
+        self._folder, self._seconds = folder, seconds
+
+    def fill(self, recordings: Iterable[Recording], processes: int) -> None:
+        """Decodes those that are there, unless an earlier, interrupted call did so already.
+
+        Args:
+          recordings: those without a file are passed over.
+          processes: that decode; 0: decode in this one.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for left_over in self._folder.glob("*.part"):
+            left_over.unlink()
+        wanted = {self._target(r): r for r in recordings if r.path is not None}
+        jobs = [(r, self._seconds, path) for path, r in wanted.items() if not path.exists()]
+        done = len(wanted) - len(jobs)
+        with tqdm(total=len(wanted), initial=done, desc="decoding", unit="video") as bar:
+            for (recording, _, target), crashed in workers.run(store, jobs, processes):
+                if crashed:  # the decoder took its process along: report it, keep the rest
+                    with _written(target) as archive:
+                        _report(archive, [], "the decoder crashed on it")
+                bar.set_postfix_str(recording.path.name, refresh=False)
+                bar.update()
+
+    def load(self, recording: Recording) -> StoredClips:
+        """What `fill` made of a recording that has a file."""
+        target = self._target(recording)
+        with zipfile.ZipFile(target) as archive:
+            report = json.loads(archive.read("report.json"))
+        return StoredClips(target, tuple(report["clips"]), tuple(report["late"]), report["problem"])
+
+    def discard(self) -> None:
+        """Removes the folder."""
+        _archive.cache_clear()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _target(self, recording: Recording) -> Path:
+        """The file of a recording: another one when the video, or what is wanted of it, changes."""
+        files = [file_state(path) for path in (recording.path, recording.sound) if path]
+        moments = recording.moments and [(m.start, m.time) for m in recording.moments]
+        wanted = (recording.start, recording.length, moments, self._seconds)
+        return self._folder / f"{digest(repr((files, wanted)))}.zip"
+
+
+def store_of(builder: tfds.core.DatasetBuilder, seconds: int = 1) -> ClipStore:
+    """Where decoded clips are kept while a data set is being built."""
+    folder = Path(builder.data_dir_root, builder.name, builder.builder_config.name, ".clips")
+    return ClipStore(folder, seconds)
+
+
+def listed(files: Sequence[tuple[str, str | None]], most: int = 20) -> str:
+    """Files and what is wrong with them (None: nothing to say), in brief."""
+    shown = ", ".join(name if why is None else f"{name} ({why})" for name, why in files[:most])
+    return shown + (f" and {len(files) - most} more" if len(files) > most else "")
+
+
+def store(recording: Recording, seconds: int, target: Path) -> None:
+    """Decodes a recording into the file `target`. A bad one leaves a report and no clips."""
+    clips, problem = [], None
+    with _written(target) as archive:
+        try:
+            for clip in _clips(recording, seconds):
+                for i, frame in enumerate(clip.frames):
+                    archive.writestr(f"{clip.place}/{i}.jpg", encode_frame(frame).getvalue())
+                buffer = io.BytesIO()
+                np.save(buffer, clip.waveform, allow_pickle=False)
+                archive.writestr(f"{clip.place}/sound.npy", buffer.getvalue())
+                clips.append(clip._replace(frames=None, waveform=None))
+        except VideoError as error:
+            problem = str(error).removeprefix(f"{recording.path}: ")
+        _report(archive, clips, problem)
+
+
+def _clips(recording: Recording, seconds: int) -> Iterator[Clip]:
+    if recording.moments is not None:
+        moments = [(moment.start, moment.time) for moment in recording.moments]
+        return cut_at(recording.path, moments, SHORT_SIDE, seconds=seconds, sound=recording.sound)
+    return cut(
+        recording.path,
+        SHORT_SIDE,
+        seconds=seconds,
+        start=recording.start,
+        length=recording.length,
+        sound=recording.sound,
+    )
+
+
+@contextlib.contextmanager
+def _written(target: Path) -> Iterator[zipfile.ZipFile]:
+    """A zip file that bears its name once it is whole."""
+    partial = target.with_suffix(f".{os.getpid()}.part")
+    with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+        yield archive
+    partial.replace(target)
+
+
+def _report(archive: zipfile.ZipFile, clips: Iterable[Clip], problem: str | None) -> None:
+    clips = sorted(clips, key=lambda clip: clip.place)
+    report = {
+        "clips": [clip.place for clip in clips],
+        "late": [float(clip.late[0]) for clip in clips],
+        "problem": problem,
+    }
+    archive.writestr("report.json", json.dumps(report))

@@ -1,0 +1,33 @@
+"""Data sets in the plain layout of `data_pipelines.annotations.plain`: one test split of frames."""
+
+from __future__ import annotations
+
+from data_pipelines.annotations.plain import Item, read_plain
+from data_pipelines.collection import Collection, Folder, Moment, Recording
+
+
+def collection(folder: Folder, *, authors: str) -> Collection:
+    """The frames of `annotations.json`, each with a second of its sound.
+
+    Args:
+      folder: the user's.
+      authors: who has the data, for messages.
+    """
+    path = folder.annotation("annotations.json", of=authors)
+    classes, items = read_plain(path)
+
+    def recording(item: Item) -> Recording:
+        frame, sound = path.parent / item.frame, path.parent / item.sound
+        there = frame.is_file() and sound.is_file()
+        return Recording(
+            item.id,
+            path=frame if there else None,
+            sound=sound if there else None,
+            moments=(Moment(item.id, item.start, 0.0, item.objects),),
+        )
+
+    return Collection(
+        classes=classes,
+        splits={"test": tuple(recording(item) for item in items)},
+        annotations=(path,),
+    )

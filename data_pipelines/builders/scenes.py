@@ -1,0 +1,209 @@
+"""Cocktail-party scenes made from a built data set of single sources; each set declares which."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+from jaxtyping import Bool, Int
+from PIL import Image
+from tqdm import tqdm
+
+from data_pipelines import mixing
+from data_pipelines.features import clip_features
+from data_pipelines.scene_plan import RECIPES, ScenePlan, SceneSplit, plan_scenes
+
+CELL_SIZE = 128
+"""Side of a cell in pixels: two rows of them are as high as a stored frame of a clip."""
+
+
+@dataclass(kw_only=True)
+class ScenesConfig(tfds.core.BuilderConfig):
+    """What the scenes are made from.
+
+    Attributes:
+      base: folder of the built data set of single sources; empty: none.
+      source: the user's folder, where scenes are read and not made; else the name of the base.
+      mark: of the base or the folder, as it is: another where it has changed.
+      seed: of the scenes.
+    """
+
+    base: str = ""
+    source: str = ""
+    mark: str = ""
+    seed: int = 0
+
+    def fingerprint(self) -> str:
+        """Changes whenever what the scenes are made from does."""
+        return self.mark
+
+
+def mark_of(*facts: object) -> str:
+    """A short hash of facts that JSON can hold."""
+    return hashlib.sha256(json.dumps(facts).encode("utf-8")).hexdigest()[:24]
+
+
+class SoloClips:
+    """The clips of a split of a built data set, by place; one is in memory at a time.
+
+    Args:
+      built: a data set in the layout of `features.clip_features`.
+      split: one of its splits.
+
+    Attributes:
+      labels: category of each clip, -1 where not known; all -1 where the set has no categories.
+      videos: number of each clip's video.
+      usable: whether all of its objects are heard, in the picture, and of one category.
+      placed: whether the place of every object is known.
+    """
+
+    labels: Int[np.ndarray, " N"]
+    videos: Int[np.ndarray, " N"]
+    usable: Bool[np.ndarray, " N"]
+    placed: Bool[np.ndarray, " N"]
+
+    def __init__(self, built: tfds.core.DatasetBuilder, split: str) -> None:
+        features = built.info.features
+        # Frames stay encoded, as text: of a clip's four one is looked at.
+        frames = tfds.features.Sequence(tfds.features.Text())
+        self._features = tfds.features.FeaturesDict({**features, "frames": frames})
+        self._records = built.as_data_source(
+            split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
+        )
+        few = tfds.features.FeaturesDict({name: features[name] for name in ("video", "objects")})
+        facts = [
+            _facts(few.deserialize_example_np(self._records[place]))
+            for place in tqdm(range(len(self)), desc=f"looking at {split}", leave=False)
+        ]
+        videos, labels, usable, placed = zip(*facts, strict=True)
+        self.labels, self.usable, self.placed = map(np.asarray, (labels, usable, placed))
+        self.videos = np.unique(np.asarray(videos), return_inverse=True)[1]
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def clip(self, place: int) -> mixing.Clip:
+        """The clip, by the frame in its middle."""
+        record = self._features.deserialize_example_np(self._records[place])
+        frames, objects = record["frames"], record["objects"]
+        return mixing.Clip(
+            frame=np.asarray(Image.open(io.BytesIO(frames[len(frames) // 2])).convert("RGB")),
+            waveform=record["waveform"],
+            boxes=np.reshape(objects["bbox"], (-1, 4)),
+            labels=np.asarray(objects["label"]),
+        )
+
+
+def _facts(record: dict) -> tuple[bytes, int, bool, bool]:
+    """Video, label, and whether a clip is usable and placed."""
+    objects = record["objects"]
+    labels = set(map(int, objects["label"]))
+    heard = len(labels) == 1 and all(objects["sounding"]) and not any(objects["offscreen"])
+    placed = all(np.any(box) for box in objects["bbox"])
+    return record["video"], labels.pop() if heard else -1, heard, heard and placed
+
+
+class ScenesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Makes scenes of a built data set's single-source clips; a subclass declares `SCENES`.
+
+    Scenes are balanced over categories and drawn from one seed (`scene_plan`). A clip gives the
+    frame in its middle. A split has as many scenes as declared, or as there are clips to make them
+    from, whichever is less. An object without a place gets its cell as box, which the metadata's
+    `scene_boxes` says of each split.
+    """
+
+    SCENES: ClassVar[Mapping[str, SceneSplit]]
+
+    @classmethod
+    def config_from(cls, built: tfds.core.DatasetBuilder, name: str | None = None) -> ScenesConfig:
+        """The configuration that makes scenes from an opened data set.
+
+        Args:
+          built: it has the splits that `SCENES` names.
+          name: of the configuration.
+        """
+        info = built.info
+        sizes = {split: part.num_examples for split, part in info.splits.items()}
+        return ScenesConfig(
+            name=name or "default",
+            base=str(built.data_path),
+            source=f"{info.name}/{info.config_name}",
+            mark=mark_of(info.full_name, info.metadata.get("fingerprint"), sizes),
+        )
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return self.dataset_info_from_configs(
+            description=self.__doc__,
+            features=clip_features(),
+            metadata=tfds.core.MetadataDict({"seed": self.builder_config.seed}),
+        )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
+        config = self.builder_config
+        base = tfds.builder_from_directory(config.base)
+        solos: dict[str, SoloClips] = {}
+        generators, boxes, notes = {}, {}, []
+        for split, wanted in self.SCENES.items():
+            if wanted.source not in base.info.splits:
+                notes.append(f"no {split}: {config.source} has no split {wanted.source}")
+                continue
+            if wanted.source not in solos:
+                solos[wanted.source] = SoloClips(base, wanted.source)
+            clips = solos[wanted.source]
+            try:
+                plan, placed, note = _planned(clips, wanted, config.seed)
+            except ValueError as fault:
+                notes.append(f"no {split}: {fault}")
+                continue
+            boxes[split] = "moved" if placed else "cell"
+            notes += [f"{split}: {note}"] if note else []
+            generators[split] = self._scenes(clips, plan, split)
+        if not generators:
+            raise ValueError(f"no scene can be made from {config.source}: {'; '.join(notes)}")
+        self.info.metadata.update(
+            class_names=list(base.info.metadata.get("class_names", ())),
+            made_from=config.source,
+            recipes={split: self.SCENES[split].describe() for split in generators},
+            scene_boxes=boxes,
+            notes=notes,
+            summary="\n".join(f"{line}." for line in (f"Made from {config.source}", *notes)),
+            fingerprint=config.fingerprint(),
+            max_objects=0,
+        )
+        return generators
+
+    def _generate_examples(self) -> Iterator[tuple[str, dict]]:
+        raise NotImplementedError("splits come from _scenes")
+
+    def _scenes(self, clips: SoloClips, plan: ScenePlan, split: str) -> Iterator[tuple[str, dict]]:
+        size = tuple(CELL_SIZE * cells for cells in plan.recipe.grid)
+        for example in mixing.scenes(plan, clips.clip, size=size, prefix=split):
+            most = max(self.info.metadata["max_objects"], len(example["objects"]))
+            self.info.metadata["max_objects"] = most
+            yield example["id"], example
+
+
+def _planned(clips: SoloClips, wanted: SceneSplit, seed: int) -> tuple[ScenePlan, bool, str]:
+    """The plan by places of the split, whether boxes are known, and what there is to say."""
+    usable = clips.usable & (clips.labels >= 0 if (clips.labels >= 0).any() else True)
+    placed = bool(wanted.placed and (usable & clips.placed).any())
+    places = np.flatnonzero(usable & clips.placed if placed else usable)
+    count = min(wanted.count, len(places))
+    plan = plan_scenes(
+        clips.labels[places], clips.videos[places], count, RECIPES[wanted.recipe], seed=seed
+    )
+    notes = []
+    if count < wanted.count:
+        notes.append(
+            f"{count} scenes and not {wanted.count:,}, as {wanted.source} has {len(places)} clips "
+            f"{'with boxes ' if placed else ''}to make them from"
+        )
+    if wanted.placed and not placed:
+        notes.append(f"{wanted.source} has no boxes, so each object has its cell as box")
+    return plan._replace(clips=places[plan.clips]), placed, "; ".join(notes)

@@ -1,0 +1,128 @@
+"""Clips kept while a data set is being built: complete or not there, and never lost to a crash."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_pipelines.builders import decoding, workers
+from data_pipelines.builders.decoding import ClipStore
+from data_pipelines.collection import Moment, Recording
+from tests.videos import pitch, place, write_video
+
+
+def recordings(videos: Path) -> list[Recording]:
+    return [
+        Recording(path.relative_to(videos).as_posix(), path=path)
+        for path in sorted(videos.rglob("*.mp4"))
+    ]
+
+
+def test_clips_come_back_as_they_were_cut(tmp_path):
+    path = write_video(tmp_path / "a.mp4", seconds=3)
+    moments = (Moment("second", 1.0, 1.52, ()), Moment("late", 2.5, 2.9, ()), Moment("x", 0, 0, ()))
+    whole, chosen = Recording("a", path=path), Recording("a", path=path, moments=moments)
+    missing = Recording("b")
+    store = ClipStore(tmp_path / "clips")
+    store.fill([whole, chosen, missing], 0)
+    stored = store.load(whole)
+    assert (stored.clips, stored.problem) == ((0, 1, 2), None)
+    assert [len(stored.frames(clip)) for clip in stored.clips] == [4, 4, 4]
+    assert pitch(stored.waveform(2)) == pytest.approx(600, abs=1)
+    assert place(stored.frame(1)) == pytest.approx(0.625, abs=0.03)
+    stored = store.load(chosen)
+    assert stored.clips == (0, 2)  # half of the sound of `late` is beyond the end
+    assert place(stored.frame(0)) == pytest.approx(0.52, abs=0.02)
+    assert stored.late == pytest.approx((0.0, 0.0))
+    assert len(list((tmp_path / "clips").iterdir())) == 2
+    store.discard()
+    assert not (tmp_path / "clips").exists()
+
+
+def test_what_else_is_wanted_of_a_video_is_decoded_anew(tmp_path):
+    path = write_video(tmp_path / "a.mp4", seconds=3)
+    store = ClipStore(tmp_path / "clips")
+    for wanted in ({}, {"start": 1.0}, {"length": 1.0}, {"moments": ()}):
+        store.fill([Recording("a", path=path, **wanted)], 0)
+    assert len(list((tmp_path / "clips").iterdir())) == 4
+    longer = ClipStore(tmp_path / "clips", seconds=3)
+    longer.fill([Recording("a", path=path)], 0)
+    assert longer.load(Recording("a", path=path)).waveform(0).shape == (48000,)
+
+
+def test_killed_decoding_goes_on_where_it_stopped(videos, tmp_path):
+    """SIGKILL: complete files of clips stay and are used, and processes end."""
+    script = (
+        "from pathlib import Path\n"
+        "from data_pipelines.builders.decoding import ClipStore\n"
+        "from tests.data_pipelines.builders.test_decoding import recordings\n"
+        "if __name__ == '__main__':\n"
+        f"    ClipStore(Path({str(tmp_path)!r})).fill(recordings(Path({str(videos)!r})), 2)\n"
+    )
+    (tmp_path / "run.py").write_text(script)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    process = subprocess.Popen(
+        [sys.executable, str(tmp_path / "run.py")], env=environment, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("*.zip")) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    time.sleep(0.5)
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.zip")}
+    assert kept
+    store, wanted = ClipStore(tmp_path), recordings(videos)
+    store.fill(wanted, 0)
+    assert [store.load(recording).clips for recording in wanted] == [(0, 1)] * 12
+    assert all(path.stat().st_mtime_ns == when for path, when in kept.items())
+    assert list(tmp_path.glob("*.part")) == []
+
+
+def _crash(recording: Recording, seconds: int, target: Path) -> None:
+    if recording.path.name == "1.mp4":
+        os._exit(11)
+    decoding.store(recording, seconds, target)
+
+
+def test_a_video_that_crashes_the_decoder_is_a_bad_file(videos, tmp_path, monkeypatch):
+    wanted, store = recordings(videos)[:4], ClipStore(tmp_path)
+    monkeypatch.setattr(decoding, "store", _crash)
+    store.fill(wanted, 2)
+    problems = [store.load(recording).problem for recording in wanted]
+    assert problems == [None, "the decoder crashed on it", None, None]
+    assert store.load(wanted[0]).clips == (0, 1)
+
+
+def _square(number: int, folder: str) -> None:
+    Path(folder, f"{number**2}").touch()
+
+
+def test_jobs_are_taken_as_they_are_needed(tmp_path):
+    taken = []
+
+    def jobs():
+        for number in range(40):
+            taken.append(number)
+            yield number, str(tmp_path)
+
+    done = workers.run(_square, jobs(), 1)
+    first, crashed = next(done)
+    assert not crashed
+    assert len(taken) < 10
+    assert sorted([first[0], *(job[0] for job, _ in done)]) == list(range(40))
+    assert sorted(int(path.name) for path in tmp_path.iterdir()) == list(np.arange(40) ** 2)
+
+
+def _fail(number: int) -> None:
+    raise OSError("disk full")
+
+
+def test_a_fault_that_is_not_the_videos_stops_everything():
+    with pytest.raises(OSError, match="disk full"):
+        list(workers.run(_fail, [(1,), (2,)], 1))
