@@ -52,10 +52,11 @@ def make_parser(runs: Mapping[str, Callable[[argparse.Namespace], Any]]) -> argp
         "data build",
         "build a data set",
         epilog="examples:\n  avloc data build toy_orchestra\n"
-        "  avloc data build video_folder --source ~/my_videos",
+        "  avloc data build video_folder --source ~/my_videos\n"
+        "  avloc data build music --source ~/data/music",
     )
     build.add_argument("name", metavar="NAME", help="NAME or NAME/CONFIGURATION")
-    build.add_argument("--source", metavar="DIR", help="folder of CLASS/*.mp4, or of *.mp4")
+    build.add_argument("--source", metavar="DIR", help="folder of videos and the authors' files")
     _data_dir(build)
     _data_dir(verb(data_verbs, "data list", "list data sets, built or not"))
     doctor = verb(

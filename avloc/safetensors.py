@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import ml_dtypes
 import numpy as np
 
 _DTYPES = {
@@ -27,7 +26,7 @@ _DTYPES = {
     "U64": np.dtype("<u8"),
     "I64": np.dtype("<i8"),
     "F16": np.dtype("<f2"),
-    "BF16": np.dtype(ml_dtypes.bfloat16),
+    "BF16": np.dtype("<u2"),  # the upper half of a float32
     "F32": np.dtype("<f4"),
     "F64": np.dtype("<f8"),
 }
@@ -35,6 +34,7 @@ _LONGEST_HEADER = 100_000_000
 
 
 class _Place(NamedTuple):
+    kind: str
     dtype: np.dtype
     shape: tuple[int, ...]
     start: int
@@ -42,7 +42,9 @@ class _Place(NamedTuple):
 
 
 class Safetensors(Mapping[str, np.ndarray]):
-    """The arrays of a file by name, in the header's order; read when asked for, and read-only.
+    """The arrays of a file by name, in the header's order; read when asked for.
+
+    They are read-only, and bfloat16 comes as float32.
 
     Args:
       path: of the file.
@@ -68,7 +70,7 @@ class Safetensors(Mapping[str, np.ndarray]):
         self.metadata = header.pop("__metadata__", {})
         self._places = {name: self._place(name, entry) for name, entry in header.items()}
         end = 0
-        for name, place in sorted(self._places.items(), key=lambda item: item[1][2:]):
+        for name, place in sorted(self._places.items(), key=lambda item: item[1][3:]):
             if place.start != end:
                 raise self._wrong(f"{name!r} begins at byte {place.start}, not at {end}")
             end = place.end
@@ -82,6 +84,8 @@ class Safetensors(Mapping[str, np.ndarray]):
     def __getitem__(self, name: str) -> np.ndarray:
         place = self._places[name]
         data = np.frombuffer(self._bytes[place.start : place.end], place.dtype)
+        if place.kind == "BF16":
+            data = (data.astype(np.uint32) << 16).view(np.float32)
         return data.reshape(place.shape)
 
     def __iter__(self) -> Iterator[str]:
@@ -102,7 +106,7 @@ class Safetensors(Mapping[str, np.ndarray]):
         dtype = _DTYPES[kind]
         if end - start != math.prod(shape) * dtype.itemsize:
             raise self._wrong(f"{name!r}: {kind} {shape} does not take {end - start} bytes")
-        return _Place(dtype, tuple(shape), start, end)
+        return _Place(kind, dtype, tuple(shape), start, end)
 
     def _wrong(self, why: str) -> ValueError:
         return ValueError(f"{self.path} is not a safetensors file, or is damaged: {why}")

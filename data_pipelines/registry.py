@@ -23,6 +23,7 @@ from array_record.python.array_record_module import ArrayRecordReader
 from google.protobuf import json_format
 from tensorflow_datasets.core.constants import get_default_data_dir
 
+from data_pipelines.builders.shuffling import bounded
 from data_pipelines.catalogue import DATASETS, Entry
 from data_pipelines.collection import Collection
 
@@ -95,7 +96,7 @@ def build(
     with _sole_builder(folder):
         if _version(folder, entry) is None:
             state = "in"
-            with _quiet():
+            with _quiet(), bounded():
                 builder = cls(config=chosen, data_dir=root)
                 with contextlib.redirect_stdout(io.StringIO()):  # TFDS's own announcements
                     builder.download_and_prepare(file_format="array_record")

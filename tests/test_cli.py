@@ -184,6 +184,7 @@ def test_help_fits_a_screen_and_needs_no_library(capsys):
         ["data", "build"],
         ["train"],
         ["evaluate"],
+        ["score"],
         ["localize"],
         ["report"],
     ):

@@ -100,27 +100,33 @@ def test_a_rule_that_is_named(data, score, tmp_path):
 
 
 def test_every_rule_that_fits(data, score, tmp_path):
-    """The true boxes, in maps of classes: what they score is what any rule allows."""
-    items = records(data, "cocktail_test")
-    maps = {name: truth(record, 10).astype(np.float32) for name, record in items.items()}
-    np.savez_compressed(tmp_path / "boxes.npz", **maps)
+    """The true boxes of four scenes, in maps of classes, and scores that hear each source."""
+    items = dict(list(records(data, "cocktail_test").items())[:4])
+    sums = {name: truth(record, 10).astype(np.float32) for name, record in items.items()}
+    heard = {f"{name}.scores": 0.1 + 0.8 * found.max((0, 1)) for name, found in sums.items()}
+    np.savez_compressed(tmp_path / "boxes.npz", **sums, **heard)
     out = tmp_path / "out"
     status, said = score(tmp_path / "boxes.npz", "cocktail_test", "all", "--out", out)
     assert status == 0 and said.startswith(f"# boxes.npz on {SPEC}, split cocktail_test\n")
+    assert "12 of 16 items are not scored: no map was given." in said
     stored = json.loads((out / "score.json").read_text())
     assert {"paper", "dsol-synthetic", "dsol-duet", "ier"} <= set(stored["protocols"])
     lines = {line[0]: line[1:] for line in cells(said)[2:]}
-    for name in ("paper", "dsol-synthetic", "dsol-duet", "ier"):
-        given = stored["protocols"][name]["given maps"]
-        assert given["evaluated"] == given["total"] == 16
-        for metric, best in (("CIoU@0.3", 100), ("AUC", 100), ("NSA", 100), ("AUROC", 1)):
-            assert given["metrics"][metric]["value"] == pytest.approx(best)
-            assert len(lines[f"{metric} ({name})"]) == 4
+    for name, rows in stored["protocols"].items():
+        own = rows["given maps"]
+        assert own["evaluated"] == 4 and own["total"] == 16
+        for metric in own["metrics"]:
+            assert len(lines.get(f"{metric} ({name})") or lines[metric]) == 4
         assert (out / name / "items.csv").is_file()
+        if name in ("paper", "dsol-synthetic", "dsol-duet", "ier"):
+            for row in ("given maps", "ceiling"):
+                found = {metric: value["value"] for metric, value in rows[row]["metrics"].items()}
+                assert found["CIoU@0.3"] == 100 and found["NSA"] == 100 and found["AUROC"] == 1
+                assert found["AUC"] >= 97  # the published edges may lie a pixel off
+    # The same under every rule, so said once.
+    assert lines["mAP"][0].startswith("1.000") and "mAP (paper)" not in lines
     assert "a map a class" in stored["left_out"]["dsol-solo"]
     assert "- dsol-solo does not fit: it takes one map for all that sounds" in said
-    # No map tells what is heard, or to which cluster a clip belongs.
-    assert not any(line.startswith(("mAP", "precision", "NMI", "audio")) for line in lines)
 
 
 def test_the_same_maps_score_by_the_rule_and_fit_by_the_split(data, score, tmp_path):

@@ -11,15 +11,22 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
+from avloc.evaluation.edges import pixel_edges
+from avloc.evaluation.protocols import Protocol
 from avloc.types import Batch, Prediction
 
 Predict = Callable[[Batch], Prediction]
 
 
-def model_free(grid: tuple[int, int], n: int) -> dict[str, Predict]:
-    """All of them by the name of their row in a table."""
-    makers = {"centred box": centred_box, "random map": random_map, "ceiling": ceiling}
-    return {row: make(grid, n) for row, make in makers.items()}
+def model_free(
+    grid: tuple[int, int], n: int, protocol: Protocol | None = None
+) -> dict[str, Predict]:
+    """All of them by the name of their row in a table; the protocol is for the ceiling."""
+    return {
+        "centred box": centred_box(grid, n),
+        "random map": random_map(grid, n),
+        "ceiling": ceiling(grid, n, protocol),
+    }
 
 
 def centred_box(grid: tuple[int, int], n: int) -> Predict:
@@ -66,24 +73,57 @@ def random_map(grid: tuple[int, int], n: int, seed: int = 0) -> Predict:
     return predict
 
 
-def ceiling(grid: tuple[int, int], n: int) -> Predict:
-    """The true boxes of what sounds, drawn at the model's grid: what rule and grid allow."""
+def ceiling(grid: tuple[int, int], n: int, protocol: Protocol | None = None) -> Predict:
+    """The true boxes of what sounds, drawn at a grid: what rule and grid allow.
+
+    At the protocol's own size it is the best score of each item that the rule allows. That is 1,
+    but where the rule is a quantile: the upper half of a map is predicted whatever its values, so
+    a source of area s under a rule that predicts p gets min(s, p) / max(s, p). (A map without two
+    equal pixels is meant, as models give. One that is flat over half of its area, such as the boxes
+    themselves, is cut to less and could pass the ceiling.)
+
+    Args:
+      grid: cells of the maps, `(h, w)`; the model's, or `(size, size)` of the protocol.
+      n: categories; 1 where there are none.
+      protocol: for the rules; without it, boxes are drawn as they are.
+    """
+    at_size = protocol is not None and grid == (protocol.size, protocol.size)
+    votes = 2 if protocol is not None and protocol.iou == "consensus" else 1
+    # Between 0 and 1, no two alike.
+    order = np.linspace(0, 1, grid[0] * grid[1], dtype=np.float32).reshape(*grid, 1)
+
+    def best(drawn: np.ndarray) -> np.ndarray:
+        drawn = np.minimum(drawn, votes) / np.float32(votes)
+        if protocol is None or protocol.threshold.of != "quantile":
+            return drawn
+        return np.where(drawn.any((1, 2), keepdims=True), (drawn + 0.4 * order) / 1.4, 0)
 
     def predict(batch: Batch) -> Prediction:
-        boxes = boxes_on_grid(np.asarray(batch.boxes), grid)
+        boxes = np.asarray(batch.boxes)
+        drawn = _boxes_at_size(boxes, protocol) if at_size else boxes_on_grid(boxes, grid)
         sounding = np.asarray(batch.sounding)
-        boxes = boxes * sounding[..., None, None]
+        drawn = drawn * sounding[..., None, None]
         of_category = np.asarray(batch.labels)[..., None] == np.arange(n)
-        maps = (boxes[..., None] * of_category[:, :, None, None]).max(1)
+        maps = best(np.einsum("bmhw,bmn->bhwn", drawn, of_category.astype(np.float32)))
         return Prediction(
             maps=maps,
             scores=maps.max((1, 2)),
             heard=(of_category & sounding[..., None]).any(1).astype(np.float32),
-            localization=boxes.max(1),
+            localization=best(drawn.sum(1)[..., None])[..., 0],
             cluster=np.full(len(boxes), -1, np.int32),
         )
 
     return predict
+
+
+def _boxes_at_size(
+    boxes: Float[np.ndarray, "*slots 4"], protocol: Protocol
+) -> Float[np.ndarray, "*slots size size"]:
+    """1 in the pixels that a box is made of, else 0."""
+    edges, place = pixel_edges(boxes, protocol.size, protocol.edges), np.arange(protocol.size)
+    low, high = edges[..., :2, None], edges[..., 2:, None]
+    sides = ((low <= place) & (place < high)).astype(np.float32)
+    return sides[..., 0, :, None] * sides[..., 1, None, :]
 
 
 def boxes_on_grid(

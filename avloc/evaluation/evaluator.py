@@ -105,7 +105,8 @@ def _single(
     ious = metrics.iou(counts.overlap, counts.truth, counts.outside)[:, 0]
     for place, value in zip(np.flatnonzero(measured.reasons == ""), ious, strict=True):
         rows[place]["iou"] = float(value)
-    found = success(ious, "IoU", kept.video, protocol, resample)
+    name = "cIoU" if protocol.iou == "consensus" else "IoU"
+    found = success(ious, name, kept.video, protocol, resample)
     if protocol.iou == "plain":
         alike = np.zeros_like(kept.labels)
         found["AP50"] = detection(measured.detections, kept, alike, kept.sounding, 0.5, resample)

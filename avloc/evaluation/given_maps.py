@@ -1,7 +1,7 @@
 """Heat maps that somebody else made, looked up by the id of an item.
 
-A map is `[h, w]`, or `[h, w, N]` with a map a class; `ID.scores`, if there, is `[N]`. None is held
-for longer than its batch.
+A map is `[h, w]`, or `[h, w, N]` with a map a class; `ID.scores`, if there, is `[N]`: how probable
+each class is to sound, 0 to 1. No map is held for longer than its batch.
 """
 
 from __future__ import annotations
@@ -70,30 +70,25 @@ class GivenMaps:
     def predictor(self, protocol: Protocol) -> Callable[[Batch], Prediction]:
         """The maps as a function of a batch of items that have one.
 
-        `localization` is the largest of an item's classes. Scores are those given, else each
-        class's largest value. Nothing is said of what is heard. Where maps differ in size, each is
-        resized here as the protocol would, which leaves it nothing to do.
+        `localization` is the largest of an item's classes, a class's score the largest value of its
+        map; what is heard are the scores given. Where maps differ in size, each is resized here as
+        the protocol would, which leaves it nothing to do.
         """
 
         def predict(batch: Batch) -> Prediction:
             index, mask = np.asarray(batch.index), np.asarray(batch.mask)
             # Padding has index 0, which need not have a map.
             items = np.where(mask, index, index[mask.argmax()]).tolist()
-            own = [self._map(i) for i in items]
+            heard = np.zeros((len(items), 1), np.float32)
             if self.scored:
-                scores = [self._arrays[self._names[i] + _SCORES] for i in items]
-            else:
-                scores = [values.max((0, 1)) for values in own]
+                heard = np.stack([self._arrays[self._names[i] + _SCORES] for i in items])
+            maps = [self._map(i) for i in items]
+            scores = np.stack([values.max((0, 1)) for values in maps])
             if len(self.sizes) > 1:
-                own = [_resize(values, protocol) for values in own]
-            maps = np.stack(own)
-            return Prediction(
-                maps=maps,
-                scores=np.stack(scores),
-                heard=np.zeros((len(items), 1), np.float32),
-                localization=maps.max(-1),
-                cluster=np.full(len(items), -1, np.int32),
-            )
+                maps = [_resize(values, protocol) for values in maps]
+            maps = np.stack(maps)
+            cluster = np.full(len(items), -1, np.int32)
+            return Prediction(maps, scores, heard, maps.max(-1), cluster)
 
         return predict
 
@@ -126,12 +121,13 @@ class GivenMaps:
                 "them to all or to none"
             )
         for name in names:
-            shape = self._arrays[name].shape
-            if shape != (self.channels,):
+            scores, what = self._arrays[name], self._arrays.describe(name)
+            if scores.shape != (len(self.classes),):
                 raise ValueError(
-                    f"{self._arrays.describe(name)} is {list(shape)}; the scores of an item are "
-                    f"[{self.channels}], one for each of its maps"
+                    f"{what} is {list(scores.shape)}; scores are [{len(self.classes)}], one a class"
                 )
+            if scores.size and not 0 <= scores.min() <= scores.max() <= 1:
+                raise ValueError(f"{what} holds values beyond 0 to 1; scores are probabilities")
 
     def _map(self, i: int) -> Float[np.ndarray, "h w K"]:
         """The map of item i, its shape checked."""

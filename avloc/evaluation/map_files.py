@@ -52,7 +52,7 @@ class NamedArrays(Mapping[str, Float[np.ndarray, "*shape"]]):
             raise self._refused(what, f"{what} cannot be read", fault) from fault
         if not isinstance(values, np.ndarray):
             raise ValueError(f"{what} is no array that NumPy wrote")
-        if values.dtype.kind not in "fiub" and values.dtype.name != "bfloat16":
+        if values.dtype.kind not in "fiub":
             raise ValueError(f"{what} holds {values.dtype}; real numbers are read")
         with np.errstate(over="ignore"):
             values = np.asarray(values, np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from jaxtyping import Bool
 from tqdm import tqdm
 
 from avloc.evaluation import protocols
-from avloc.evaluation.baselines import model_free
+from avloc.evaluation.baselines import ceiling, model_free
 from avloc.evaluation.evaluator import evaluate
 from avloc.evaluation.given_maps import GivenMaps
 from avloc.evaluation.map_files import NamedArrays
@@ -26,6 +27,7 @@ ALL = "all"
 """Stands for every protocol that fits."""
 
 _BATCH = 32
+_VALUES = 2**24  # of a batch's maps, 64 MiB of float32
 _AT_TAU = ("NSA", "off-screen false alarms")
 _NAMED = 5  # how many unknown maps are named
 
@@ -72,10 +74,14 @@ def _rows(
     rules: Protocol, maps: GivenMaps, ids: Sequence[str], items: Batch, names: Sequence[str]
 ) -> dict[str, Evaluation]:
     """The maps and, where they can be scored, what needs no model."""
-    rows = {}
-    free = model_free(maps.grid(), max(1, len(names)))
+    rows, n, pixels = {}, max(1, len(names)), (rules.size, rules.size)
+    free = model_free(maps.grid(), n, rules)
+    # That of the rule, at whatever size.
+    free["ceiling"] = ceiling(pixels, n, rules)
+    largest = max(math.prod(size) for size in (pixels, *maps.sizes))
+    step = max(1, min(_BATCH, _VALUES // (largest * n)))
     for row, predict in {GIVEN: maps.predictor(rules), **free}.items():
-        found = evaluate(predict, _batches(items, maps.given), rules, None, names)
+        found = evaluate(predict, _batches(items, maps.given, step), rules, None, names)
         rows[row] = _whole(_trusted(found, maps), ids, items, maps.given)
         if not found.evaluated:
             break
@@ -114,13 +120,10 @@ def _take(items: Batch, places: np.ndarray) -> Batch:
     return Batch(*(None if field is None else field[places] for field in items))
 
 
-def _batches(items: Batch, wanted: Bool[np.ndarray, " S"]) -> Iterator[Batch]:
-    """The wanted items, in full batches; the last is padded with its own last item."""
+def _batches(items: Batch, wanted: Bool[np.ndarray, " S"], step: int) -> Iterator[Batch]:
     places = np.flatnonzero(wanted)
-    for start in range(0, len(places), _BATCH):
-        chosen = np.arange(start, start + _BATCH)
-        batch = _take(items, places[np.minimum(chosen, len(places) - 1)])
-        yield batch._replace(mask=chosen < len(places))
+    for start in range(0, len(places), step):
+        yield _take(items, places[start : start + step])
 
 
 def _misfit(rules: Protocol, maps: GivenMaps) -> str:

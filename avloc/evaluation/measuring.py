@@ -140,7 +140,7 @@ class _Meter:
             counts = metrics.measure(resized, *boxes, sounding, largest, cuts, protocol=rules)
             mass = metrics.object_mass(part, *boxes, protocol=rules)
             self._counts.append(metrics.Measures(*(np.asarray(x)[:real] for x in counts)))
-            self._mass.append(np.asarray(mass)[:real])
+            self._mass.append(_rounded(np.asarray(mass)[:real]))
         self._detect(maps)
         self._size += len(maps)
 
@@ -186,3 +186,9 @@ class _Meter:
         for start in range(0, items, step):
             places = np.minimum(np.arange(start, start + step), items - 1)
             yield [array[places] for array in (maps, *more)], min(step, items - start)
+
+
+def _rounded(values: np.ndarray) -> np.ndarray:
+    """To 18 bits, so that what is equal but for the order of its sum ties."""
+    fraction, exponent = np.frexp(values)
+    return np.ldexp(np.round(fraction * 2**18) / 2**18, exponent)

@@ -39,12 +39,28 @@ class Measures(NamedTuple):
     peak: Float[Array, "B N"]
 
 
+def bilinear(cells: int, size: int) -> Float[np.ndarray, "size cells"]:
+    """How much each cell of a row counts in each of `size` pixels.
+
+    Half-pixel centres, borders repeated, no antialiasing: what OpenCV's linear resize does.
+    """
+    place = (np.arange(size) + 0.5) * (cells / size) - 0.5
+    low = np.floor(place)
+    weights = np.zeros((size, cells))
+    for cell, share in ((low, low + 1 - place), (low + 1, place - low)):
+        np.add.at(weights, (np.arange(size), np.clip(cell, 0, cells - 1).astype(int)), share)
+    return weights.astype(np.float32)
+
+
 def resize(
     maps: Float[Array, "*items h w"], size: int, interpolation: str = "bilinear"
 ) -> Float[Array, "*items size size"]:
-    """Maps at `size` x `size` pixels: half-pixel centres, borders repeated, no antialiasing."""
-    shape = (*maps.shape[:-2], size, size)
-    return jax.image.resize(maps, shape, interpolation, antialias=False)
+    """Maps at `size` x `size` pixels; see `bilinear`, which is the one interpolation."""
+    if interpolation != "bilinear":
+        raise ValueError(f"maps are resized bilinearly, not by {interpolation!r}")
+    rows, columns = bilinear(maps.shape[-2], size), bilinear(maps.shape[-1], size)
+    by_row = jnp.einsum("...hw,yh->...yw", maps, rows, precision="highest")
+    return jnp.matmul(by_row, columns.T, precision="highest")
 
 
 @partial(jax.jit, static_argnames=("size", "interpolation"))
@@ -92,11 +108,9 @@ def object_mass(
     """
     rows, columns = _sides(edges, protocol.size)
     area = rows.sum(-1) * columns.sum(-1)
-    # Row y of a resized identity says how the cells make up pixel y.
     by_cell = (
-        side
-        @ jax.image.resize(jnp.eye(n), (protocol.size, n), protocol.interpolation, antialias=False)
-        for side, n in ((rows, maps.shape[1]), (columns, maps.shape[2]))
+        side @ bilinear(cells, protocol.size)
+        for side, cells in ((rows, maps.shape[1]), (columns, maps.shape[2]))
     )
     place = jnp.maximum(labels, 0)[..., None, None]
     of_object = jnp.take_along_axis(jnp.moveaxis(maps, -1, 1), place, axis=1)

@@ -37,13 +37,15 @@ class MapScores:
         across = comparison({row: [e[row] for e in evaluations] for row in evaluations[0]})
         line_of = dict(zip(across.columns, zip(*across.rows, strict=True), strict=True))
         several = len(evaluations) > 1
-        heads = [
-            f"{metric} ({rules})" if several else metric
-            for _, metric, values in measured(self.rows)
-            for rules in values
-        ]
-        body = [[head, *line_of[head]] for head in heads]
+        body = []
+        for _, metric, values in measured(self.rows):
+            heads = [f"{metric} ({rules})" if several else metric for rules in values]
+            if len(heads) > 1 and len({line_of[head] for head in heads}) == 1:
+                body.append([metric, *line_of[heads[0]]])
+            else:
+                body += [[head, *line_of[head]] for head in heads]
         note = "In brackets: 95 % interval over videos."
+        note += " A line that names no protocol is the same under all." * several
         return Table(self.title, ["", *evaluations[0]], body, note)
 
     def text(self) -> str:

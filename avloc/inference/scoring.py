@@ -94,7 +94,7 @@ class Scorer:
         if stage is None and self.config.evaluation.baselines:
             for name, rules in jobs.items():
                 if any(evaluation.evaluated for evaluation in splits[name].values()):
-                    for row, folder, predict in self._baselines(name):
+                    for row, folder, predict in self._baselines(name, rules):
                         self._add(splits[name], row, folder, name, rules, predict, None)
         for name, rows in list(splits.items()):
             if not any(evaluation.metrics for evaluation in rows.values()):
@@ -207,14 +207,16 @@ class Scorer:
         if self.writes:
             rows[row].write(self.run.evaluation / split / rules.name / folder)
 
-    def _baselines(self, split: str) -> list[tuple[str, str, Callable[[Batch], Prediction]]]:
+    def _baselines(
+        self, split: str, rules: Protocol
+    ) -> list[tuple[str, str, Callable[[Batch], Prediction]]]:
         """Name, folder and predictions of what needs no network, on the network's grid."""
         variables, aux = jax.eval_shape(self._init)
         batch = example_batch(self.config)
         batch = batch._replace(image=np.zeros((2, *self.view(split), 3), np.uint8))
         shapes = jax.eval_shape(self.method.predict, variables, aux, batch)
         grid, n = shapes.localization.shape[1:], max(1, len(self.dataset.info.class_names))
-        free = baselines.model_free(grid, n)
+        free = baselines.model_free(grid, n, rules)
         return [(row, row.replace(" ", "_"), predict) for row, predict in free.items()]
 
     def _init(self) -> tuple[Variables, Aux]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,7 +34,7 @@ class RecordingsConfig(tfds.core.BuilderConfig):
 
     source: str
     collection: Collection = field(repr=False)
-    workers: int = 2
+    workers: int = min(4, os.cpu_count() or 1)
 
     def fingerprint(self) -> str:
         """Changes whenever a recording of the folder does, or what is wanted of it."""

@@ -105,6 +105,15 @@ def test_jumping_gives_what_reading_through_does(long, tmp_path, ending, monkeyp
         assert abs(lag(ours.waveform, theirs.waveform)) <= (8 if ending == ".mkv" else 0)
 
 
+def test_a_far_stretch_is_the_same_as_when_all_is_cut(long):
+    stretch = list(cut(long, start=30.0, length=3.0))
+    whole = list(cut(long))[30:33]
+    assert [clip.place for clip in stretch] == [0, 1, 2]
+    for ours, theirs in zip(stretch, whole, strict=True):
+        np.testing.assert_array_equal(ours.frames, theirs.frames)
+        assert lag(ours.waveform, theirs.waveform) == 0
+
+
 def lag(a, b) -> int:
     """By how many samples a is later than b; the least, as a tone repeats itself."""
     error = {

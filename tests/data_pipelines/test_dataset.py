@@ -14,7 +14,7 @@ from data_pipelines.builders.recordings import RecordingsConfig
 from data_pipelines.builders.toy_orchestra.toy_orchestra_dataset_builder import Builder
 from data_pipelines.collection import Collection, Recording
 from data_pipelines.dataset import Dataset
-from tests.data_pipelines.builders.music_folder import write_music
+from tests.data_pipelines.builders.music_folder import in_this_process, write_music
 from tests.videos import write_video
 
 
@@ -58,7 +58,8 @@ def test_slots_are_twelve_or_what_the_largest_item_needs(toy, monkeypatch, store
 def music(tmp_path_factory) -> Path:
     """A folder of data sets: music, and one of the same classes with another split."""
     folder = tmp_path_factory.mktemp("music")
-    registry.build("music", write_music(folder / "source"), folder / "data")
+    with in_this_process():
+        registry.build("music", write_music(folder / "source"), folder / "data")
     video = write_video(folder / "more.mp4", size=(32, 32))
     recordings = (Recording("more", (2,), video),)
     collection = Collection(MUSIC_CLASSES, {"cocktail_test": recordings})
@@ -81,9 +82,7 @@ def test_two_data_sets_are_read_as_one(music):
             assert len(ids) == size
     np.testing.assert_array_equal(both.labels("test"), solos.labels("test"))
     assert both.metadata["fingerprint"] == solos.metadata["fingerprint"]
-    with pytest.raises(
-        ValueError, match=r"music/default/1\.0\.0\+music/more.* has no split 'solo'"
-    ):
+    with pytest.raises(ValueError, match=r"default/1\.0\.0\+music/more.* has no split 'solo'"):
         both.source("solo")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from data_pipelines import registry
-from tests.data_pipelines.builders.music_folder import write_music
+from tests.data_pipelines.builders.music_folder import in_this_process, write_music
 from tests.videos import write_video
 
 
@@ -21,6 +21,8 @@ def _in_process(monkeypatch):
         return config
 
     monkeypatch.setattr(cls, "config_of", config_of)
+    with in_this_process():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -147,7 +147,7 @@ def test_padding_and_batch_size_change_nothing(protocol):
 def test_small_chunks_change_nothing(monkeypatch):
     batch = scenes(7)
     whole = evaluate(random_map(GRID, 3), [batch], get("paper"), names=NAMES, draws=20)
-    monkeypatch.setattr("avloc.evaluation.evaluator._PIXELS", 2 * 3 * 224**2)
+    monkeypatch.setattr("avloc.evaluation.measuring._PIXELS", 2 * 3 * 224**2)
     parts = evaluate(random_map(GRID, 3), [batch], get("paper"), names=NAMES, draws=20)
     for name, value in whole.metrics.items():
         assert parts.metrics[name] == pytest.approx(value)
@@ -373,7 +373,12 @@ def test_comparison_has_methods_down_and_metrics_across():
     assert "6 of 6 evaluated" in one.note
     rows = {"box": [run(box, "paper-solo"), run(box, "paper")], "random": run(noise, "paper")}
     table = comparison(rows)
-    assert table.columns[1:4] == ["IoU@0.5 (paper-solo)", "AUC (paper-solo)", "CIoU@0.3 (paper)"]
+    assert table.columns[1:5] == [
+        "IoU@0.5 (paper-solo)",
+        "AUC (paper-solo)",
+        "AP50 (paper-solo)",
+        "CIoU@0.3 (paper)",
+    ]
     assert str(table.rows[1][1]) == "-"
     value = run(box, "paper").metrics["AUROC"]
     assert f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]" in compare(rows)

@@ -112,14 +112,18 @@ def test_sizes_may_differ_and_each_is_resized_as_the_protocol_would(tmp_path):
         np.testing.assert_array_equal(found.scores[i], arrays[name].max((0, 1)))
 
 
-def test_scores_that_are_given(tmp_path, arrays):
-    scores = {f"{name}.scores": np.float32([i, 0.5, 0.25]) for i, name in enumerate(IDS)}
+def test_scores_are_of_what_is_heard(tmp_path, arrays):
+    scores = {f"{name}.scores": np.float32([i / 2, 0.5, 0.25]) for i, name in enumerate(IDS)}
     for ending in ("", ".npz", ".safetensors"):
         found = predicted(write(tmp_path / f"maps{ending}", arrays | scores), (2, 1))
-        np.testing.assert_array_equal(found.scores, [[2, 0.5, 0.25], [1, 0.5, 0.25]])
-    wrong = arrays | scores | {"b.c.scores": np.zeros(2)}
-    with pytest.raises(ValueError, match=r"'b.c.scores' is \[2\]; the scores of an item are \[3\]"):
-        given(write(tmp_path / "wrong.npz", wrong))
+        np.testing.assert_array_equal(found.heard, [[1, 0.5, 0.25], [0.5, 0.5, 0.25]])
+    for wrong, sentence in (
+        (np.zeros(2), r"'b.c.scores' is \[2\]; scores are \[3\], one a class"),
+        (np.array([0, 0.5, 1.5]), r"'b.c.scores' holds values beyond 0 to 1"),
+        (np.array([0, 0.5, np.nan]), r"'b.c.scores' is not finite"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            given(write(tmp_path / "wrong.npz", arrays | scores | {"b.c.scores": wrong}))
     del scores["b.c.scores"]
     with pytest.raises(ValueError, match=r"2 of 3 maps have scores: give them to all or to none"):
         given(write(tmp_path / "part.npz", arrays | scores))

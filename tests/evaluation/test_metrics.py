@@ -8,7 +8,9 @@ from sklearn.metrics import auc as sklearn_auc
 from sklearn.metrics import roc_auc_score
 
 from avloc.evaluation import metrics
+from avloc.evaluation.edges import pixel_edges
 from avloc.evaluation.protocols import PROTOCOLS, Protocol, Threshold, get
+from tests.evaluation import published
 
 HALF = Threshold("own-maximum", 0.5)
 SMALL = Protocol("small", 1, "multiple", HALF, 0.3, Threshold("absolute", 0.2), size=8)
@@ -33,17 +35,14 @@ def test_resize_is_opencv_bilinear(cells, error):
     np.testing.assert_allclose(metrics.resize(maps, 224), expected, atol=error)
 
 
-def test_box_masks_are_the_union_of_valid_boxes_with_floored_edges():
+def test_votes_are_of_valid_boxes_with_floored_edges():
     boxes = np.array([[0.0, 0.0, 0.26, 0.5], [0.49, 0.3, 1.0, 0.99], [0, 0, 1, 1]], np.float32)
-    mask = np.asarray(metrics.box_masks(boxes, np.array([True, True, False]), 4))
+    edges = pixel_edges(boxes, 4)
+    votes = np.asarray(metrics.box_votes(edges, np.array([True, True, False]), 4))
     expected = [[1, 1, 0, 0], [0, 1, 1, 0], [0, 1, 1, 0], [0, 1, 1, 0]]
-    np.testing.assert_array_equal(mask, np.array(expected, bool))
-
-
-def test_float32_edges_on_a_pixel_boundary_stay_there():
-    edges = np.arange(225, dtype=np.float64) / 224
-    boxes = np.stack([0 * edges, 0 * edges, edges, edges], -1).astype(np.float32)
-    np.testing.assert_array_equal(metrics.pixel_edges(boxes, 224)[:, 2], np.arange(225))
+    np.testing.assert_array_equal(votes, expected)
+    votes = np.asarray(metrics.box_votes(edges, np.ones(3, bool), 4))
+    np.testing.assert_array_equal(votes, np.add(expected, 1))
 
 
 def test_iou_by_hand():
@@ -53,6 +52,17 @@ def test_iou_by_hand():
     assert np.isnan(metrics.iou(0, 0, 5))
 
 
+def measure(maps, boxes, labels, sounding, protocol, largest=1.0):
+    """All counts, and the objects' masses, of some maps."""
+    edges = pixel_edges(boxes, protocol.size, protocol.edges)
+    resized, cuts = metrics.enlarge(maps, protocol.size), None
+    if protocol.threshold.of == "quantile":
+        cuts = metrics.quantile_cuts(resized, protocol.threshold.fraction)
+    largest = np.float32(largest)
+    counts = metrics.measure(resized, edges, labels, sounding, largest, cuts, protocol=protocol)
+    return counts, metrics.object_mass(maps, edges, labels, protocol=protocol)
+
+
 def test_measure_by_hand():
     """A left-half map against a box on the top left quarter, at 4 x 4 pixels."""
     maps = np.zeros((1, 4, 4, 2), np.float32)
@@ -60,55 +70,55 @@ def test_measure_by_hand():
     maps[0, :, :, 1] = 0.1
     box = np.array([[[0, 0, 0.5, 0.5], [0.5, 0.5, 1, 1]]], np.float32)
     protocol = Protocol("four", 1, "multiple", HALF, 0.3, Threshold("absolute", 0.2), size=4)
-    labels, sounding = np.array([[0, 1]]), np.array([[True, False]])
-    out = metrics.measure(maps, box, labels, sounding, 1.0, protocol=protocol)
+    out, mass = measure(maps, box, np.array([[0, 1]]), np.array([[True, False]]), protocol)
     np.testing.assert_array_equal(out.overlap, [[4, 0]])
     np.testing.assert_array_equal(out.truth, [[4, 0]])
     np.testing.assert_array_equal(out.outside, [[4, 16]])
     np.testing.assert_allclose(out.quiet, [[0.5, 1.0]])
-    np.testing.assert_allclose(out.mass, [[0.8, 0.1]], rtol=1e-6)
+    np.testing.assert_array_equal(out.lit, [[True, False]])
+    np.testing.assert_allclose(mass, [[0.8, 0.1]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", sorted(PROTOCOLS))
 def test_measure_equals_plain_loops(name):
-    protocol, data = get(name), scenes()
-    largest = max(np.asarray(metrics.largest_value(data["maps"], protocol)))
-    out = metrics.measure(**data, largest=largest, protocol=protocol)
-    resized = [[cv2.resize(m, (224, 224)) for m in np.moveaxis(s, -1, 0)] for s in data["maps"]]
-    assert largest == pytest.approx(np.max(resized), abs=1e-6)
-
-    def limit(rule, one):
-        base = {"largest": largest, "own-maximum": one.max(), "absolute": 1.0}[rule.of]
-        return rule.fraction * base
-
+    """Sixteenths, enlarged by a power of two: sums are exact, and counts must agree to a pixel."""
+    protocol = get(name)
+    size = protocol.size
+    data = scenes(cells={224: 7, 256: 8}[size])
+    data["maps"] = (np.round(16 * data["maps"]) / 16).astype(np.float32)
+    resized = [[cv2.resize(m, (size, size)) for m in np.moveaxis(s, -1, 0)] for s in data["maps"]]
+    largest = np.max(resized)
+    out, masses = measure(**data, protocol=protocol, largest=largest)
     for i, of_scene in enumerate(resized):
         for n, one in enumerate(of_scene):
-            truth = np.zeros((224, 224), bool)
-            for box, label, heard in zip(
-                data["boxes"][i], data["labels"][i], data["sounding"][i], strict=True
-            ):
-                top, left, bottom, right = (int(edge * 224) for edge in box)
+            votes = np.zeros((size, size), int)
+            slots = zip(data["boxes"][i], data["labels"][i], data["sounding"][i], strict=True)
+            for slot, (box, label, heard) in enumerate(slots):
+                top, left, bottom, right = (int(edge * size) for edge in box)
                 if label == n:
-                    mass = one[top:bottom, left:right].mean()
-                    slot = list(data["labels"][i]).index(n)
-                    assert out.mass[i, slot] == pytest.approx(mass, abs=1e-5)
-                    truth[top:bottom, left:right] |= heard
-            assert out.truth[i, n] == truth.sum()
-            predicted = one > limit(protocol.threshold, one)
-            # A pixel within float32 rounding of the threshold may fall on either side.
-            assert abs(int(out.overlap[i, n]) - (predicted & truth).sum()) <= 1
-            assert abs(int(out.outside[i, n]) - (predicted & ~truth).sum()) <= 1
+                    mass = one[top:bottom, left:right].mean(dtype=np.float64)
+                    assert masses[i, slot] == pytest.approx(mass, abs=1e-6)
+                    votes[top:bottom, left:right] += heard
+            full = 2 if protocol.iou == "consensus" else 1
+            weight = np.minimum(votes / full, 1)
+            predicted = one > published.limit(protocol.threshold, one, largest)
+            assert out.truth[i, n] == weight.sum()
+            assert out.overlap[i, n] == weight[predicted].sum()
+            assert out.outside[i, n] == (predicted & (weight == 0)).sum()
+            assert out.peak[i, n] == one.max()
             if protocol.silent:
-                quiet = (one < limit(protocol.silent, one)).mean()
-                assert out.quiet[i, n] == pytest.approx(quiet, abs=3e-5)
+                tau = published.limit(protocol.silent, one, largest)
+                quiet = (one <= tau if protocol.silent_at_tau else one < tau).mean()
+                assert out.quiet[i, n] == pytest.approx(quiet, abs=1e-7)
+                assert out.lit[i, n] == (quiet < 1)
 
 
 def test_measure_without_jit_is_the_same():
     data = scenes(1, count=2)
-    jitted = metrics.measure(**data, largest=np.float32(1), protocol=SMALL)
+    jitted = measure(**data, protocol=SMALL)
     with jax.disable_jit():
-        plain = metrics.measure(**data, largest=np.float32(1), protocol=SMALL)
-    for one, other in zip(jitted, plain, strict=True):
+        plain = measure(**data, protocol=SMALL)
+    for one, other in zip(jax.tree.leaves(jitted), jax.tree.leaves(plain), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
@@ -120,13 +130,53 @@ def test_slots_that_are_not_used_change_nothing():
         labels=np.pad(data["labels"], ((0, 0), (0, 2)), constant_values=-1),
         sounding=np.pad(data["sounding"], ((0, 0), (0, 2))),
     )
-    out = metrics.measure(**data, largest=np.float32(1), protocol=SMALL)
-    more = metrics.measure(**padded, largest=np.float32(1), protocol=SMALL)
-    np.testing.assert_array_equal(more.mass[:, 3:], 0)
-    for name in out._fields:
-        np.testing.assert_allclose(
-            getattr(more, name)[:, : getattr(out, name).shape[1]], getattr(out, name)
-        )
+    out, mass = measure(**data, protocol=SMALL)
+    more, longer = measure(**padded, protocol=SMALL)
+    np.testing.assert_array_equal(longer, np.pad(mass, ((0, 0), (0, 2))))
+    for one, other in zip(out, more, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_mass_is_of_the_enlarged_map_whatever_the_grid():
+    rng = np.random.default_rng(0)
+    boxes = np.array([[[0.1, 0.2, 0.4, 0.9], [0.5, 0.5, 0.5, 0.8]]])
+    for grid in ((14, 14), (7, 5), (8, 8), (20, 30)):
+        maps = rng.random((1, *grid, 2), np.float32)
+        _, mass = measure(maps, boxes, np.array([[1, 0]]), np.ones((1, 2), bool), SMALL)
+        resized = np.asarray(metrics.enlarge(maps, 8), np.float64)
+        assert mass[0, 0] == pytest.approx(resized[0, 1, 0:3, 1:7].mean(), abs=1e-6)
+        assert mass[0, 1] == 0
+
+
+def test_a_consensus_weighs_pixels_by_votes():
+    """Three annotators: both halves of a 2 x 4 picture have votes 2 and 1, g = 1 and 0.5."""
+    left, right = [0, 0, 1, 0.5], [0, 0.5, 1, 1]
+    protocol = Protocol("votes", 1, "single", HALF, 0.5, size=4, iou="consensus")
+    boxes = np.array([[left, left, right]], np.float32)
+    maps = np.zeros((1, 4, 4, 1), np.float32)
+    maps[0, :, :1] = 1
+    labels, heard = np.zeros((1, 3), int), np.ones((1, 3), bool)
+    out, _ = measure(maps, boxes, labels, heard, protocol)
+    # sum g = 8 + 8 / 2; four pixels of weight 1 are predicted, none without a vote.
+    assert metrics.iou(out.overlap, out.truth, out.outside)[0, 0] == pytest.approx(4 / 12)
+    out, _ = measure(maps[:, :, ::-1], boxes, labels, heard, protocol)
+    assert metrics.iou(out.overlap, out.truth, out.outside)[0, 0] == pytest.approx(2 / 12)
+    # One box alone: outside pixels add to the union.
+    out, _ = measure(maps[:, :, ::-1], boxes, labels, heard & [True, False, False], protocol)
+    assert metrics.iou(out.overlap, out.truth, out.outside)[0, 0] == 0
+    assert (out.truth[0, 0], out.outside[0, 0]) == (4, 4)
+
+
+def test_a_median_cut_predicts_all_but_the_lower_half():
+    rng = np.random.default_rng(0)
+    maps = rng.permutation(64).reshape(1, 1, 8, 8).astype(np.float32)
+    np.testing.assert_array_equal(metrics.quantile_cuts(maps, 0.5), [[32]])
+    assert (maps > metrics.quantile_cuts(maps, 0.5)[..., None, None]).sum() == 31
+    assert (maps > metrics.quantile_cuts(maps, 0.75)[..., None, None]).sum() == 15
+    # Flat at the top over more than half: the top is predicted. A negative map is no exception.
+    flat = np.minimum(maps, 20)
+    assert (flat > metrics.quantile_cuts(flat, 0.5)[..., None, None]).sum() == 44
+    assert (flat - 50 > metrics.quantile_cuts(flat - 50, 0.5)[..., None, None]).sum() == 44
 
 
 def test_class_aware_iou_is_over_sounding_categories():

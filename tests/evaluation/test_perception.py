@@ -27,7 +27,6 @@ def mixtures(scores, labels, levels=None, offscreen=None, sounding=None):
     sounding = labels >= 0 if sounding is None else np.asarray(sounding)
     offscreen = np.zeros(labels.shape, bool) if offscreen is None else np.asarray(offscreen)
     return Items(
-        maps=np.zeros((size, 1, 1, len(NAMES)), np.float32),
         heard=np.asarray(scores, np.float32),
         cluster=np.zeros(size, int),
         heard_cluster=np.zeros(size, int),

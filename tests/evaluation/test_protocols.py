@@ -35,12 +35,26 @@ def test_the_named_rules_are_the_published_ones():
         "dsol-duet": ("multiple", "own-maximum", 0.2, 0.3, "absolute"),
         "ier-solo": ("single", "own-maximum", 0.1, 0.5, None),
         "ier": ("multiple", "own-maximum", 0.5, 0.3, "absolute"),
+        "c2f-flickr": ("single", "own-maximum", 0.1, 0.5, None),
+        "c2f-levels": ("multiple", "own-maximum", 0.1, 0.5, None),
+        "lvs-median": ("single", "quantile", 0.5, 0.5, None),
+        "lvs-flickr": ("single", "quantile", 0.5, 0.5, None),
+        "source-wise": ("multiple", "quantile", 0.5, 0.3, None),
         "half-maximum": ("single", "own-maximum", 0.5, 0.5, None),
     }
     assert get("dsol-duet").silent.fraction == 0.2
-    by_majority = {name for name, p in PROTOCOLS.items() if p.naming == "majority"}
-    assert by_majority == {"ier-solo", "ier"}
-    assert {p.size for p in PROTOCOLS.values()} == {224}
+
+    def those(is_so):
+        return {name for name, p in PROTOCOLS.items() if is_so(p)}
+
+    assert those(lambda p: p.naming == "majority") == {"ier-solo", "ier"}
+    assert those(lambda p: p.size != 224) == {"c2f-flickr", "c2f-levels"}
+    assert those(lambda p: p.iou == "consensus") == {"c2f-flickr", "lvs-flickr"}
+    assert those(lambda p: p.unit == "source") == {"source-wise"}
+    assert those(lambda p: p.silent_at_tau) == {"dsol-synthetic", "dsol-duet"}
+    dsol = {"dsol-solo", "dsol-synthetic", "dsol-duet"}
+    assert those(lambda p: p.edges == "published") == dsol | {"c2f-levels"}
+    assert get("c2f-levels").level_cuts == (0.5, 0.5, 0.3)
 
 
 def test_exactly_0_3_passes_the_exact_levels_and_fails_the_published_ones():
@@ -67,9 +81,31 @@ def test_a_silent_rule_goes_with_many_maps_only():
         Protocol("odd", 1, "single", Threshold("absolute", 0.5), 0.5, Threshold("absolute", 0.2))
 
 
+@pytest.mark.parametrize("field", ["unit", "level_cuts"])
+def test_scenes_have_fields_of_their_own(field):
+    value = {"unit": "source", "level_cuts": (0.5,)}[field]
+    with pytest.raises(ValueError, match=f"`{field}` goes with the task `multiple`"):
+        Protocol("odd", 1, "single", Threshold("absolute", 0.5), 0.5, **{field: value})
+
+
 def test_description_names_rule_and_version():
     text = get("dsol-synthetic").describe()
-    assert "dsol-synthetic (version 1)" in text
+    assert "dsol-synthetic (version 2)" in text
     assert "0.5 x the map's own maximum" in text
-    assert "silent below 0.2" in text and "majority" not in text
+    assert "silent up to 0.2" in text and "majority" not in text
     assert "clusters named by majority" in get("ier").describe()
+    assert "silent below 0.2" in get("ier").describe()
+    levels = get("c2f-levels").describe()
+    assert "success at 0.5, at 0.3 for level 3" in levels and "silent" not in levels
+    assert "two annotators' votes" in get("c2f-flickr").describe()
+    assert "a source is an item" in get("source-wise").describe()
+    assert "50 % of the map's area lies below" in get("lvs-median").describe()
+    assert all("\n" not in p.describe() for p in PROTOCOLS.values())
+
+
+def test_descriptions_that_stored_scores_are_compared_by():
+    """Runs scored under the same words stand in one table, so words change with versions only."""
+    assert get("paper").describe() == (
+        "paper (version 1): bilinear to 224x224, cut at 10 % of the largest value over all maps, "
+        "silent below 10 % of the largest value over all maps, success at 0.3"
+    )

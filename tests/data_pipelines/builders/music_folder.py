@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
+import pytest
+
+from data_pipelines.builders.recordings import RecordingsConfig
 from tests.videos import write_video
 
 SOLOS = {
@@ -90,3 +95,11 @@ def write_music(folder: Path, seconds: float = 3) -> Path:
             rate, pitch = RATES.get(id, 12), 300 + 100 * number
             write_video(path, seconds=seconds, size=SIZE, rate=rate, frequency=pitch)
     return folder
+
+
+@contextlib.contextmanager
+def in_this_process() -> Iterator[None]:
+    """Builds inside this block start no processes, which takes a second each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(RecordingsConfig.__init__.__kwdefaults__, "workers", 0)
+        yield
