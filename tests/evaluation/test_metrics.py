@@ -1,7 +1,6 @@
 """Metrics against values worked out by hand, plain loops, OpenCV and scikit-learn."""
 
 import cv2
-import jax
 import numpy as np
 import pytest
 from sklearn.metrics import auc as sklearn_auc
@@ -111,15 +110,6 @@ def test_measure_equals_plain_loops(name):
                 quiet = (one <= tau if protocol.silent_at_tau else one < tau).mean()
                 assert out.quiet[i, n] == pytest.approx(quiet, abs=1e-7)
                 assert out.lit[i, n] == (quiet < 1)
-
-
-def test_measure_without_jit_is_the_same():
-    data = scenes(1, count=2)
-    jitted = measure(**data, protocol=SMALL)
-    with jax.disable_jit():
-        plain = measure(**data, protocol=SMALL)
-    for one, other in zip(jax.tree.leaves(jitted), jax.tree.leaves(plain), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
 def test_slots_that_are_not_used_change_nothing():
