@@ -108,6 +108,8 @@ def base() -> ConfigDict:
     config.evaluation = ConfigDict()
     config.evaluation.single_protocol = "dsol-solo"
     config.evaluation.scene_protocol = "dsol-synthetic"
+    # Protocols of the splits that go by another one, by split.
+    config.evaluation.split_protocols = ConfigDict()
     # Whether pictures keep their shape when they are scored, the shorter side being `image_size`;
     # else they are resized to squares, as the papers'. For sets whose scenes have wide grids.
     config.evaluation.keep_aspect = False

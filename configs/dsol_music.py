@@ -21,6 +21,7 @@ def get_config() -> ConfigDict:
     config = base()
     config.data.name = "music+music_synthetic"
     config.data.scene_tests = ("cocktail_test", "duet_test")
+    config.evaluation.split_protocols.duet_test = "dsol-duet"
     config.clusters = 11
     config.representation = "mask"
     config.lock()

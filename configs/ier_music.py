@@ -22,6 +22,7 @@ def get_config() -> ConfigDict:
     config.data.name = "music+music_unconstrained"
     config.data.stage_two = "cocktail_train"
     config.data.scene_tests = ("cocktail_test", "duet_test")
+    config.evaluation.split_protocols.duet_test = "dsol-duet"
     config.clusters = 20
     config.lock()
     return config

@@ -82,7 +82,7 @@ DATASETS: Mapping[str, Entry] = MappingProxyType(
             _builder("music_synthetic"),
             "scenes of four solos, two of them heard",
             needs=_ARCHIVE,
-            publisher=_DSOL,
+            publisher="zenodo.org/record/4079386",
             made_from="music",
         ),
         "music_unconstrained": Entry(

@@ -179,6 +179,8 @@ class Scorer:
         scenes = protocols.get(self.config.evaluation.scene_protocol)
         own = {self.config.data.single_test: single}
         own |= dict.fromkeys(self.config.data.scene_tests, scenes)
+        others = self.config.evaluation.split_protocols
+        own |= {name: protocols.get(rules) for name, rules in others.items()}
         asked = protocols.get(protocol) if protocol else None
         if split is not None:
             first = self.dataset.source(split)[0]

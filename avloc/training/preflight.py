@@ -77,6 +77,8 @@ def check(config: ConfigDict, dataset: Dataset, *, resumed: bool = False) -> Non
         warm_start(config, *shapes(method, config))
     protocols.get(config.evaluation.single_protocol)
     protocols.get(config.evaluation.scene_protocol)
+    for name in config.evaluation.split_protocols.values():
+        protocols.get(name)
     Devices(config.parallel).local_batch_size(config.batch_size)
     _trace(config, method, phases)
 

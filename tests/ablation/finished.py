@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from avloc.ablation.grid import Run
+from avloc.evaluation import PROTOCOLS
 
 PROTOCOL = "dsol-synthetic"
 
@@ -23,7 +24,7 @@ def finish(run: Run, split: str, ious: list[float], stage: str = "stage_two", **
     }
     entry = {
         "protocol": PROTOCOL,
-        "protocol_version": 1,
+        "protocol_version": PROTOCOLS[PROTOCOL].version,
         "rules": "the rules",
         "evaluated": len(ious),
         "total": len(ious) + 1,

@@ -45,7 +45,7 @@ def test_mean_and_spread_over_seeds():
 
 def test_pooled_over_seeds(grid):
     (table,) = split_tables(grid)
-    assert (table.split, table.protocol) == (SPLIT, ("dsol-synthetic", 1))
+    assert (table.split, table.protocol) == (SPLIT, ("dsol-synthetic", 2))
     assert (table.evaluated, table.total) == (4, 5)
     assert table.stages == dict.fromkeys(["plain", "whole"], "CSOL after stage two")
     ciou = table.scores["plain"]["CIoU@0.3"]
@@ -170,7 +170,7 @@ def test_json(grid, tmp_path):
     }
     assert data["cells"]["whole"]["runs"]["1"]["seconds"] == 12.5
     (table,) = data["tables"]
-    assert table["protocol"] == ["dsol-synthetic", 1]
+    assert table["protocol"] == ["dsol-synthetic", 2]
     assert table["scores"]["plain"]["CIoU@0.3"]["seeds"] == {"0": 0.0, "1": 50.0}
 
 

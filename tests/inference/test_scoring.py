@@ -217,7 +217,7 @@ def test_damaged_scores_are_not_believed(scorer):
     made.score()
     file = made.run.path / "metrics.json"
     text = file.read_text()
-    file.write_text(text.replace('"protocol_version": 1', '"protocol_version": 0'))
+    file.write_text(text.replace('"protocol_version": 2', '"protocol_version": 1'))
     assert stored_scores(made.run) is None
     file.write_text(text[:100])
     assert stored_scores(made.run) is None
@@ -307,6 +307,22 @@ def test_ablation_cells_score_the_trained_stages_alone(scorer):
         "cocktail_test": ROWS[:2],
     }
     assert "The centred box" not in write_run_report(made.run, scores, made).read_text()
+
+
+def test_a_split_may_have_a_protocol_of_its_own(scorer):
+    splits = everything() | {"duet_test": scenes(2)}
+    scene_tests = ("cocktail_test", "duet_test")
+    made = scorer(splits, scene_tests=scene_tests, split_protocols={"duet_test": "dsol-duet"})
+    names = {
+        split: {row.protocol.name for row in rows.values()}
+        for split, rows in made.score().splits.items()
+    }
+    assert names == {
+        "test": {"dsol-solo"},
+        "cocktail_test": {"dsol-synthetic"},
+        "duet_test": {"dsol-duet"},
+    }
+    assert made.score("duet_test").splits["duet_test"]["ceiling"].protocol.name == "dsol-duet"
 
 
 def test_clusters_are_named_as_the_protocol_says(scorer):
