@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.sparse import coo_array
+from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from avloc.evaluation.rendering import REGION, upsample
@@ -75,11 +75,11 @@ def boxes_of(maps: Float[np.ndarray, "k H W"], cell: float, threshold: float = R
     count, height, width = maps.shape
     peak = maps.max((1, 2), keepdims=True)
     reached = (maps >= threshold * peak) & (peak > 0)
-    # A column of False on both sides, so that every row's runs begin and end in it.
-    framed = np.zeros((count * height, width + 2), np.int8)
-    framed[:, 1:-1] = reached.reshape(-1, width)
-    change = np.diff(framed, axis=1).ravel()
-    starts, ends = np.flatnonzero(change == 1), np.flatnonzero(change == -1)
+    # A pixel of False behind every row and before the first: runs begin and end in turn.
+    framed = np.zeros(1 + count * height * (width + 1), bool)
+    framed[1:].reshape(-1, width + 1)[:, :-1] = reached.reshape(-1, width)
+    turns = np.flatnonzero(framed[1:] != framed[:-1])
+    starts, ends = turns[::2], turns[1::2]
     if not len(starts):
         return Found(np.zeros(0, int), np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
     row, left, right = starts // (width + 1), starts % (width + 1), ends % (width + 1)
@@ -124,7 +124,8 @@ def _joined(
     below = np.searchsorted(ends, starts + width, side="right")
     behind = np.searchsorted(starts, ends + width, side="left")
     times = np.where(row % height < height - 1, np.maximum(behind - below, 0), 0)
-    one = np.repeat(np.arange(len(starts)), times)
-    other = np.arange(len(one)) - np.repeat(np.cumsum(times) - times - below, times)
-    graph = coo_array((np.ones(len(one), np.int8), (one, other)), shape=(len(starts),) * 2)
+    last = np.cumsum(times)
+    other = np.arange(times.sum()) - np.repeat(last - times - below, times)
+    lists = np.ones(len(other)), other, np.append(0, last)
+    graph = csr_array(lists, shape=(len(starts),) * 2)
     return connected_components(graph, directed=False)[1]

@@ -18,6 +18,8 @@ from avloc.evaluation.items import Items
 from avloc.evaluation.measuring import Detections
 from avloc.evaluation.results import metric
 
+_AT_ONCE = 2**14  # boxes compared with the objects of their items
+
 
 def detection(
     found: Detections,
@@ -68,10 +70,13 @@ def hits(
     least: float,
 ) -> Bool[np.ndarray, " D"]:
     """Whether each box is right."""
-    same = wanted[found.item] & (labels[found.item] == found.category[:, None])
-    overlap = np.where(same, box_iou(found.boxes[:, None], boxes[found.item]), -1.0)
-    best = overlap.argmax(-1)
-    near = np.take_along_axis(overlap, best[:, None], 1)[:, 0] >= least
+    best, near = np.zeros(len(found.item), int), np.zeros(len(found.item), bool)
+    for start in range(0, len(best), _AT_ONCE):
+        some = slice(start, start + _AT_ONCE)
+        item = found.item[some]
+        same = wanted[item] & (labels[item] == found.category[some, None])
+        overlap = np.where(same, box_iou(found.boxes[some, None], boxes[item]), -1.0)
+        best[some], near[some] = overlap.argmax(-1), overlap.max(-1) >= least
     order = np.argsort(-found.scores, kind="stable")
     order = order[near[order]]
     objects = found.item[order] * labels.shape[1] + best[order]

@@ -42,7 +42,7 @@ def evaluate(
     an object's box tells sounding objects from silent ones; what is heard (`perceive`); the boxes
     made of the maps (`sounding_and_all`).
 
-    Maps are measured batch by batch and not kept, so memory does not grow with their number.
+    Maps are measured batch by batch and not kept (`measuring`).
 
     A sound from off screen is no ground truth of a map: for the maps its category is silent. Where
     there are such sounds, `off-screen false alarms` is the share, in per cent, of pairs of a scene

@@ -1,4 +1,4 @@
-"""A whole set measured as it comes: what is kept are numbers, so its size costs no memory.
+"""A whole set measured as it comes: what is kept of a scene are a few numbers, never its maps.
 
 Only a threshold that is a share of the largest value over all maps needs every map twice. They
 wait at the model's own grid, beyond 256 MiB in a temporary file.
@@ -132,6 +132,7 @@ class _Meter:
             # One map for all that sounds: every sounding object is of the one category 0.
             labels = np.where(items.sounding, 0, -1)
         edges = pixel_edges(items.boxes, rules.size, rules.edges)
+        found = []
         chunks = self._chunks(rules.size, maps, edges, labels, items.sounding)
         for (part, *boxes, sounding), real in chunks:
             resized, cuts = self._enlarge(part), None
@@ -139,8 +140,11 @@ class _Meter:
                 cuts = metrics.quantile_cuts(np.asarray(resized), rules.threshold.fraction)
             counts = metrics.measure(resized, *boxes, sounding, largest, cuts, protocol=rules)
             mass = metrics.object_mass(part, *boxes, protocol=rules)
-            self._counts.append(metrics.Measures(*(np.asarray(x)[:real] for x in counts)))
-            self._mass.append(_rounded(np.asarray(mass)[:real]))
+            found.append([np.asarray(x)[:real] for x in (*counts, mass)])
+        # Joined, and so copied: hundreds of small device arrays would take more than the maps.
+        *joined, mass = (np.concatenate(field) for field in zip(*found, strict=True))
+        self._counts.append(metrics.Measures(*joined))
+        self._mass.append(_rounded(mass))
         self._detect(maps)
         self._size += len(maps)
 

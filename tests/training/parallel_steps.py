@@ -125,7 +125,8 @@ def scan(parallel: str) -> dict[str, np.ndarray]:
     config.batch_size = BATCH
     method = Csol(config, INFO)
     state = devices.replicate(initial())
-    dataset = SimpleNamespace(source={"train": make_records(ITEMS, videos=ITEMS)}.__getitem__)
+    records = {"train": make_records(ITEMS, videos=ITEMS)}
+    dataset = SimpleNamespace(source=records.__getitem__, info=INFO)
 
     def predict(variables, aux, batch):
         return batch.index, method.predict(variables, aux, batch)
