@@ -1,8 +1,8 @@
 """IEr, whole, on the embedded data set, from scratch on a laptop's CPU.
 
 Command: `avloc train --config configs/ier_toy.py --workdir runs/ier` (or `make demo METHOD=ier`).
-Mean of three seeds: single sources IoU@0.5 78.2; scenes of 2 sounding, 2 silent and 1 off-screen
-source CIoU@0.3 62.1, AUROC 0.91.
+Mean of three seeds: single sources IoU@0.5 78.5; scenes of 2 sounding, 2 silent and 1 off-screen
+source CIoU@0.3 61.9, AUROC 0.91.
 """
 
 from ml_collections import ConfigDict
