@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -71,8 +71,12 @@ class Dataset:
     @cache  # noqa: B019
     def labels(self, split: str) -> Int[np.ndarray, " N"]:
         """Category of each single-source clip, for evaluation and logs only."""
-        source = self.source(split)
-        return np.asarray([source[i]["objects"]["label"][0] for i in range(len(source))])
+        self.source(split)  # says so where there is no such split
+        return self._labels(split)
+
+    def _labels(self, split: str) -> Int[np.ndarray, " N"]:
+        records = some_fields(self.builder, split, "objects")
+        return np.asarray([record["objects"]["label"][0] for record in records])
 
 
 class JoinedDataset(Dataset):
@@ -109,8 +113,25 @@ class JoinedDataset(Dataset):
         """The names of its parts, `+` between."""
         return "+".join(part.name for part in self._parts)
 
+    def _part(self, split: str) -> Dataset:
+        return next(part for part in self._parts if split in part.info.num_examples)
+
     def _open(self, split: str) -> Sequence[Any]:
-        return next(p for p in self._parts if split in p.info.num_examples).source(split)
+        return self._part(split).source(split)
+
+    def _labels(self, split: str) -> Int[np.ndarray, " N"]:
+        return self._part(split).labels(split)
+
+
+def some_fields(
+    builder: tfds.core.DatasetBuilder, split: str, *names: str
+) -> Iterator[dict[str, Any]]:
+    """These fields of each record of a split, in order; no picture is decoded on the way."""
+    kept = tfds.features.FeaturesDict({name: builder.info.features[name] for name in names})
+    raw = tfds.decode.DeserializeMethod.RAW_BYTES
+    records = builder.as_data_source(split, deserialize_method=raw)
+    for place in range(len(records)):
+        yield kept.deserialize_example_np(records[place])
 
 
 def _brief(names: Sequence[str], most: int = 4) -> str:

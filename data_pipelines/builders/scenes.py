@@ -16,6 +16,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from data_pipelines import mixing
+from data_pipelines.dataset import some_fields
 from data_pipelines.features import clip_features
 from data_pipelines.scene_plan import RECIPES, ScenePlan, SceneSplit, plan_scenes
 
@@ -76,10 +77,10 @@ class SoloClips:
         self._records = built.as_data_source(
             split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
         )
-        few = tfds.features.FeaturesDict({name: features[name] for name in ("video", "objects")})
+        known = some_fields(built, split, "video", "objects")
         facts = [
-            _facts(few.deserialize_example_np(self._records[place]))
-            for place in tqdm(range(len(self)), desc=f"looking at {split}", leave=False)
+            _facts(record)
+            for record in tqdm(known, desc=f"looking at {split}", total=len(self), leave=False)
         ]
         videos, labels, usable, placed = zip(*facts, strict=True)
         self.labels, self.usable, self.placed = map(np.asarray, (labels, usable, placed))
