@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from jaxtyping import Int
 
 from avloc.types import DatasetInfo
 from data_pipelines import registry
+from data_pipelines.records import Records, some_fields
 
 
 class Dataset:
@@ -66,7 +67,7 @@ class Dataset:
         return self.builder.info.full_name
 
     def _open(self, split: str) -> Sequence[Any]:
-        return self.builder.as_data_source(split)
+        return Records(self.builder, split)
 
     @cache  # noqa: B019
     def labels(self, split: str) -> Int[np.ndarray, " N"]:
@@ -121,17 +122,6 @@ class JoinedDataset(Dataset):
 
     def _labels(self, split: str) -> Int[np.ndarray, " N"]:
         return self._part(split).labels(split)
-
-
-def some_fields(
-    builder: tfds.core.DatasetBuilder, split: str, *names: str
-) -> Iterator[dict[str, Any]]:
-    """These fields of each record of a split, in order; no picture is decoded on the way."""
-    kept = tfds.features.FeaturesDict({name: builder.info.features[name] for name in names})
-    raw = tfds.decode.DeserializeMethod.RAW_BYTES
-    records = builder.as_data_source(split, deserialize_method=raw)
-    for place in range(len(records)):
-        yield kept.deserialize_example_np(records[place])
 
 
 def _brief(names: Sequence[str], most: int = 4) -> str:

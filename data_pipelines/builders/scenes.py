@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,12 +11,11 @@ from typing import ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import Bool, Int
-from PIL import Image
 from tqdm import tqdm
 
 from data_pipelines import mixing
-from data_pipelines.dataset import some_fields
 from data_pipelines.features import clip_features
+from data_pipelines.records import Records, some_fields
 from data_pipelines.scene_plan import RECIPES, ScenePlan, SceneSplit, plan_scenes
 
 CELL_SIZE = 128
@@ -70,13 +68,7 @@ class SoloClips:
     placed: Bool[np.ndarray, " N"]
 
     def __init__(self, built: tfds.core.DatasetBuilder, split: str) -> None:
-        features = built.info.features
-        # Frames stay encoded, as text: of a clip's four one is looked at.
-        frames = tfds.features.Sequence(tfds.features.Text())
-        self._features = tfds.features.FeaturesDict({**features, "frames": frames})
-        self._records = built.as_data_source(
-            split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
-        )
+        self._records = Records(built, split)
         known = some_fields(built, split, "video", "objects")
         facts = [
             _facts(record)
@@ -91,10 +83,10 @@ class SoloClips:
 
     def clip(self, place: int) -> mixing.Clip:
         """The clip, by the frame in its middle."""
-        record = self._features.deserialize_example_np(self._records[place])
+        record = self._records[place]
         frames, objects = record["frames"], record["objects"]
         return mixing.Clip(
-            frame=np.asarray(Image.open(io.BytesIO(frames[len(frames) // 2])).convert("RGB")),
+            frame=frames[len(frames) // 2],
             waveform=record["waveform"],
             boxes=np.reshape(objects["bbox"], (-1, 4)),
             labels=np.asarray(objects["label"]),
