@@ -139,11 +139,10 @@ def _data_doctor(args: argparse.Namespace) -> int:
 
 def _data_preview(args: argparse.Namespace) -> None:
     from avloc.inference.data_report import write_preview
-    from data_pipelines import registry
     from data_pipelines.dataset import Dataset
 
     out = Path(args.out or f"preview_{args.name.replace('/', '_')}_{args.split}.png")
-    dataset = Dataset(registry.open_dataset(args.name, args.data_dir))
+    dataset = Dataset.open(args.name, args.data_dir)
     print(f"drawn        {write_preview(args.name, dataset, args.split, args.items, out)}")
 
 

@@ -114,7 +114,7 @@ class Collection:
 
 
 class Folder:
-    """A user's folder, walked once; hidden files are passed over.
+    """A user's folder, walked once; hidden files and links to nowhere are passed over.
 
     Files are found by name wherever below the folder they lie, so a user need not follow one
     layout.
@@ -127,16 +127,11 @@ class Folder:
         self.root = Path(root).expanduser().resolve()
         if not self.root.is_dir():
             raise ValueError(f"{self.root}: no such folder; --source takes a folder")
-        self.files = sorted(self._walk())
+        self.files = sorted(files_below(self.root))
         self._by_stem: dict[str, list[Path]] = {}
         for path in self.files:
             for stem in {path.stem, youtube_id(path.name)}:
                 self._by_stem.setdefault(stem, []).append(path)
-
-    def _walk(self) -> Iterator[Path]:
-        for folder, subfolders, names in os.walk(self.root, followlinks=True):
-            subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-            yield from (Path(folder, name) for name in names if not name.startswith("."))
 
     def find(self, stem: str, endings: frozenset[str] = VIDEO_ENDINGS) -> Path | None:
         """The file of that name, its ending (and `_0_1000`) aside; of several the first by path."""
@@ -161,6 +156,19 @@ class Folder:
         return found[0]
 
 
+def files_below(root: Path) -> Iterator[Path]:
+    """Files of a folder and its subfolders, each folder once; none that is hidden."""
+    walked: set[str] = set()  # a link may lead back up
+    for folder, subfolders, names in os.walk(root, followlinks=True):
+        if (place := os.path.realpath(folder)) in walked:
+            subfolders.clear()
+            continue
+        walked.add(place)
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        paths = (Path(folder, name) for name in names if not name.startswith("."))
+        yield from (path for path in paths if path.is_file())
+
+
 def file_state(path: Path) -> str:
     """Changes whenever the file does: its path, size and time of change."""
     stat = path.stat()
@@ -173,5 +181,8 @@ def digest(text: str) -> str:
 
 
 def youtube_id(name: str) -> str:
-    """The id in a published name: `2gk-IN35s5I_0_1000.mp4` gives `2gk-IN35s5I`."""
-    return re.sub(r"(?<=^.{11})_\d+_\d+$", "", Path(name).stem)
+    """The id in a name: `2gk-IN35s5I_0_1000.mp4` and `Title [2gk-IN35s5I].mp4`: `2gk-IN35s5I`."""
+    stem = Path(name).stem
+    if titled := re.search(r" \[([\w-]{11})\]$", stem):  # as yt-dlp names files
+        return titled[1]
+    return re.sub(r"(?<=^.{11})_\d+_\d+$", "", stem)

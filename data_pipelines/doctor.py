@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 
-from data_pipelines.collection import Collection, Moment, Recording
+from data_pipelines.collection import VIDEO_ENDINGS, Collection, Folder, Moment, Recording
 from data_pipelines.inspection import FileFacts
 from data_pipelines.video import END_SLACK
 
@@ -118,6 +118,7 @@ class Findings:
       duplicates: groups of ids whose files have the same content, with the splits that want them.
       blocked: a sentence about each split that cannot be made.
       notes: sentences of the data set's own about its lists.
+      unused: videos of the folder that no split wants, as paths inside it.
       unclassed: name under which recordings of no known category are counted.
     """
 
@@ -126,6 +127,7 @@ class Findings:
     duplicates: list[dict]
     blocked: list[str]
     notes: list[str]
+    unused: list[str] = field(default_factory=list)
     unclassed: str = "(no category)"
 
 
@@ -133,6 +135,16 @@ def wanted_files(collection: Collection) -> set[Path]:
     """The files that a collection found for its recordings."""
     everything = (recording for split in collection.splits.values() for recording in split)
     return {path for r in everything for path in (r.path, r.sound) if path is not None}
+
+
+def unused_videos(folder: Folder, collection: Collection) -> list[str]:
+    """Videos that no split wants, as paths inside the folder: a wrong name is found here."""
+    wanted = wanted_files(collection)
+    return [
+        path.relative_to(folder.root).as_posix()
+        for path in folder.files
+        if path.suffix.lower()[1:] in VIDEO_ENDINGS and path not in wanted
+    ]
 
 
 def examine(collection: Collection, facts: Mapping[Path, FileFacts]) -> Findings:

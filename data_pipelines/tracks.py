@@ -325,7 +325,7 @@ def open_file(path: str | Path):
       VideoError: it cannot be.
     """
     try:
-        return av.open(str(path))
+        return av.open(str(path), metadata_errors="replace")  # tags are often not UTF-8
     except FileNotFoundError as fault:
         raise VideoError(f"{path}: no such file") from fault
     except (FFmpegError, OSError) as fault:

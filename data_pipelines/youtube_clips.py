@@ -1,7 +1,7 @@
 """Stretches of YouTube videos, in whichever form a user has them.
 
 People keep `ID_000030.mp4`, `ID_30_40.mp4` or `ID_30.000_40.000.mp4` (a clip already cut, named by
-its start), or `ID.mp4`, which may be the clip or the whole video.
+its start), or `ID.mp4` or `Title [ID].mp4`, which may be the clip or the whole video.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from av.error import FFmpegError
 
 from data_pipelines.collection import VIDEO_ENDINGS, Folder
 
-_NAME = re.compile(r"(?P<id>[\w-]{11})(?:_(?P<start>\d+(?:\.\d+)?)(?:_\d+(?:\.\d+)?)?)?")
+_NAME = re.compile(
+    r"(?P<id>[\w-]{11})(?:_(?P<start>\d+(?:\.\d+)?)(?:_\d+(?:\.\d+)?)?)?"
+    r"|.* \[(?P<titled>[\w-]{11})\]"
+)
 _SLACK = 1.0
 
 
@@ -36,7 +39,7 @@ class YouTubeClips:
             name = _NAME.fullmatch(path.stem)
             if name and path.suffix.lower()[1:] in VIDEO_ENDINGS:
                 start = name["start"]
-                self._files.setdefault(name["id"], []).append(
+                self._files.setdefault(name["id"] or name["titled"], []).append(
                     (None if start is None else float(start), path)
                 )
 
@@ -72,7 +75,7 @@ class YouTubeClips:
 def _seconds(path: Path) -> float:
     """Length of a file as its header says; 0 where it does not, or cannot be read."""
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             return (container.duration or 0) / av.time_base
     except FFmpegError:  # reported by name when it is built
         return 0.0

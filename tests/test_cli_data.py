@@ -89,5 +89,8 @@ def test_built(toy, tmp_path, monkeypatch, capsys, fails):
     assert (tmp_path / "preview_toy_orchestra_tiny_test.png").is_file()
     assert main([*words, "test", "--items", "1", "--out", "a.png"]) == 0
     assert "has no split 'tset'" in fails(*words, "tset")
+    assert "is a folder; --out takes" in fails(*words, "test", "--out", tmp_path)
+    twice = "toy_orchestra/tiny+toy_orchestra/tiny"
+    assert "cannot be joined" in fails(*words[:2], twice, *words[3:], "test")
     assert "1 item or more, not 0" in fails(*words, "test", "--items", "0")
     assert "is not built in" in fails(*words[:3], "--data-dir", tmp_path, "--split", "test")

@@ -82,6 +82,9 @@ def ceiling(grid: tuple[int, int], n: int, protocol: Protocol | None = None) -> 
     equal pixels is meant, as models give. One that is flat over half of its area, such as the boxes
     themselves, is cut to less and could pass the ceiling.)
 
+    Of what is detected it is no bound: objects of one map that touch become one box, and silent
+    objects, which mAP50 asks for too, are not drawn.
+
     Args:
       grid: cells of the maps, `(h, w)`; the model's, or `(size, size)` of the protocol.
       n: categories; 1 where there are none.

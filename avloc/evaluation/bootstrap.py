@@ -58,8 +58,9 @@ def interval(
       level: coverage.
       draws: resamples.
       seed: of the resampling.
-      centred: move the interval by the draws' bias, their mean less the value. For a statistic
-        such as NMI, which grows when groups are drawn twice.
+      centred: move the interval by the draws' bias, their mean less the value, and keep it in 0 to
+        1 with the value inside. For a share that resampling biases: NMI grows when groups are
+        drawn twice, a mean over categories when a draw loses rare ones, which are hard.
 
     Returns:
       The statistic of the items as they are, and its interval: nan if there is but one group.
@@ -92,4 +93,6 @@ def interval(
     if centred:
         drawn = drawn - (drawn.mean() - value)
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    if centred:
+        low, high = min(max(low, 0), value), max(min(high, 1), value)
     return Interval(value, float(low), float(high))

@@ -59,7 +59,7 @@ def detection(
     def mean(_: np.ndarray, weights: np.ndarray) -> np.ndarray:
         return mean_of_known(np.stack([average_precision_of(c, weights) for c in curves], -1))
 
-    return metric(resample(videos, videos, mean), 100)
+    return metric(resample(videos, videos, mean, centred=True), 100)
 
 
 def hits(

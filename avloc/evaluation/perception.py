@@ -78,8 +78,9 @@ def perceive(
     ranked = resample((scores, truth), videos, mean_average_precision, centred=True)
     metrics = {"mAP": metric(ranked)}
     for name, arrays in counts.items():
-        statistic = _macro if name.startswith("macro") else _micro
-        metrics[name] = metric(resample(arrays, videos, statistic))
+        macro = name.startswith("macro")
+        statistic = _macro if macro else _micro
+        metrics[name] = metric(resample(arrays, videos, statistic, centred=macro))
     if quiet.any():
         metrics["quiet recall"] = metric(resample((quiet & found, quiet), videos, _micro))
         # A pair an entry, most probable first, so that thresholds are places in a row.

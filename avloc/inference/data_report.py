@@ -18,11 +18,12 @@ from avloc.inference.data_tables import (
     built_faults,
     built_table,
     source_tables,
+    unused,
 )
 from data_pipelines import preview
-from data_pipelines.collection import Collection
+from data_pipelines.collection import Collection, Folder
 from data_pipelines.dataset import Dataset
-from data_pipelines.doctor import Findings, examine, wanted_files
+from data_pipelines.doctor import Findings, examine, unused_videos, wanted_files
 from data_pipelines.inspection import FileFacts, inspect_all
 from data_pipelines.record_check import BuiltFindings, check_records
 
@@ -45,6 +46,7 @@ def examine_source(
     """
     facts = inspect_all(wanted_files(collection), out / "files.json", decode=decode)
     findings = examine(collection, facts)
+    findings.unused = unused_videos(Folder(source), collection)
     content = asdict(findings) | {
         "name": name,
         "source": str(source),
@@ -91,6 +93,8 @@ def examine_built(spec: str, dataset: Dataset, out: Path) -> tuple[BuiltFindings
 
 def write_preview(spec: str, dataset: Dataset, split: str, count: int, out: Path) -> Path:
     """Writes a contact sheet of `count` items of a built split as PNG, and returns its path."""
+    if out.is_dir():
+        raise ValueError(f"{out} is a folder; --out takes the name of a PNG")
     items = preview.items(dataset, split, count)
     total = dataset.info.num_examples[split]
     title = f"{spec}, split {split}: {len(items)} of {total} items, evenly spaced"
@@ -111,6 +115,7 @@ def _source_notes(
         f"Source {source}: {len(facts):,} files that the data set wants, {size:.2f} GB. Each "
         f"was {looked}" + ("." if decode else "; --decode finds damage further on as well."),
         *(f"Cannot be built: {sentence}." for sentence in findings.blocked),
+        *(f"{sentence}." for sentence in unused(findings)),
         *(f"{note[0].upper()}{note[1:].removesuffix('.')}." for note in findings.notes if note),
     ]
 

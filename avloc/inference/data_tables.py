@@ -18,7 +18,17 @@ def source_summary(findings: Findings) -> str:
     ready = len(findings.splits) - len(findings.blocked)
     lines = [f"cannot be built: {sentence}" for sentence in findings.blocked]
     lines.append(f"{ready} of {len(findings.splits)} splits can be built from what is there")
+    lines += unused(findings, 3)
     return counts_table(findings).markdown() + "\n\n" + "\n".join(lines)
+
+
+def unused(findings: Findings, most: int = SHOWN) -> list[str]:
+    """A sentence about videos that no split wants, if there are any."""
+    names = findings.unused
+    if not names:
+        return []
+    rest = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return [f"Videos in the folder that no split wants: {', '.join(names[:most])}{rest}"]
 
 
 def counts_table(findings: Findings) -> Table:

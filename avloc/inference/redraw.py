@@ -47,8 +47,8 @@ def redraw(
     # Two containers of the source: however it is interleaved, neither track has to wait.
     try:
         with (
-            av.open(str(path)) as source,
-            av.open(str(path)) as sound_source,
+            av.open(str(path), metadata_errors="replace") as source,
+            av.open(str(path), metadata_errors="replace") as sound_source,
             av.open(str(target), "w", format="mp4") as out,
         ):
             start = max(0.0, (source.start_time or 0) / av.time_base)

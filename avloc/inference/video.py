@@ -131,7 +131,7 @@ def _read_sound(path: Path) -> Int16[np.ndarray, " T"]:
     resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
     pieces = []
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             if not container.streams.audio:
                 raise ValueError(f"{path}: no sound track")
             for frame in container.decode(audio=0):

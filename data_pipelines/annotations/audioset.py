@@ -20,9 +20,9 @@ from __future__ import annotations
 import csv
 import re
 import sys
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 from data_pipelines.annotations.boxes import Row, check_order, from_xywh
 from data_pipelines.annotations.reading import (
@@ -115,17 +115,28 @@ def read_segments(path: Path, labels: Container[str] | None = None) -> dict[str,
     """
     segments = {}
     with path.open(encoding="utf-8-sig", newline="") as file:
-        for number, row in enumerate(csv.reader(file, skipinitialspace=True), 1):
-            if not row or row[0].startswith("#"):
+        for number, line in enumerate(_lines(file, path), 1):
+            if not line.strip() or line.startswith("#"):
                 continue
             place = f"{path}, line {number}"
+            try:  # a line by itself: a quote left open would swallow those after it
+                row = next(csv.reader([line], skipinitialspace=True, strict=True))
+            except csv.Error:
+                row = []
             if len(row) != 4:
-                raise ValueError(f'{place}: must be ID, start, end, "codes", not {row}')
+                raise ValueError(f'{place}: must be ID, start, end, "codes", not {line.strip()!r}')
             codes = row[3].split(",")
             if labels is None or any(code in labels for code in codes):
                 start, end = (as_number(cell, place) for cell in row[1:3])
                 segments[row[0]] = Segment(start, end, tuple(map(sys.intern, codes)))
     return segments
+
+
+def _lines(file: TextIO, path: Path) -> Iterator[str]:
+    try:
+        yield from file
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not a text file ({error})") from error
 
 
 def _row(fields: Any, name: str, place: str) -> tuple[float, float, float, float]:

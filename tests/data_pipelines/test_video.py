@@ -171,3 +171,11 @@ def test_clips_before_the_damage_are_kept(tmp_path, name, harm):
         np.testing.assert_array_equal(before.frames, after.frames)
         np.testing.assert_array_equal(before.waveform, after.waveform)
     assert all(b.place == a.place + 1 for a, b in pairwise(kept))
+
+
+def test_tags_need_not_be_utf8(tmp_path):
+    path = write_video(tmp_path / "tags.mp4", seconds=1)
+    content = path.read_bytes()
+    assert b"VideoHandler" in content
+    path.write_bytes(content.replace(b"VideoHandler", b"Vid\xe9oHandler"))
+    assert len(list(cut(path))) == 1 and probe(path).has_audio

@@ -23,6 +23,7 @@ def clips(folder, *names: str) -> YouTubeClips:
         "a-c_EFGHIJ0_30.000_40.000.mkv",
         "a-c_EFGHIJ0_30000_40000.mp4",
         "a-c_EFGHIJ0.mp4",
+        "A title [a-c_EFGHIJ0].mp4",
     ],
 )
 def test_a_clip_that_is_cut_already_begins_at_its_begin(tmp_path, name):

@@ -76,8 +76,8 @@ def voc(guesses, kept, category, least, weights):
     return area
 
 
-def resample(values, groups, statistic):
-    return interval(values, groups, statistic, draws=20)
+def resample(values, groups, statistic, **options):
+    return interval(values, groups, statistic, draws=20, **options)
 
 
 @pytest.mark.parametrize("least", [0.3, 0.5])
@@ -94,7 +94,7 @@ def test_a_resampled_video_counts_as_often_as_it_is_drawn():
     guesses, kept = random_set(1)
     drawn = {}
 
-    def catch(values, groups, statistic):
+    def catch(values, groups, statistic, **_):
         weights = np.random.default_rng(0).integers(0, 3, (4, len(groups))).astype(float)
         drawn["weights"], drawn["values"] = weights, statistic(values, weights=weights)
         return interval(values, groups, statistic, draws=5)

@@ -81,6 +81,15 @@ def test_a_source_folder(source, tmp_path):
     assert len(findings.splits["train"].missing) > SHOWN
 
 
+def test_videos_that_no_split_wants_are_named(source, tmp_path):
+    collection = Collection(("cello",), {"test": (Recording("w", (0,), source.find("whole")),)})
+    findings, page = examine_source("music", source.root, collection, tmp_path)
+    assert findings.unused == ["copy.mp4", "cut.mp4", "short.mp4"]
+    words = "Videos in the folder that no split wants: copy.mp4, cut.mp4, short.mp4"
+    assert words in source_summary(findings) and words in Page(page.read_text()).text
+    assert json.loads((tmp_path / "doctor.json").read_text())["unused"] == findings.unused
+
+
 def test_decoding_to_the_end_is_said(source, tmp_path):
     collection = Collection(("cello",), {"test": (Recording("w", (0,), source.find("whole")),)})
     page = examine_source("music", source.root, collection, tmp_path)[1].read_text()

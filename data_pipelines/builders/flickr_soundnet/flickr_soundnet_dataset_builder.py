@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow_datasets as tfds
 
+from data_pipelines.annotations.reading import read_lines
 from data_pipelines.annotations.votes import read_votes
 from data_pipelines.builders.recordings import RecordingsBuilder
 from data_pipelines.collection import (
@@ -28,8 +29,7 @@ def collection(folder: Folder) -> Collection:
     There are no categories.
     """
     path = folder.annotation("test_list.txt", of=AUTHORS)
-    lines = path.read_text(encoding="utf-8").splitlines()
-    test = list(dict.fromkeys(line.strip().split(".")[0] for line in lines if line.strip()))
+    test = list(dict.fromkeys(line.split(".")[0] for _, line in read_lines(path)))
     pictures = {p.stem for p in folder.files if p.suffix.lower()[1:] in IMAGE_ENDINGS}
     votes = {p.stem: p for p in folder.files if p.suffix.lower() == ".xml"}
     train = sorted((pictures | set(votes)) - set(test))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -26,7 +27,7 @@ def collection(folder: Folder) -> Collection:
     single = vggss.collection(folder)
     clips = {recording.moments[0].name: recording for recording in single.splits["test"]}
     boxed = {name for name, recording in clips.items() if recording.moments[0].objects}
-    duets = read_duets(path)
+    duets = _pairs(path)
     used = {file for duet in duets for file in duet.files}
     whole = [duet for duet in duets if boxed.issuperset(duet.files)]
     there = sum(all(clips[file].path for file in duet.files) for duet in whole)
@@ -39,6 +40,11 @@ def collection(folder: Folder) -> Collection:
         notes=tuple(notes),
         annotations=(path, *single.annotations),
     )
+
+
+def _pairs(path: Path) -> list[Duet]:
+    """The duets of the list, one that is listed twice once."""
+    return list({duet.files: duet for duet in read_duets(path)}.values())
 
 
 class Builder(RecordingsBuilder):
@@ -54,7 +60,7 @@ class Builder(RecordingsBuilder):
     def _examples(self, recordings: Sequence[Recording]) -> Iterator[tuple[str, dict]]:
         here = {r.moments[0].name: r for r in recordings if r.path}
         files = self.builder_config.collection.annotations
-        for duet in read_duets(next(path for path in files if path.name == PAIRS)):
+        for duet in _pairs(next(path for path in files if path.name == PAIRS)):
             clips = [self._clip(here[file]) for file in duet.files if file in here]
             if len(clips) == 2 and all(clips):
                 example = _example(duet, clips, [here[file].id for file in duet.files])

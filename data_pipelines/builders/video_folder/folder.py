@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines.collection import VIDEO_ENDINGS, digest, file_state
+from data_pipelines.collection import VIDEO_ENDINGS, digest, file_state, files_below
 
 
 class Video(NamedTuple):
@@ -48,16 +47,11 @@ def find_videos(source: str | Path) -> list[Video]:
     if not source.is_dir():
         raise ValueError(f"{source}: no such folder; --source takes a folder of videos")
     videos = []
-    for folder, subfolders, files in os.walk(source, followlinks=True):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        for file in files:
-            path = Path(folder, file)
-            if file.startswith(".") or path.suffix.lower()[1:] not in VIDEO_ENDINGS:
-                continue
-            if path.is_file():
-                name = path.relative_to(source).as_posix().encode("utf-8", "replace").decode()
-                category, inside, _ = name.partition("/")
-                videos.append(Video(path, name, category if inside else None))
+    for path in files_below(source):
+        if path.suffix.lower()[1:] in VIDEO_ENDINGS:
+            name = path.relative_to(source).as_posix().encode("utf-8", "replace").decode()
+            category, inside, _ = name.partition("/")
+            videos.append(Video(path, name, category if inside else None))
     if not videos:
         raise ValueError(
             f"{source}: no video in this folder; put videos into it, or into one folder a class"

@@ -120,9 +120,23 @@ def test_segments(tmp_path):
     }
 
 
-@pytest.mark.parametrize("row", ["--PJHxphWEs, 30.000, 40.000", '--PJHxphWEs, a, 40.000, "/m/0"'])
+@pytest.mark.parametrize(
+    "row",
+    [
+        "--PJHxphWEs, 30.000, 40.000",
+        '--PJHxphWEs, a, 40.000, "/m/0"',
+        '--PJHxphWEs, 30.000, 40.000, "/m/0\n--aE2O5G5WE, 0.000, 10.000, "/m/1"',
+    ],
+)
 def test_segments_that_cannot_be(tmp_path, row):
     path = tmp_path / "segments.csv"
     path.write_text("# YTID, start_seconds, end_seconds, positive_labels\n" + row)
     with pytest.raises(ValueError, match=r"segments\.csv, line 2: must be"):
+        read_segments(path)
+
+
+def test_segments_that_are_no_text(tmp_path):
+    path = tmp_path / "segments.csv"
+    path.write_bytes(b"\x1f\x8b\x08\x00")
+    with pytest.raises(ValueError, match=r"segments\.csv: not a text file"):
         read_segments(path)

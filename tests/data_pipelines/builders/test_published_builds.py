@@ -67,6 +67,7 @@ def boxed_clips(tmp_path_factory) -> Path:
     )
     (source / "vggsound_duet_test.csv").write_text(
         "AAAAAAAAAA0_000030,cat_purring,AAAAAAAAAA1_000008,bird_calling\n"
+        "AAAAAAAAAA0_000030,cat_purring,AAAAAAAAAA1_000008,bird_calling\n"
         "AAAAAAAAAA1_000008,bird_calling,AAAAAAAAAA2_000000,cat_purring\n"
     )
     return source
