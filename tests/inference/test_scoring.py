@@ -129,9 +129,8 @@ def scorer(tmp_path, monkeypatch):
         sizes = {name: len(items) for name, items in splits.items()}
         dataset = Dataset.__new__(Dataset)
         dataset.info = DatasetInfo(sizes, tuple(names))
-        dataset.builder = SimpleNamespace(
-            as_data_source=splits.__getitem__, info=SimpleNamespace(full_name="halves")
-        )
+        dataset.builder = SimpleNamespace(info=SimpleNamespace(full_name="halves"))
+        dataset._open = splits.__getitem__
         run = RunFolder(tmp_path / "run")
         run.open_for_training(config)
         record_info(run, dataset.info)
