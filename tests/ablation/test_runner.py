@@ -119,7 +119,16 @@ def test_shares(cores, count, shares):
     assert [runner._share(cores, slot, count) for slot in range(count)] == shares
 
 
+@pytest.fixture
+def ctrl_c():
+    """SIGINT as in the foreground: a shell starts background jobs deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_signal_lets_the_runs_save_first(tmp_path, play, capfd, number):
     stop = "def stop(n, f): time.sleep(0.3); open('saved', 'w'); sys.exit(130)\n"
     run = "signal.signal(signal.SIGTERM, stop); open('ready', 'w')\ntime.sleep(60)"
