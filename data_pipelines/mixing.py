@@ -166,15 +166,20 @@ def scenes(
         clips = [get_clip(int(p)) for p in places]
         scene = compose(clips, sounding, gains, grid, size, equal=equal)
         name = f"{prefix}_{i:05d}"
-        yield clip_example(
-            id=name,
-            video=name,
-            second=0,
-            frames=[scene.frame],
-            waveform=scene.waveform,
-            boxes=scene.boxes,
-            labels=scene.labels,
-            sounding=scene.sounding,
-            offscreen=scene.offscreen,
-            level_db=scene.level_db,
-        )
+        yield scene_example(scene, name, name)
+
+
+def scene_example(scene: Scene, id: str, video: str) -> dict:
+    """A scene as an example of `features.clip_features`."""
+    return clip_example(
+        id=id,
+        video=video,
+        second=0,
+        frames=[scene.frame],
+        waveform=scene.waveform,
+        boxes=scene.boxes,
+        labels=scene.labels,
+        sounding=scene.sounding,
+        offscreen=scene.offscreen,
+        level_db=scene.level_db,
+    )

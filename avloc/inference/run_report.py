@@ -21,6 +21,7 @@ from avloc.training.methods import method_title
 from avloc.training.run_folder import RunFolder
 from avloc.types import Batch, Prediction
 from data_pipelines.loader import evaluation_batches
+from data_pipelines.preview import spread
 
 SCENES, CLIPS = 8, 6
 """Pictures of scenes, of all splits together, and of single sources; spread evenly over each."""
@@ -179,8 +180,7 @@ def _chosen(
 ) -> Iterator[tuple[UInt8[np.ndarray, "H W 3"], Batch, Prediction]]:
     """Items spread evenly over a split, as drawn, as annotated and as predicted."""
     source = scorer.dataset.source(split)
-    places = np.unique(np.linspace(0, len(source) - 1, count).round().astype(int))
-    records = [source[int(place)] for place in places]
+    records = [source[int(place)] for place in spread(len(source), count)]
     view = scorer.view(split)
     batches = evaluation_batches(
         records,
@@ -258,7 +258,6 @@ def _annotated(
     blank = np.zeros((1, 1, 0), np.float32)
     canvas = Image.fromarray(rendering.draw(image, blank, (), truth=silent))
     pen = ImageDraw.Draw(canvas)
-    side = len(image) - 1
     size = rendering.font_size(*image.shape[:2])
     colours = rendering.palette(max(1, len(names)))
     order = np.argsort(item.sounding, kind="stable")
@@ -267,17 +266,15 @@ def _annotated(
     ):
         if not box.any():
             continue
-        top, left, bottom, right = (round(float(x) * side) for x in box)
         known = 0 <= label < len(names)
         if sounds:
             colour = tuple(int(c) for c in colours[label if known else 0])
-            pen.rectangle((left, top, right, bottom), outline=rendering.INK, width=5)
-            pen.rectangle((left + 1, top + 1, right - 1, bottom - 1), outline=colour, width=3)
+            rendering.rectangle(canvas, box, colour, 3)
         text = names[label] if known else ""
         text = text if sounds else f"{text} (silent)".strip()
         if text:
             face = rendering.font(size)
-            at = (left + 6, top + 4)
+            at = (round(box[1] * (canvas.width - 1)) + 6, round(box[0] * (canvas.height - 1)) + 4)
             ground = pen.textbbox(at, text, font=face)
             pen.rectangle(
                 (*(x - 2 for x in ground[:2]), *(x + 2 for x in ground[2:])), rendering.INK

@@ -1,19 +1,19 @@
-"""Data sets in the plain layout of `data_pipelines.annotations.plain`: one test split of frames."""
+"""Data sets in the plain layout of `data_pipelines.annotations.plain`: one test split of frames.
+
+They are those of CSOL's authors, whose own layout is not public.
+"""
 
 from __future__ import annotations
 
 from data_pipelines.annotations.plain import Item, read_plain
 from data_pipelines.collection import Collection, Folder, Moment, Recording
 
+AUTHORS = "the authors of CSOL (github.com/GeWu-Lab/CSOL_TPAMI2021): no download is public"
 
-def collection(folder: Folder, *, authors: str) -> Collection:
-    """The frames of `annotations.json`, each with a second of its sound.
 
-    Args:
-      folder: the user's.
-      authors: who has the data, for messages.
-    """
-    path = folder.annotation("annotations.json", of=authors)
+def collection(folder: Folder) -> Collection:
+    """The frames of `annotations.json` in the user's folder, each with a second of its sound."""
+    path = folder.annotation("annotations.json", of=AUTHORS)
     classes, items = read_plain(path)
 
     def recording(item: Item) -> Recording:

@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 
 from avloc.evaluation import Evaluation
-from avloc.inference.run_report import write_run_report
+from avloc.inference.run_report import _annotated, write_run_report
 from avloc.inference.scores import Scores, stored_scores
 from avloc.inference.scoring import Scorer
 from avloc.training.checkpoints import record_info, save_stage
 from avloc.training.methods import METHODS
 from avloc.training.run_folder import RunFolder
-from avloc.types import DatasetInfo, Phase, Prediction, TrainState
+from avloc.types import Batch, DatasetInfo, Phase, Prediction, TrainState
 from configs.csol import base
 from data_pipelines.dataset import Dataset
+from data_pipelines.loader import evaluation_batches
 
 NAMES = ("bell", "drum")
 CELLS = 8
@@ -348,6 +349,17 @@ def test_the_report_tells_of_the_run(scorer):
         assert text in page
     without = write_run_report(made.run, scores, None, "the data are gone").read_text()
     assert "<img" not in without and "the data are gone" in without
+
+
+def test_boxes_of_a_wide_scene_are_drawn_where_they_are():
+    records = [record(0, (0, 0), [((0.25, 0.5, 0.75, 1), 1, True), (LEFT, 0, False)])]
+    item = next(iter(evaluation_batches(records, image_size=8, batch_size=1, threads=0)))
+    one = Batch(*(None if x is None else x[0] for x in item))
+    drawn = _annotated(np.full((100, 200, 3), 60, np.uint8), one, NAMES)
+    changed = (drawn != 60).any(-1)
+    rows, columns = np.nonzero(changed[:, 120:])
+    assert (rows.min(), rows.max()) == (25, 74) and columns.max() + 120 == 199
+    assert changed[50, 99:102].any() and not changed[50, 105:195].any()
 
 
 def test_scores_survive_json(scorer):

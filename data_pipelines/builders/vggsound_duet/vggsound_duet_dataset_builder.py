@@ -12,8 +12,7 @@ from data_pipelines.annotations.corner_lists import Duet, read_duets
 from data_pipelines.builders.recordings import RecordingsBuilder
 from data_pipelines.builders.vggss import vggss_dataset_builder as vggss
 from data_pipelines.collection import Collection, Folder, Recording
-from data_pipelines.features import clip_example
-from data_pipelines.mixing import Clip, compose
+from data_pipelines.mixing import Clip, compose, scene_example
 
 AUTHORS = "github.com/stoneMo/AVGN"
 PAIRS = "vggsound_duet_test.csv"
@@ -84,14 +83,4 @@ class Builder(RecordingsBuilder):
 
 def _example(duet: Duet, clips: Sequence[Clip], ids: Sequence[str]) -> dict:
     scene = compose(clips, np.array([True, True]), np.zeros(2), (1, 2), SIZE)
-    return clip_example(
-        id="+".join(duet.files),
-        video=ids[0],
-        second=0,
-        frames=[scene.frame],
-        waveform=scene.waveform,
-        boxes=scene.boxes,
-        labels=scene.labels,
-        sounding=scene.sounding,
-        level_db=scene.level_db,
-    )
+    return scene_example(scene, "+".join(duet.files), ids[0])
