@@ -43,6 +43,7 @@ EXTRAS = {
         "nbformat>=5.10,<6",
         "opencv-python-headless>=4.10,<6",
         "packaging>=24",
+        "psutil>=5.9",
         "pytest>=8,<10",
         "pytest-xdist>=3.6,<4",
         # One minor version: the formatter's style changes between them.

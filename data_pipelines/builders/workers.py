@@ -105,6 +105,8 @@ class _Pool:
 def _begin(lifeline: Connection) -> None:
     """Set-up of a process: Ctrl-C is the parent's, and it ends when its lifeline is cut."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if lifeline.poll():  # the parent died while this process was starting: no job is begun
+        os._exit(0)
 
     def watch() -> None:
         lifeline.poll(None)  # until the parent closes the other end, or dies

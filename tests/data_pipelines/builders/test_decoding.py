@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from data_pipelines.builders import decoding, workers
@@ -72,9 +73,13 @@ def test_killed_decoding_goes_on_where_it_stopped(videos, tmp_path):
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("*.zip")) and time.monotonic() < deadline:
         time.sleep(0.005)
+    started = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    time.sleep(0.5)
+    deadline = time.monotonic() + 60
+    while any(map(_runs, started)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(_runs, started))
     kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.zip")}
     assert kept
     store, wanted = ClipStore(tmp_path), recordings(videos)
@@ -82,6 +87,14 @@ def test_killed_decoding_goes_on_where_it_stopped(videos, tmp_path):
     assert [store.load(recording).clips for recording in wanted] == [(0, 1)] * 12
     assert all(path.stat().st_mtime_ns == when for path, when in kept.items())
     assert list(tmp_path.glob("*.part")) == []
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Whether a process still does anything; an orphan may stay as a zombie."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _crash(recording: Recording, seconds: int, target: Path) -> None:
