@@ -34,9 +34,12 @@ def clip_features(
         holds it, in dB, as `audio.log_mel` gives it, and `waveform` is empty.
     """
     length = 0 if log_mel else SAMPLE_RATE * clip_seconds
-    sound = {"waveform": tfds.features.Tensor(shape=(length,), dtype=np.int16)}
+    # As bytes: as a list of integers, TFDS's default, they take three times as long to read.
+    sound = {
+        "waveform": tfds.features.Tensor(shape=(length,), dtype=np.int16, encoding="bytes"),
+    }
     if log_mel:
-        sound["log_mel"] = tfds.features.Tensor(shape=log_mel, dtype=np.float32)
+        sound["log_mel"] = tfds.features.Tensor(shape=log_mel, dtype=np.float32, encoding="bytes")
     return tfds.features.FeaturesDict(
         {
             "id": tfds.features.Text(),

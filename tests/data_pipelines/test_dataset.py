@@ -43,7 +43,7 @@ def test_labels_are_the_records(toy):
 def test_unknown_split(toy):
     with pytest.raises(ValueError) as error:
         toy.source("duets")
-    assert str(error.value).startswith("toy_orchestra/tiny/1.2.0 has no split 'duets'; it has ")
+    assert str(error.value).startswith("toy_orchestra/tiny/1.3.0 has no split 'duets'; it has ")
     assert "cocktail_test, cocktail_train, cocktail_validation, test, train" in str(error.value)
 
 
@@ -82,7 +82,7 @@ def test_two_data_sets_are_read_as_one(music):
             assert len(ids) == size
     np.testing.assert_array_equal(both.labels("test"), solos.labels("test"))
     assert both.metadata["fingerprint"] == solos.metadata["fingerprint"]
-    with pytest.raises(ValueError, match=r"default/1\.0\.0\+music/more.* has no split 'solo'"):
+    with pytest.raises(ValueError, match=r"default/1\.1\.0\+music/more.* has no split 'solo'"):
         both.source("solo")
 
 

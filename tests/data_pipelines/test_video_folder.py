@@ -90,7 +90,7 @@ def test_scenes_mix_four_videos_of_their_own_split(built):
 
 def test_nothing_but_the_data_set_is_left(built):
     folder = Path(built.data_path).parent
-    assert [path.name for path in folder.iterdir()] == ["1.1.0"]
+    assert [path.name for path in folder.iterdir()] == ["1.2.0"]
 
 
 def test_labels_do_not_change_what_is_trained_on(videos, built, tmp_path):

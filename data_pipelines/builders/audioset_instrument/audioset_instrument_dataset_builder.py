@@ -75,5 +75,5 @@ def collection(folder: Folder) -> Collection:
 class Builder(RecordingsBuilder):
     """AudioSet-instrument: clips of 15 instruments, alone and together, with boxes for testing."""
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
     collection = staticmethod(collection)

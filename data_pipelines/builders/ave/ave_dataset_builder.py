@@ -53,5 +53,5 @@ def collection(folder: Folder) -> Collection:
 class Builder(RecordingsBuilder):
     """AVE: events of 28 categories that are both heard and seen, without boxes."""
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
     collection = staticmethod(collection)

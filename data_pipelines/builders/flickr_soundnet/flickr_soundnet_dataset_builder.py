@@ -64,5 +64,5 @@ def collection(folder: Folder) -> Collection:
 class Builder(RecordingsBuilder):
     """Flickr-SoundNet: pictures with five seconds of sound, boxed by several annotators each."""
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
     collection = staticmethod(collection)

@@ -102,6 +102,6 @@ class Builder(RecordingsBuilder):
     the test splits.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
     VARIANTS = MappingProxyType({"default": {}, "allow_overlap": {"allow_overlap": True}})
     collection = staticmethod(collection)

@@ -48,5 +48,5 @@ class Builder(RecordingsBuilder):
     The splits are this library's own, as none are published; many of the videos are in `music` too.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
     collection = staticmethod(collection)

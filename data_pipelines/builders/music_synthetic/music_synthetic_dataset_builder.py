@@ -34,7 +34,7 @@ class Builder(ScenesBuilder):
     are in the picture, and neither their places nor what they are is known.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
     SCENES = {  # noqa: RUF012
         "cocktail_train": SceneSplit("synthesis", "2_2_0", 24_978),
         "cocktail_test": SceneSplit("test", "2_2_0", 456, placed=True),

@@ -11,5 +11,5 @@ from data_pipelines.builders.recordings import RecordingsBuilder
 class Builder(RecordingsBuilder):
     """Realistic MUSIC: real scenes of several instruments, some of them silent, for testing."""
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
     collection = staticmethod(collection)

@@ -124,7 +124,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     Cells of scenes are squares of one size, so larger grids make wider frames.
     """
 
-    VERSION = tfds.core.Version("1.2.0")
+    VERSION = tfds.core.Version("1.3.0")
     BUILDER_CONFIGS = [  # noqa: RUF012
         ToyOrchestraConfig(
             name="default",

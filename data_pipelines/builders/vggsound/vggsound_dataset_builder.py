@@ -70,5 +70,5 @@ class Builder(RecordingsBuilder):
     `train` is for stage one, `synthesis` for scenes.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
     collection = staticmethod(collection)

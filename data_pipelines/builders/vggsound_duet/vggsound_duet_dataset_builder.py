@@ -53,7 +53,7 @@ class Builder(RecordingsBuilder):
     sounds; here they are one picture, left and right, so that a source can be sought in both.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
     collection = staticmethod(collection)
 
     def _examples(self, recordings: Sequence[Recording]) -> Iterator[tuple[str, dict]]:

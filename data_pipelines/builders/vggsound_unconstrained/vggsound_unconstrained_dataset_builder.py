@@ -16,7 +16,7 @@ class Builder(ScenesBuilder):
     the number of scenes; these are VGGSound-Synthetic's, and boxes are as there.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
     SCENES = {  # noqa: RUF012
         "cocktail_train": SceneSplit("synthesis", "2_2_1", 40_000),
         "cocktail_test": SceneSplit("test", "2_2_1", 500, placed=True),

@@ -44,5 +44,5 @@ def boxed_moment(clip: BoxedFrame, label: int, start: float) -> Moment:
 class Builder(RecordingsBuilder):
     """VGG-SS: the boxed middle frames of some 5,000 test clips of VGGSound, for testing."""
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
     collection = staticmethod(collection)

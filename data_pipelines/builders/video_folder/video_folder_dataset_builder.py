@@ -91,7 +91,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     A solo clip has one object without a place. An object of a scene has its cell as box.
     """
 
-    VERSION = tfds.core.Version("1.1.0")
+    VERSION = tfds.core.Version("1.2.0")
 
     @classmethod
     def config_of(cls, source: str | Path, name: str | None = None) -> VideoFolderConfig:

@@ -174,4 +174,4 @@ def test_a_killed_build_gives_the_same_set(tmp_path):
             for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
                 np.testing.assert_array_equal(a, b)
     assert resumed.info.metadata == whole.info.metadata
-    assert [path.name for path in (data / "music/default").iterdir()] == ["1.0.0"]
+    assert [path.name for path in (data / "music/default").iterdir()] == ["1.1.0"]
