@@ -7,13 +7,15 @@ WORKDIR ?= $(if $(filter csol,$(METHOD)),runs/demo,runs/demo_$(METHOD))
 DATA_DIR ?= runs/data
 PYTEST_JOBS ?= 2
 PYTEST_ARGS ?=
+MINUTES ?= 20
+BENCH_ARGS ?=
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format lock clean
+.PHONY: help demo bench soak test lint format lock clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -27,6 +29,13 @@ demo: $(INSTALLED)  ## build the embedded data set, train METHOD (csol, ier), wr
 	@[ -n "$(DATA_$(METHOD))" ] || { echo "METHOD is csol or ier, not '$(METHOD)'" >&2; exit 1; }
 	$(BIN)/avloc data build $(DATA_$(METHOD)) --data-dir $(DATA_DIR)
 	$(BIN)/avloc train --config configs/$(METHOD)_toy.py --workdir $(WORKDIR) --data-dir $(DATA_DIR)
+
+bench: $(INSTALLED)  ## time everything beside what else one would run; BENCH_ARGS="--json FILE"
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+soak: WORKDIR := runs/soak
+soak: $(INSTALLED)  ## kill, stop and damage a small training for MINUTES, and count what it survives
+	$(BIN)/python scripts/soak.py --workdir $(WORKDIR) --minutes $(MINUTES)
 
 test: lint  ## lint and all fast tests; PYTEST_ARGS="-m slow" for the long ones
 	$(BIN)/python -m pytest -q -n $(PYTEST_JOBS) --dist loadfile $(PYTEST_ARGS)

@@ -14,6 +14,8 @@ DEPENDENCIES = [
     "array_record>=0.8,<0.9",
     "av>=15,<19",
     "clu>=0.0.12,<0.1",
+    # `jax.export` writes and reads by it, but JAX does not ask for it.
+    "flatbuffers>=24.3,<27",
     "flax>=0.12,<0.13",
     "grain>=0.2.16,<0.3",
     # TFDS runs without TensorFlow only where this is installed, but does not ask for it.
@@ -49,10 +51,13 @@ EXTRAS = {
         # One minor version: the formatter's style changes between them.
         "ruff>=0.17,<0.18",
         "scikit-learn>=1.5,<2",
+        "threadpoolctl>=3.5,<4",
     ],
     "notebook": ["ipykernel>=6.29,<8", "ipython>=7.34", "matplotlib>=3.9,<4"],
     # JAX 0.10 has wheels for CUDA 12 and 13; 12 runs on older drivers and cards too.
     "gpu": ["jax[cuda12]>=0.10,<0.11"],
+    # To read `.pth` files; in older versions even `weights_only=True` can be made to run code.
+    "torch": ["torch>=2.10,<3"],
     "tpu": ["jax[tpu]>=0.10,<0.11"],
 }
 

@@ -1,4 +1,4 @@
-"""The command line: `avloc data | train | evaluate | score | localize | report | ablate`.
+"""The command line: `avloc VERB ...`, see `avloc --help`.
 
 The only file that knows every room. Each verb imports what it needs when it runs, so that help
 is instant.
@@ -11,8 +11,10 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from avloc.command_line import make_parser, split_off_fields
 
@@ -28,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and gives its exit status.
 
     0, 1 where cells of an ablation failed or a split cannot be built, 2 for bad input, 130 after
-    Ctrl-C.
+    Ctrl-C. 0 also where SIGTERM took the machine away from a training, which was saved.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments or os.environ.get("AVLOC_DEBUG", "") not in ("", "0")
@@ -41,13 +43,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         _quiet_libraries()
         return args.run(args) or OK
     except KeyboardInterrupt as stop:
+        from avloc.training.stopping import Terminated
+
+        status = OK if isinstance(stop, Terminated) else INTERRUPTED
         words = str(stop) or "stopped"
         again = (
             "goes on from there"
             if arguments[:1] in (["train"], ["data"], ["ablate"])
             else "starts again"
         )
-        return _fail(f"{words}; the same command {again}", INTERRUPTED, debug)
+        return _fail(f"{words}; the same command {again}", status, debug)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"error: {where}{(error.strerror or str(error)).lower()}", BAD_INPUT, debug)
@@ -73,8 +78,10 @@ def _parser() -> argparse.ArgumentParser:
             "evaluate": _evaluate,
             "score": _score_maps,
             "localize": _localize,
+            "export": _export,
             "report": _report,
             "ablate": _ablate,
+            "import-weights": _import_weights,
         }
     )
 
@@ -82,8 +89,17 @@ def _parser() -> argparse.ArgumentParser:
 def _quiet_libraries() -> None:
     import logging
 
-    for name in ("absl", "libav", "orbax", "jax"):
+    for name in ("libav", "orbax", "jax"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # Orbax logs by it what it raises too; files that it gives up reading or writing at the first
+    # fault tell of themselves later, to nobody.
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    sys.unraisablehook = _tell_unraisable
+
+
+def _tell_unraisable(unraisable: Any) -> None:
+    if str(unraisable.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)
 
 
 # The verbs.
@@ -147,48 +163,72 @@ def _data_preview(args: argparse.Namespace) -> None:
 
 
 def _train(args: argparse.Namespace) -> None:
-    from avloc.training import experiment
-    from avloc.training.checkpoints import Checkpoints
-    from avloc.training.loop import Interrupted, train
+    from avloc.training.stopping import preemptible
+
+    with preemptible(), _joined(args):
+        _train_and_score(args)
+
+
+def _joined(args: argparse.Namespace) -> AbstractContextManager[None]:
+    """Makes this process one of several where the arguments say so, before JAX is used."""
+    from avloc.training import hosts
+
+    return hosts.joined(args.distributed, args.coordinator, args.processes, args.process)
+
+
+def _train_and_score(args: argparse.Namespace) -> None:
+    from avloc.training import experiment, hosts
+    from avloc.training.loop import train
     from avloc.training.preflight import check, training_data
     from avloc.training.run_folder import RunFolder
+    from avloc.training.stopping import Interrupted, Preempted, Terminated
 
     run = RunFolder(args.workdir)
-    if args.config:
-        config = experiment.load_config(args.config)
-    elif (run.path / "config.json").is_file():
-        config = run.config()
-    else:
-        raise ValueError(f"{run.path} holds no run to go on with: name a config by --config FILE")
-    config = experiment.override(config, args.assignments)
-    config.lock()
-    dataset = _open(config.data.name, run, args.data_dir)
-    lessons = training_data(config, dataset)
-    check(config, lessons, resumed=Checkpoints.present(run))
-    run.open_for_training(config)
+    with hosts.together():
+        if args.config:
+            config = experiment.load_config(args.config)
+        elif (run.path / "config.json").is_file():
+            config = run.config()
+        else:
+            raise ValueError(
+                f"{run.path} holds no run to go on with: name a config by --config FILE"
+            )
+        config = experiment.override(config, args.assignments)
+        config.lock()
+        dataset = _open(config.data.name, run, args.data_dir)
+        lessons = training_data(config, dataset)
+        check(config, lessons, run)
+        if hosts.first():
+            run.open_for_training(config)
+    hosts.require_same("config", config.to_json(sort_keys=True))
+    hosts.require_same("data", str(replace(lessons.info, extra={})))
+    with hosts.together():
+        run.require_shared()
     try:
         train(config, run, lessons)
+        _score(run, dataset)
+    except Preempted as stop:
+        raise Terminated(f"{stop} and saved") from None
     except Interrupted as stop:
         raise KeyboardInterrupt(str(stop)) from None
-    try:
-        _score(run, dataset)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("stopped while scoring, training is done") from None
+    finally:
+        run.release()
 
 
 def _score(run: RunFolder, dataset: Dataset) -> None:
     """Scores a finished run, writes its report, and says where everything is."""
-    import jax
-
     from avloc.inference.run_report import write_run_report
     from avloc.inference.scoring import Scorer
+    from avloc.training import hosts
 
-    first = jax.process_index() == 0
-    scorer = Scorer(run, dataset, writes=first)
-    scores = scorer.score()
-    if not first:
-        return
-    report = write_run_report(run, scores, scorer)
+    try:
+        scorer = Scorer(run, dataset)
+        scores = scorer.score()
+        if not hosts.first():
+            return
+        report = write_run_report(run, scores, scorer.by_itself())
+    except KeyboardInterrupt as stop:
+        raise type(stop)("stopped while scoring, training is done") from None
     print(f"\n{scores.text()}\n")
     for what, path in (
         ("checkpoints", run.stages),
@@ -199,13 +239,17 @@ def _score(run: RunFolder, dataset: Dataset) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> None:
-    from avloc.inference.scoring import Scorer
-    from avloc.training.run_folder import RunFolder
+    with _joined(args):
+        from avloc.inference.scoring import Scorer
+        from avloc.training import hosts
+        from avloc.training.run_folder import RunFolder
 
-    run = RunFolder(args.workdir)
-    scorer = Scorer(run, _open(run.config().data.name, run, args.data_dir))
-    scores = scorer.score(args.split, args.protocol, args.stage)
-    print(f"{scores.text()}\n\neach item's scores are in {run.evaluation}")
+        run = RunFolder(args.workdir)
+        with hosts.together():
+            scorer = Scorer(run, _open(run.config().data.name, run, args.data_dir))
+        hosts.require_same("data", str(replace(scorer.dataset.info, extra={})))
+        scores = scorer.score(args.split, args.protocol, args.stage)
+        print(f"{scores.text()}\n\neach item's scores are in {run.evaluation}")
 
 
 def _score_maps(args: argparse.Namespace) -> None:
@@ -241,6 +285,12 @@ def _localize(args: argparse.Namespace) -> None:
     else:
         target = localize_image(model, args.image, args.audio, args.out)
     print(f"drawn        {target}\nin numbers   {target.parent / 'localization.json'}")
+
+
+def _export(args: argparse.Namespace) -> None:
+    from avloc.inference.export import export_model
+
+    print(f"exported     {export_model(args.checkpoint, args.out)}")
 
 
 def _report(args: argparse.Namespace) -> None:
@@ -296,13 +346,18 @@ def _ablate(args: argparse.Namespace) -> int:
     return INCOMPLETE if failed else OK
 
 
+def _import_weights(args: argparse.Namespace) -> None:
+    from avloc.training.weight_files import import_weights
+
+    print(import_weights(args.file, args.out))
+
+
 def _open(name: str, run: RunFolder, data_dir: str | None) -> Dataset:
     """Opens a data set: in `data_dir`, else `TFDS_DATA_DIR`, else where the run had it.
 
     Its `info.extra` tells where it lies, for the run to remember.
     """
     import json
-    from dataclasses import replace
 
     from data_pipelines import registry
     from data_pipelines.dataset import Dataset

@@ -88,7 +88,7 @@ def make_parser(runs: Mapping[str, Callable[[argparse.Namespace], Any]]) -> argp
     train = verb(
         verbs,
         "train",
-        "train, evaluate and report; goes on where a stopped run stood",
+        "train, evaluate and report; goes on where it was stopped",
         epilog="example:\n  avloc train --config configs/csol_toy.py --workdir runs/demo \\\n"
         "    --config.batch_size=16 --config.stage_two.epochs=2",
     )
@@ -98,6 +98,7 @@ def make_parser(runs: Mapping[str, Callable[[argparse.Namespace], Any]]) -> argp
         "--config.FIELD", metavar="VALUE", help="set a field of the config; may be repeated"
     )
     _data_dir(train)
+    _processes(train)
 
     evaluate = verb(
         verbs,
@@ -110,6 +111,7 @@ def make_parser(runs: Mapping[str, Callable[[argparse.Namespace], Any]]) -> argp
     evaluate.add_argument("--protocol", metavar="P", help="threshold rules; default: the config's")
     evaluate.add_argument("--stage", metavar="S", help="score one stage alone, as stage_one")
     _data_dir(evaluate)
+    _processes(evaluate)
 
     score = verb(
         verbs,
@@ -139,6 +141,20 @@ def make_parser(runs: Mapping[str, Callable[[argparse.Namespace], Any]]) -> argp
     localize.add_argument("--audio", metavar="FILE", help="with --image")
     localize.add_argument("--out", metavar="DIR", required=True, help="made if need be")
 
+    export = verb(
+        verbs,
+        "export",
+        "write a trained model, with a card, for use without avloc",
+        epilog="writes README.md, parameters as safetensors and by Orbax, and the function from\n"
+        "picture and sound to maps, which loads with JAX alone",
+    )
+    export.add_argument(
+        "--checkpoint", metavar="C", required=True, help="folder of a run, or RUN/stages/NAME"
+    )
+    export.add_argument(
+        "--out", metavar="DIR", required=True, help="new, empty, or an earlier export to replace"
+    )
+
     report = verb(verbs, "report", "write W/report.html again from what is in W")
     _workdir(report)
     _data_dir(report)
@@ -155,11 +171,34 @@ def make_parser(runs: Mapping[str, Callable[[argparse.Namespace], Any]]) -> argp
     ablate.add_argument("--seeds", type=int, nargs="+", metavar="S", help="instead of the file's")
     ablate.add_argument("--cells", nargs="+", metavar="NAME", help="train these alone")
     _data_dir(ablate)
+
+    weights = verb(
+        verbs,
+        "import-weights",
+        "make a folder for init_from of a ResNet-18 or -34 file",
+        epilog="Training then starts with this visual backbone; sound starts from scratch. Nothing\n"
+        "in FILE is run; a .pth needs torch (pip install 'avloc[torch]'). Weights have licences\n"
+        "of their own.\n\n"
+        "example:\n  avloc import-weights resnet18.safetensors --out weights/resnet18\n"
+        "  avloc train --config configs/dsol_music.py --workdir runs/dsol_music \\\n"
+        "    --config.init_from=weights/resnet18",
+    )
+    weights.add_argument("file", metavar="FILE", help=".safetensors or .pth, of any float type")
+    weights.add_argument("--out", metavar="DIR", required=True, help="new, or empty")
     return parser
 
 
 def _workdir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workdir", metavar="W", required=True, help="folder of the run")
+
+
+def _processes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--distributed", choices=["auto"], help="one of several processes, as the cluster says"
+    )
+    parser.add_argument("--coordinator", metavar="HOST:PORT", help="or by hand: process 0's place")
+    parser.add_argument("--processes", type=int, metavar="N", help="how many there are")
+    parser.add_argument("--process", type=int, metavar="I", help="which one this is, from 0")
 
 
 def _data_dir(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""Reads safetensors files: arrays by name, in a format that can hold nothing but numbers.
+"""Reads and writes safetensors: arrays by name, in a format that can hold nothing but numbers.
 
 A file is 8 bytes with the length of a header (little-endian), the header (JSON: name to `dtype`,
 `shape` and `data_offsets`), and the arrays' bytes, one after the other, little-endian, last axis
@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Shaped
 
 _DTYPES = {
     "BOOL": np.dtype(np.bool_),
@@ -30,6 +32,8 @@ _DTYPES = {
     "F32": np.dtype("<f4"),
     "F64": np.dtype("<f8"),
 }
+_KINDS = {dtype.name: kind for kind, dtype in _DTYPES.items() if kind != "BF16"}
+_KINDS["bfloat16"] = "BF16"
 _LONGEST_HEADER = 100_000_000
 
 
@@ -110,6 +114,54 @@ class Safetensors(Mapping[str, np.ndarray]):
 
     def _wrong(self, why: str) -> ValueError:
         return ValueError(f"{self.path} is not a safetensors file, or is damaged: {why}")
+
+
+def write(
+    path: str | Path,
+    arrays: Mapping[str, Shaped[np.ndarray, "*shape"]],
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Writes arrays by name into one file, whole or not at all.
+
+    Wide types come first, so that every array lies at a multiple of its item's size; among equals
+    the order is that of the names, so that equal arrays make equal files.
+
+    Args:
+      path: of the file; replaced if it is there.
+      arrays: by name; bfloat16 is kept.
+      metadata: texts by name, for the header.
+
+    Raises:
+      ValueError: an array of a type that the format has not.
+    """
+    path = Path(path)
+    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    listed, end = [], 0
+    for name, array in sorted(arrays.items(), key=lambda item: (-item[1].dtype.itemsize, item[0])):
+        if array.dtype.name not in _KINDS or name == "__metadata__":
+            raise ValueError(f"{path}: safetensors has no array {name!r} of {array.dtype.name}")
+        start, end = end, end + array.size * array.dtype.itemsize
+        kind = _KINDS[array.dtype.name]
+        header[name] = {
+            "dtype": kind,
+            "shape": list(array.shape),
+            "data_offsets": [start, end],
+        }
+        listed.append((array, kind))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(len(text).to_bytes(8, "little") + text)
+            for array, kind in listed:
+                raw = np.asarray(array)
+                if kind == "BF16":
+                    raw = raw.view(np.uint16)
+                file.write(raw.astype(_DTYPES[kind], copy=False).tobytes())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _is_size(value: Any) -> bool:

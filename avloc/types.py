@@ -132,13 +132,15 @@ class Phase:
     """A stretch of training with one loss on one split.
 
     Attributes:
-      name: shown in logs; phases of one name share a compiled step.
+      name: shown in logs.
       split: split of the data set.
       epochs: passes over the split, at most.
       optimizer: name of the optimizer; its state outlives the phase.
-      loss: pure function of variables, aux, batch and key to the loss and what to log.
+      loss: pure function of variables, aux, batch and key to the loss and what to log. Phases of
+        one loss and optimizer share a compiled step, so it must be the same function in each.
       refresh: run before the phase: cluster, relabel, reset heads.
       stop: looks at the epoch metrics of this phase so far, oldest first; True ends it early.
+      aux: entries of aux that hold this phase's settings, for its loss to read.
       zoom_out: share of training views that are shrunk (`data_pipelines.image.training_view`).
       checkpoint_name: set where the end of the phase is worth a lasting checkpoint.
     """
@@ -150,8 +152,14 @@ class Phase:
     loss: Callable[[Variables, Aux, Batch, PRNGKeyArray], tuple[Array, LossOutput]]
     refresh: Callable[[TrainState, Scan, PRNGKeyArray], TrainState] | None = None
     stop: Callable[[list[dict[str, float]]], bool] | None = None
+    aux: Mapping[str, float] = field(default_factory=dict)
     zoom_out: float = 0.0
     checkpoint_name: str | None = None
+
+    def prepared(self, state: TrainState) -> TrainState:
+        """The state with the phase's own entries of aux."""
+        own = {name: np.float32(value) for name, value in self.aux.items()}
+        return state._replace(aux={**state.aux, **own})
 
 
 @dataclass(frozen=True)
@@ -164,6 +172,9 @@ class DatasetInfo:
       sample_rate: of the waveforms, in Hz.
       max_objects: object slots of an item. The largest scenes that are made here have 4x2 cells and
         three sounds from off screen; 12 hold them.
+      extra: what else a caller wants to remember.
+      name: name, configuration and version of the data set; empty where it was not built.
+      fingerprint: names what the data set holds, wherever it lies; empty where it was not built.
     """
 
     num_examples: Mapping[str, int]
@@ -171,6 +182,8 @@ class DatasetInfo:
     sample_rate: int = 16000
     max_objects: int = 12
     extra: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+    fingerprint: str = ""
 
 
 class Method(Protocol):

@@ -12,10 +12,20 @@ def base() -> ConfigDict:
     config = ConfigDict()
     config.method = "csol"
     config.seed = 0
-    # `RUN/stages/NAME` of another run: training starts after that stage, with what it learnt.
+    # `RUN/stages/NAME` of another run: training starts after that stage, with what it learnt. Or a
+    # folder of `avloc import-weights`: the visual network starts with these weights.
     config.init_from = ""
     # `jit` over a mesh of all devices, or `pmap`.
     config.parallel = "jit"
+    # What convolutions and dense layers compute in: `float32` or `bfloat16`. Parameters, statistics
+    # of BatchNorm, similarities, maps and losses are float32 with both.
+    config.precision = "float32"
+    # Whether the inside of residual blocks is computed again for the backward pass, not kept.
+    config.remat = False
+    # Parts in which a batch goes through the networks, one after the other: the memory of
+    # `batch_size / accumulate` items, and the loss and the gradient of all pairs of the batch. Each
+    # part has its own BatchNorm statistics, whose mean the running ones follow.
+    config.accumulate = 1
 
     config.data = ConfigDict()
     config.data.name = ""
@@ -121,6 +131,9 @@ def base() -> ConfigDict:
     config.inference.sounding = 0.2
 
     config.log_every = 10
+    # What becomes of a step whose loss or gradient is not finite: `stop` ends the run there, with
+    # the last good checkpoint; `skip` leaves weights and statistics as they are, and counts it.
+    config.on_nonfinite = "stop"
     # Steps between checkpoints inside a phase; every phase ends with one.
     config.checkpoint_every = 500
     return config

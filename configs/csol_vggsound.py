@@ -5,9 +5,9 @@ Data: `avloc data build vggsound --source DIR`, then `avloc data build vggsound_
 are scored, on boxes of VGG-SS, as the paper's were not published.
 
 Command: `avloc train --config configs/csol_vggsound.py --workdir runs/csol_vggsound`. The paper
-starts from ImageNet weights and reports IoU@0.5 / AUC of 49.5 / 46.7 on single sources, and
-CIoU@0.3 / AUC / NSA of 13.4 / 17.9 / 94.1 on VGGSound-Synthetic. A step of 32 pairs takes about
-4 s on 2 CPU cores; use a GPU or TPU.
+starts from ImageNet weights (`--config.init_from`, see there) and reports IoU@0.5 / AUC of 49.5 /
+46.7 on single sources, and CIoU@0.3 / AUC / NSA of 13.4 / 17.9 / 94.1 on VGGSound-Synthetic. A step
+of 32 pairs takes about 4 s on 2 CPU cores; use a GPU or TPU.
 """
 
 from ml_collections import ConfigDict

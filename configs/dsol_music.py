@@ -5,10 +5,10 @@ Data: `avloc data build music --source DIR`, then `avloc data build music_synthe
 `duet_test` are scored.
 
 Command: `avloc train --config configs/dsol_music.py --workdir runs/dsol_music`. The paper starts
-from ImageNet weights and reports IoU@0.5 / AUC of 51.4 / 43.6 on single sources, and
-CIoU@0.3 / AUC / NSA of 32.3 / 23.5 / 98.5 on MUSIC-Synthetic and 30.2 / 22.1 / 83.1 on MUSIC-Duet;
-from scratch it reports 25.0 IoU@0.5 and 7.8 CIoU@0.3. A step of 32 pairs takes about 4 s on 2 CPU
-cores; use a GPU or TPU.
+from ImageNet weights (`--config.init_from`, see there) and reports IoU@0.5 / AUC of 51.4 / 43.6 on
+single sources, and CIoU@0.3 / AUC / NSA of 32.3 / 23.5 / 98.5 on MUSIC-Synthetic and 30.2 / 22.1 /
+83.1 on MUSIC-Duet; from scratch it reports 25.0 IoU@0.5 and 7.8 CIoU@0.3. A step of 32 pairs takes
+about 4 s on 2 CPU cores; use a GPU or TPU.
 """
 
 from ml_collections import ConfigDict

@@ -14,6 +14,7 @@ from jaxtyping import Int
 
 from avloc.types import DatasetInfo
 from data_pipelines import registry
+from data_pipelines.fingerprint import fingerprint, of_parts
 from data_pipelines.records import Records, some_fields
 
 
@@ -31,6 +32,8 @@ class Dataset:
             num_examples={name: split.num_examples for name, split in builder.info.splits.items()},
             class_names=tuple(self.metadata.get("class_names", ())),
             max_objects=max(DatasetInfo.max_objects, int(self.metadata.get("max_objects", 0))),
+            name=self.name,
+            fingerprint=fingerprint(builder),
         )
 
     @staticmethod
@@ -107,6 +110,8 @@ class JoinedDataset(Dataset):
             num_examples={k: v for part in parts for k, v in part.info.num_examples.items()},
             class_names=first.info.class_names,
             max_objects=max(part.info.max_objects for part in parts),
+            name=self.name,
+            fingerprint=of_parts(tuple(part.info.fingerprint for part in parts)),
         )
 
     @property

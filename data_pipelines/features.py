@@ -34,7 +34,7 @@ def clip_features(
         holds it, in dB, as `audio.log_mel` gives it, and `waveform` is empty.
     """
     length = 0 if log_mel else SAMPLE_RATE * clip_seconds
-    # As bytes: as a list of integers, TFDS's default, they take three times as long to read.
+    # As bytes: as a list of integers, TFDS's default, reading takes twice as long.
     sound = {
         "waveform": tfds.features.Tensor(shape=(length,), dtype=np.int16, encoding="bytes"),
     }

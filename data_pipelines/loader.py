@@ -90,25 +90,27 @@ def training_batches(
     threads: int = 4,
     workers: int = 0,
 ) -> grain.IterDataset:
-    """One shuffled pass over a split, in batches of `batch_size` a process; the tail is dropped.
+    """One shuffled pass over a split, in batches; the tail is dropped.
 
-    The order and every random view follow from `seed` alone. Boxes are those of the stored frame,
-    not of the augmented view: training reads none.
+    The batches and every random view in them follow from `seed` alone, whatever the number of
+    processes, threads and workers: of several processes each one has its own rows of every batch,
+    the first process the first ones. Boxes are those of the stored frame, not of the augmented
+    view: training reads none. An iterator's state is the same on every process.
 
     Args:
       source: data source of the split.
       image_size: side of the square view, in pixels.
-      batch_size: items a batch, on this process.
+      batch_size: items of a batch, all processes together.
       seed: give each epoch its own.
       zoom_out: share of views that are shrunk, see `training_view`.
       draw_negatives: whether `Batch.negative` holds an image of another video.
       slots: for objects, of each item: `DatasetInfo.max_objects`.
       shard: this process and the number of processes.
-      threads: that read and decode, in this process.
+      threads: that read and decode, in this process; each makes a batch.
       workers: extra processes that do, instead.
 
     Raises:
-      ValueError: the shard holds fewer items than a batch.
+      ValueError: the split holds fewer items than a batch, or the processes do not divide one.
     """
     videos = _video_names(source) if draw_negatives else None
 
@@ -123,18 +125,22 @@ def training_batches(
         negative = training_view(_frame(other, rng), image_size, rng, zoom_out=zoom_out)
         return item._replace(negative=negative)
 
-    process, count = shard
-    items = shard_size(len(source), shard)
-    if items < batch_size:
+    if len(source) < batch_size:
         raise ValueError(
-            f"the split holds {items} items for this process, fewer than a batch of "
-            f"{batch_size}: lower --config.batch_size, or add data"
+            f"the split holds {len(source)} items, fewer than a batch of {batch_size}: lower "
+            "--config.batch_size, or add data"
         )
-    data = grain.MapDataset.source(_Indexed(source)).seed(seed).shuffle()[process::count]
-    data = data.random_map(view).to_iter_dataset(
-        grain.ReadOptions(num_threads=threads, prefetch_buffer_size=4 * batch_size)
+    process, count = shard
+    rows = rows_of(batch_size, count)
+    whole = len(source) // batch_size * batch_size
+    data = grain.MapDataset.source(_Indexed(source)).seed(seed).shuffle()[:whole]
+    data = (
+        data.random_map(view)
+        .batch(rows, batch_fn=_stack)[process::count]
+        .to_iter_dataset(
+            grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(4, threads))
+        )
     )
-    data = data.batch(batch_size, drop_remainder=True, batch_fn=_stack)
     if workers:
         # Grain's processes read absl's flags, which only absl's own programs parse.
         if not flags.FLAGS.is_parsed():
@@ -143,10 +149,18 @@ def training_batches(
     return data
 
 
-def shard_size(total: int, shard: tuple[int, int]) -> int:
-    """Items that this process, of so many, reads of a split in training."""
-    process, count = shard
-    return len(range(process, total, count))
+def rows_of(batch_size: int, processes: int) -> int:
+    """Rows that each process has of a batch.
+
+    Raises:
+      ValueError: they are not equally many.
+    """
+    if batch_size % processes:
+        raise ValueError(
+            f"a batch of {batch_size} does not divide over {processes} processes: change "
+            "--config.batch_size"
+        )
+    return batch_size // processes
 
 
 def _video_names(source: Sequence[Any]) -> np.ndarray:
@@ -168,19 +182,20 @@ def evaluation_batches(
 ) -> grain.IterDataset:
     """Every item once, in order, in full batches: the last ones are padded with `mask` False.
 
-    All processes get equally many batches, so that collective programs stay in step. Arguments as
-    in `training_batches`; `image_size` may be a height and a width.
+    Of several processes each one has its own rows of every batch, as in training. Arguments as in
+    `training_batches`; `image_size` may be a height and a width.
     """
     process, count = shard
-    per_process = -(-len(source) // count)
-    total = -(-per_process // batch_size) * batch_size
+    rows = rows_of(batch_size, count)
+    batches = -(-len(source) // batch_size)
 
     class Padded(_Indexed):
         def __len__(self) -> int:
-            return total
+            return batches * rows
 
         def __getitem__(self, place: SupportsIndex) -> Batch:
-            index = process + int(place) * count
+            batch, row = divmod(int(place), rows)
+            index = batch * batch_size + process * rows + row
             real = index < len(self._source)
             record = self._source[index if real else 0]
             image = evaluation_view(_frame(record, None), image_size)
@@ -188,6 +203,6 @@ def evaluation_batches(
             return item._replace(mask=np.bool_(real))
 
     data = grain.MapDataset.source(Padded(source)).to_iter_dataset(
-        grain.ReadOptions(num_threads=threads, prefetch_buffer_size=4 * batch_size)
+        grain.ReadOptions(num_threads=threads, prefetch_buffer_size=4 * rows)
     )
-    return data.batch(batch_size, batch_fn=_stack)
+    return data.batch(rows, batch_fn=_stack)

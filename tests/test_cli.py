@@ -2,9 +2,11 @@
 
 import csv
 import json
+import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import av
@@ -91,6 +93,26 @@ def test_localize_an_image(place, tmp_path):
     assert len(record["classes"]) == 10
 
 
+def test_an_export_says_how_good_it_is(place, tmp_path, capsys):
+    out = tmp_path / "exported"
+    assert main(["export", "--checkpoint", str(place / "run"), "--out", str(out)]) == 0
+    assert capsys.readouterr().out.split() == ["exported", str(out)]
+    text = (out / "README.md").read_text()
+    for words in (
+        'the row "CSOL after stage two"',
+        "| CSOL after stage two ",
+        "| untrained network ",
+        "| centred box ",
+        "dsol-synthetic (version",
+        "16 of 16 evaluated",
+    ):
+        assert words in text, words
+    about = json.loads((out / "model.json").read_text())
+    assert about["metrics"] == json.loads((place / "run" / "metrics.json").read_text())
+    recorded = json.loads((place / "run" / "data.json").read_text())
+    assert about["data"]["fingerprint"] == recorded["fingerprint"] and recorded["fingerprint"]
+
+
 def test_report_again(place, copy):
     before = contents(copy)
     (copy / "report.html").unlink()
@@ -114,17 +136,34 @@ def test_interrupted_training_goes_on_as_if_it_never_stopped(place, tmp_path):
     while "localization 1/1:   0%" not in seen:
         seen += (character := process.stderr.read(1))
         assert character, seen
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate()
-    assert process.returncode == 130, errors
+    process.send_signal(signal.SIGTERM)  # the machine is taken away
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0, errors
     last = errors.splitlines()[-1]
-    assert last.startswith("avloc: stopped at step ") and "the same command goes on" in last
-    assert 0 < int(last.split()[4].rstrip(";")) < 8
+    found = re.fullmatch(
+        r"avloc: stopped at step (\d) and saved; the same command goes on from there", last
+    )
+    assert found and 0 < int(found[1]) < 8, last
     assert not (tmp_path / "run" / "stages").exists()
+
+    process = command(*arguments, cache=place / "cache")
+    while not (tmp_path / "run" / "evaluation").is_dir():  # it is trained, and scored
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    said, errors = process.communicate()
+    assert process.returncode == 130 and "resuming" in said + errors
+    last = errors.splitlines()[-1]
+    assert last == (
+        "avloc: stopped while scoring, training is done; the same command goes on from there"
+    )
 
     process = command(*arguments, cache=place / "cache")
     said, errors = process.communicate()
     assert process.returncode == 0 and "resuming" in said + errors
+    for name in ("metrics.json", "categories.json"):
+        ours, theirs = ((folder / "run" / name).read_bytes() for folder in (tmp_path, place))
+        assert ours == theirs
     with ocp.StandardCheckpointer() as checkpointer:
         ours, theirs = (
             checkpointer.restore(folder / "run" / "stages" / "stage_two")
@@ -140,6 +179,17 @@ def test_interrupted_training_goes_on_as_if_it_never_stopped(place, tmp_path):
         for folder in (tmp_path, place)
     ]
     assert epochs[0] == epochs[1]
+
+
+def test_sigterm_while_a_run_is_scored(place, copy, monkeypatch, capsys):
+    monkeypatch.setattr("avloc.training.loop.train", lambda config, run, data: None)
+    monkeypatch.setattr(
+        "avloc.inference.scoring.Scorer.score", lambda self: signal.raise_signal(signal.SIGTERM)
+    )
+    assert main([str(a) for a in train(copy, place)]) == 0
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "avloc: stopped while scoring, training is done; the same command goes on from there"
+    )
 
 
 def test_stage_two_from_the_stage_one_of_another_run(place, tmp_path):
@@ -186,6 +236,7 @@ def test_help_fits_a_screen_and_needs_no_library(capsys):
         ["evaluate"],
         ["score"],
         ["localize"],
+        ["export"],
         ["report"],
     ):
         with pytest.raises(SystemExit) as leaving:

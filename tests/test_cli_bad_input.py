@@ -1,11 +1,13 @@
 """What the commands say of bad input: one sentence, and nothing written."""
 
+import json
 import shutil
 
 import numpy as np
 from PIL import Image
 
 from avloc.cli import main
+from data_pipelines.dataset import Dataset
 from tests.command_line import command, contents, train
 
 
@@ -37,6 +39,7 @@ def test_bad_config(place, tmp_path, fails):
             ["--config.data.missing_categories=9"],
             "config.clusters is 10, but split train has 8 clips, of which each cluster needs",
         ),
+        (["--config.on_nonfinite=hope"], "config.on_nonfinite is 'stop' or 'skip', not 'hope'"),
         (["--config.data.noise=1.5"], "config.data.noise is a share, 0 to 1, not 1.5"),
     ):
         assert sentence in fails(*train(workdir, place, *wrong))
@@ -90,6 +93,26 @@ def test_a_workdir_of_another_config(place, fails):
     sentence = fails(*train(place / "run", place, "--config.seed=1"))
     assert "holds a run of another config" in sentence
     assert "config.seed: 0 there, 1 here" in sentence
+    assert contents(place / "run") == before
+
+
+def test_a_workdir_of_other_data(place, tmp_path, fails):
+    """The same command, where the data lie under the same name and are others."""
+    before = contents(place / "run")
+    other = shutil.copytree(place / "data", tmp_path / "data")
+    (shard, *_) = other.rglob("*-train.array_record*")
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 15 * 7] ^= 1
+    shard.write_bytes(content)
+    sentence = fails("train", "--workdir", place / "run", "--data-dir", other)
+    assert "holds a run on other data; name another workdir, or bring those back: " in sentence
+    assert "data.fingerprint: '" in sentence and "num_examples" not in sentence
+    # Moved, they are the same.
+    shutil.rmtree(other)
+    shutil.copytree(place / "data", other)
+    dataset = Dataset.open("toy_orchestra/tiny", other)
+    recorded = json.loads((place / "run" / "data.json").read_text())
+    assert recorded["fingerprint"] == dataset.info.fingerprint
     assert contents(place / "run") == before
 
 

@@ -10,8 +10,8 @@ import configs
 from avloc.training import loop
 from avloc.training.checkpoints import load_run
 from avloc.training.experiment import differences, load_config, override
-from avloc.training.loop import Interrupted
 from avloc.training.run_folder import RunFolder
+from avloc.training.stopping import Interrupted
 from avloc.types import Batch
 from tests.training.line import Given, after
 
@@ -104,7 +104,7 @@ def test_an_interrupted_run_ends_bit_for_bit_as_a_whole_one(toy, tmp_path, monke
     stops = 0
     for _ in range(10):
         with monkeypatch.context() as patch:
-            patch.setattr(loop, "_signals", lambda: Given(after(7)))
+            patch.setattr(loop, "signals", lambda: Given(after(7)))
             try:
                 run, state = train(config, tmp_path / "pieces", toy)
                 break

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import importlib
 import re
 import runpy
 import shlex
@@ -85,6 +86,8 @@ def test_commands_are_those_that_there_are(page: Path):
                     load_ablation(ROOT / args.config)
                 else:
                     experiment.override(experiment.load_config(ROOT / args.config), fields)
+        elif words[0].endswith("python") and words[1] == "-m":
+            importlib.import_module(words[2]).make_parser().parse_args(words[3:])
         else:
             assert words[0].endswith("python") and (ROOT / words[1]).is_file(), words
 

@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 import avloc
 
 ROOT = Path(__file__).parents[1]
-OURS = {"avloc", "configs", "data_pipelines", "tests"}
+OURS = {"avloc", "benchmarks", "configs", "data_pipelines", "tests"}
 # Where the name to import is not the name to install.
 INSTALLED_AS = {
     "absl": "absl-py",
@@ -28,6 +28,7 @@ INSTALLED_AS = {
 }
 # Installed, though no file of ours imports them: what they are for.
 TOOLS = {
+    "flatbuffers": "jax.export's own writing and reading",
     "importlib-resources": "TFDS without TensorFlow",
     "ipykernel": "runs the notebooks",
     "nbclient": "runs the notebooks",
@@ -105,8 +106,12 @@ def test_third_party_reads_every_kind_of_import():
 
 @pytest.mark.parametrize(
     ("folders", "extras"),
-    [(("avloc", "data_pipelines", "configs"), ("",)), (("tests",), ("", "test"))],
-    ids=["library", "tests"],
+    [
+        (("avloc", "data_pipelines", "configs"), ("", "torch")),
+        (("tests",), ("", "test")),
+        (("benchmarks",), ("", "test", "torch")),
+    ],
+    ids=["library", "tests", "benchmarks"],
 )
 def test_what_is_imported_is_declared(folders: tuple[str, ...], extras: tuple[str, ...]):
     for file, source in sources(*folders).items():
@@ -123,11 +128,11 @@ def test_notebooks_run_with_the_notebook_extra():
 
 def test_what_is_declared_is_imported():
     texts = [
-        *sources("avloc", "data_pipelines", "configs", "tests").values(),
+        *sources("avloc", "benchmarks", "data_pipelines", "configs", "tests").values(),
         *notebooks().values(),
     ]
     used = set().union(*map(third_party, texts))
-    unused = names("", "test", "notebook") - used - set(TOOLS)
+    unused = names("", "test", "notebook", "torch") - used - set(TOOLS)
     assert not unused, f"setup.py declares {sorted(unused)}, which nothing imports"
 
 

@@ -1,4 +1,4 @@
-"""Files are written here by hand, from the published description of the format."""
+"""Files are written here by hand too, from the published description of the format."""
 
 import json
 import struct
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from avloc.safetensors import Safetensors
+from avloc.safetensors import Safetensors, write
 
 NAMES = {
     "bool": "BOOL",
@@ -110,3 +110,49 @@ def test_what_a_header_claims_is_checked(tmp_path, content, why):
     with pytest.raises(ValueError, match=why) as raised:
         Safetensors(tmp_path / "bad.safetensors")
     assert str(tmp_path / "bad.safetensors") in str(raised.value)
+
+
+def test_what_is_written_byte_by_byte(tmp_path):
+    arrays = {
+        "short": np.array([1, -2, 3], np.int16),
+        "b": np.array([[1.5, -2.0]], ">f4"),
+        "a/é": np.array(0.5, np.float32),
+        "half": np.array([1.0, -3.0], jnp.bfloat16),
+        "none": np.zeros((0, 2), np.float64),
+    }
+    write(tmp_path / "x", arrays, {"format": "mine"})
+    # Wide types first, then by name; the header ends at a multiple of 8.
+    header = (
+        b'{"__metadata__":{"format":"mine"},'
+        b'"none":{"dtype":"F64","shape":[0,2],"data_offsets":[0,0]},'
+        b'"a/\\u00e9":{"dtype":"F32","shape":[],"data_offsets":[0,4]},'
+        b'"b":{"dtype":"F32","shape":[1,2],"data_offsets":[4,12]},'
+        b'"half":{"dtype":"BF16","shape":[2],"data_offsets":[12,16]},'
+        b'"short":{"dtype":"I16","shape":[3],"data_offsets":[16,22]}}'
+    )
+    header += b" " * (-len(header) % 8)
+    data = bytes.fromhex("0000003f0000c03f000000c0803f40c00100feff0300")
+    assert (tmp_path / "x").read_bytes() == struct.pack("<Q", len(header)) + header + data
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_what_is_written_is_read(tmp_path):
+    values = 1.5 * np.arange(24).reshape(2, 3, 4)
+    arrays = {kind: values.astype(jnp.bfloat16 if kind == "bfloat16" else kind) for kind in NAMES}
+    arrays["turned"] = np.asarray(values.T, np.float32)[::2]
+    arrays["device"] = jnp.arange(3)
+    write(tmp_path / "x", arrays)
+    read = Safetensors(tmp_path / "x")
+    assert read.metadata == {} and set(read) == set(arrays)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(read[name], array)
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    write(tmp_path / "x", {"a": np.ones(3)})
+    before = (tmp_path / "x").read_bytes()
+    for bad in ({"a": np.array(["text"])}, {"__metadata__": np.ones(3)}, {"a": np.ones(1, "c8")}):
+        with pytest.raises(ValueError, match="safetensors has no array"):
+            write(tmp_path / "x", bad)
+    assert (tmp_path / "x").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]

@@ -12,8 +12,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-CHUNK = 4096
-"""Rows whose distances to all centroids are held at once."""
+_ROWS, _DISTANCES = 2**11, 2**23
+"""Of a chunk at most: 32 MiB of distances stay in a CPU's cache and still fill a GPU."""
 
 
 class KMeans(NamedTuple):
@@ -38,7 +38,7 @@ def kmeans(
     restarts: int = 1,
     iterations: int = 100,
     tolerance: float = 1e-4,
-    chunk: int = CHUNK,
+    chunk: int | None = None,
     mask: Bool[Array, " N"] | None = None,
     init: Float[Array, "K C"] | None = None,
 ) -> KMeans:
@@ -57,7 +57,7 @@ def kmeans(
       iterations: Lloyd iterations at most, for each restart.
       tolerance: stop when the squared movement of the centroids, summed, is at most this times
         the mean variance of the columns.
-      chunk: rows whose distances to all centroids are held at once.
+      chunk: rows whose distances to all centroids are held at once; by k unless given.
       mask: False where a row is padding: it moves no centroid and gets label -1.
       init: centroids to start from in place of seeding.
 
@@ -80,18 +80,24 @@ def kmeans(
         raise ValueError(f"k-means cannot make k = {k} clusters of {rows} samples: lower k")
     if not finite:
         raise ValueError("k-means got values that are not finite: look at the features it is fed")
-    return _kmeans(x, mask, key, init, tolerance, iterations, k, restarts, min(chunk, len(x)))
+    chunk = min(chunk or _chunk(k), len(x))
+    return _kmeans(x, mask, key, init, tolerance, iterations, k, restarts, chunk)
 
 
 @functools.partial(jax.jit, static_argnames="chunk")
 def assign(
-    x: Float[Array, "N C"], centroids: Float[Array, "K C"], *, chunk: int = CHUNK
+    x: Float[Array, "N C"], centroids: Float[Array, "K C"], *, chunk: int | None = None
 ) -> Int[Array, " N"]:
-    """Index of the nearest centroid of each row, int32."""
+    """Index of the nearest centroid of each row, int32; `chunk` as in `kmeans`."""
     centre = centroids.mean(axis=0)
-    chunks = _to_chunks(x - centre, min(chunk, len(x)))
+    chunks = _to_chunks(x - centre, min(chunk or _chunk(len(centroids)), len(x)))
     labels = lax.map(lambda rows: _nearest(rows, centroids - centre)[0], chunks)
     return _from_chunks(labels, len(x))
+
+
+def _chunk(k: int) -> int:
+    """Rows of a chunk: a power of two, which devices that share it divide."""
+    return min(_ROWS, 1 << max(0, (_DISTANCES // k).bit_length() - 1))
 
 
 @jax.jit
@@ -145,9 +151,35 @@ def _nearest(rows, centroids) -> tuple[Int[Array, " n"], Float[Array, " n"]]:
     """Nearest centroid of each row and the squared distance to it."""
     inner = jnp.matmul(rows, centroids.T, precision=lax.Precision.HIGHEST)
     partial = jnp.square(centroids).sum(axis=1) - 2 * inner
-    labels = partial.argmin(axis=1).astype(jnp.int32)
-    distances = partial.min(axis=1) + jnp.square(rows).sum(axis=1)
-    return labels, jnp.maximum(distances, 0)
+    lowest = partial.min(axis=1)
+    # Two plain minima: XLA has vector code for them on CPU, and none for argmin.
+    last = len(centroids) - 1
+    place = lax.broadcasted_iota(jnp.int32, partial.shape, 1)
+    labels = jnp.where(partial == lowest[:, None], place, last).min(axis=1)
+    return labels, jnp.maximum(lowest + jnp.square(rows).sum(axis=1), 0)
+
+
+def _add_up(labels, rows, weights, k: int) -> tuple[Float[Array, "K C"], Float[Array, " K"]]:
+    """For each cluster the sum and the number of its rows, alike on every run."""
+    # A CPU scatters in order; a GPU in any, so that sums would differ between runs.
+    return lax.platform_dependent(
+        labels,
+        rows,
+        weights,
+        cpu=functools.partial(_scattered, k=k),
+        default=functools.partial(_multiplied, k=k),
+    )
+
+
+def _scattered(labels, rows, weights, k: int):
+    sums = jax.ops.segment_sum(jnp.where(weights[:, None], rows, 0), labels, k)
+    return sums, jax.ops.segment_sum(weights.astype(jnp.float32), labels, k)
+
+
+def _multiplied(labels, rows, weights, k: int):
+    member = jnp.where(weights[:, None], jax.nn.one_hot(labels, k), 0)
+    sums = jnp.matmul(member.T, rows, precision=lax.Precision.HIGHEST)
+    return sums, member.sum(axis=0)
 
 
 def _summarise(rows, weights, centroids):
@@ -158,12 +190,11 @@ def _summarise(rows, weights, centroids):
         sums, counts, inertia = carry
         rows, weights = chunk
         labels, distances = _nearest(rows, centroids)
-        member = jnp.where(weights[:, None], jax.nn.one_hot(labels, k), 0)
-        sums += jnp.matmul(member.T, rows, precision=lax.Precision.HIGHEST)
+        more, number = _add_up(labels, rows, weights, k)
         inertia += jnp.where(weights, distances, 0).sum()
         # Padding is below every row's distance, so that no cluster is re-seeded on it.
         distances = jnp.where(weights, distances, -1)
-        return (sums, counts + member.sum(axis=0), inertia), (labels, distances)
+        return (sums + more, counts + number, inertia), (labels, distances)
 
     zero = jnp.zeros_like(centroids), jnp.zeros(k), jnp.zeros(())
     (sums, counts, inertia), (labels, distances) = lax.scan(step, zero, (rows, weights))
@@ -190,7 +221,8 @@ def _reseed(means, empty, rows, distances):
     """Puts the n-th empty cluster on the row n-th farthest from its centroid."""
     _, farthest = lax.top_k(distances.ravel(), len(means))
     order = jnp.cumsum(empty) - 1
-    seeds = rows.reshape(-1, rows.shape[-1])[farthest[order]]
+    # By chunk and place in it: flattened, the rows of all devices would be gathered.
+    seeds = rows[jnp.divmod(farthest[order], rows.shape[1])]
     return jnp.where(empty[:, None], seeds, means)
 
 
@@ -210,7 +242,9 @@ def _plus_plus(x, mask, k: int, key) -> Float[Array, "K C"]:
         # Where every row has a centroid on it, any row will do.
         weights = jnp.where(nearest.sum() > 0, nearest, mask.astype(jnp.float32))
         step_key = jax.random.fold_in(key, i)
-        drawn = jax.random.categorical(step_key, jnp.log(weights), shape=(trials,))
+        # A key a draw: so rows that are added as padding change none.
+        keys, logits = jax.random.split(step_key, trials), jnp.log(weights)
+        drawn = jax.vmap(lambda key: jax.random.categorical(key, logits))(keys)
         candidates = jnp.minimum(nearest[:, None], squared(x[drawn]))
         best = candidates.sum(axis=0).argmin()
         return centroids.at[i].set(x[drawn[best]]), candidates[:, best]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import re
@@ -69,12 +70,16 @@ class Evaluation:
         """Writes `items.csv` and `metrics.json` into the folder, which is made if need be."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "items.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(self.items[0]) if self.items else ["index"])
-            writer.writeheader()
-            writer.writerows(self.items)
-        text = json.dumps(self.to_json(), indent=2, allow_nan=False)
-        (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
+        table = io.StringIO(newline="")
+        writer = csv.DictWriter(table, list(self.items[0]) if self.items else ["index"])
+        writer.writeheader()
+        writer.writerows(self.items)
+        metrics = json.dumps(self.to_json(), indent=2, allow_nan=False) + "\n"
+        for name, text in (("items.csv", table.getvalue()), ("metrics.json", metrics)):
+            unfinished = folder / f".{name}"
+            with unfinished.open("w", newline="", encoding="utf-8") as file:
+                file.write(text)
+            unfinished.replace(folder / name)
 
 
 def metric(interval: Interval, scale: float = 1.0) -> dict[str, float]:

@@ -8,20 +8,18 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float, Int16, Shaped, UInt8
+from jaxtyping import Array, Bool, Float, Int16, Shaped, UInt8
 from ml_collections import ConfigDict
 
 from avloc.clustering.assignment import CategoryMap
 from avloc.evaluation import rendering
 from avloc.evaluation.boxes import boxes_from_map
+from avloc.inference.category_maps import by_category
 from avloc.training.checkpoints import load_run
 from avloc.types import Aux, Batch, Method, Variables
 from data_pipelines.audio import resample_to, to_mono_int16
 from data_pipelines.features import CLIP_SECONDS, SAMPLE_RATE
 from data_pipelines.image import evaluation_view
-
-SILENCE = 1e-3
-"""A second without a sample as loud as this, of full scale (-60 dBFS), holds no sound."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,12 @@ class Model:
         self.checkpoint = checkpoint
         self._variables = jax.device_put(variables)
         self._aux = jax.device_put(aux)
-        self._predict = jax.jit(method.predict)
+
+        def shown(variables: Variables, aux: Aux, batch: Batch) -> tuple[Array, Array]:
+            found = method.predict(variables, aux, batch)
+            return by_category(categories, found.maps, found.scores, batch.waveform)
+
+        self._shown = jax.jit(shown)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -114,22 +117,12 @@ class Model:
     ) -> tuple[Float[np.ndarray, "B h w N"], Float[np.ndarray, "B N"]]:
         """Maps and scores of categories, 0 to 1, for sound that is already one second as trained.
 
-        Clusters of one category are added up, as CSOL does for its maps. Where no sample reaches
-        `SILENCE`, maps and scores are 0. Each new B compiles once.
+        See `by_category`. Each new B compiles once.
         """
         size = self.config.image_size
         views = np.stack([evaluation_view(frame, size) for frame in image])
-        prediction = jax.device_get(
-            self._predict(self._variables, self._aux, Batch.of(views, waveform))
-        )
-        maps, scores = (
-            np.clip(self.categories.merge(np.asarray(x, np.float32)), 0, 1)
-            for x in (prediction.maps, prediction.scores)
-        )
-        # A softmax over sources always hears something: silence is told from the sound itself.
-        silent = np.abs(waveform.astype(np.int32)).max(axis=1) < SILENCE * 32768
-        maps[silent], scores[silent] = 0, 0
-        return maps, scores
+        maps, scores = self._shown(self._variables, self._aux, Batch.of(views, waveform))
+        return np.array(maps), np.array(scores)
 
     def sounding(self, scores: Float[np.ndarray, "*B N"]) -> Bool[np.ndarray, "*B N"]:
         """Which categories sound: those whose score reaches `config.inference.sounding`."""

@@ -17,6 +17,7 @@ from avloc.evaluation import Curve, Picture, Table, rendering, write_report
 from avloc.inference.scores import Scores
 from avloc.inference.scoring import Scorer
 from avloc.training.checkpoints import load_run
+from avloc.training.history import skipped_steps
 from avloc.training.methods import method_title
 from avloc.training.run_folder import RunFolder
 from avloc.types import Batch, Prediction
@@ -60,6 +61,9 @@ def write_run_report(
             "sure it is that the category sounds. What it takes for silent stays as it is. A sound "
             "from off screen is named in the caption, and nothing of its category should light up."
         )
+    skipped = skipped_steps(run)
+    if skipped:
+        notes.append(f"In training {skipped}.")
     if missing:
         notes.append(f"There are no pictures here: {missing}.")
     return write_report(
@@ -185,7 +189,7 @@ def _chosen(
     batches = evaluation_batches(
         records,
         image_size=view,
-        batch_size=scorer.config.batch_size,
+        batch_size=scorer.batch_size,
         slots=scorer.dataset.info.max_objects,
         threads=0,
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from avloc.evaluation import HEARD_METRICS, Table, comparison, protocols
 from avloc.evaluation.results import Evaluation
+from avloc.training.methods import method_title
 from avloc.training.run_folder import RunFolder
 
 Rows = dict[str, Evaluation]
@@ -85,6 +86,12 @@ class Scores:
             for split, rows in data["splits"].items()
         }
         return cls(splits, data["left_out"])
+
+
+def network_row(method: str, stage: str, *, alone: bool) -> str:
+    """The row of a trained network; `alone`: a later stage was trained on it."""
+    row = f"{method_title(method)} after {stage.replace('_', ' ')}"
+    return f"{row} alone" if alone else row
 
 
 def heading(split: str, rows: Rows) -> str:

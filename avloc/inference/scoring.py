@@ -13,13 +13,14 @@ from tqdm import tqdm
 from avloc.clustering.assignment import CategoryMap
 from avloc.evaluation import baselines, evaluate, fit_categories, protocols
 from avloc.evaluation.protocols import Protocol
-from avloc.inference.scores import Rows, Scores
-from avloc.training.checkpoints import LoadedRun, example_batch, load_run
+from avloc.inference.scores import Rows, Scores, network_row
+from avloc.training import hosts
+from avloc.training.checkpoints import LoadedRun, example_batch, finished_stages, load_run
 from avloc.training.devices import Devices
-from avloc.training.loop import scan_split
-from avloc.training.methods import create, method_title
+from avloc.training.methods import create, initialize
 from avloc.training.optimizers import make_optimizer
 from avloc.training.run_folder import RunFolder, write_atomically
+from avloc.training.scan import scan_split
 from avloc.types import Aux, Batch, Prediction, TrainState, Variables
 from data_pipelines.dataset import Dataset
 from data_pipelines.image import view_in_proportion
@@ -43,19 +44,29 @@ class Network(NamedTuple):
 
 
 class Scorer:
-    """Predicts with the stages of a run, through one compiled function.
+    """Predicts with the stages of a run, through one function compiled for all devices.
+
+    Of several processes all score, and the first one writes files.
 
     Args:
       run: a folder with a finished stage.
       dataset: the one that it was trained on.
-      writes: whether this process writes files; of several, one does.
+      local: on this process's devices alone, while the others do something else.
     """
 
-    def __init__(self, run: RunFolder, dataset: Dataset, *, writes: bool = True):
-        self.run, self.dataset, self.writes = run, dataset, writes
+    def __init__(self, run: RunFolder, dataset: Dataset, *, local: bool = False):
+        self.run, self.dataset, self.writes = run, dataset, hosts.first()
         self.config = run.config()
         self.method = create(self.config, dataset.info)
-        self._predict = jax.jit(self.method.predict)
+        self.devices = Devices(self.config.parallel, local=local)
+        self.batch_size = self.devices.even(self.config.batch_size)
+        self._predict = self.devices.scan_fn(self.method.predict)
+
+    def by_itself(self) -> Scorer:
+        """One for what this process does without the others; this one where there are none."""
+        if jax.process_count() == 1:
+            return self
+        return Scorer(self.run, self.dataset, local=True)
 
     def score(
         self, split: str | None = None, protocol: str | None = None, stage: str | None = None
@@ -108,8 +119,7 @@ class Scorer:
 
     def stages(self) -> list[str]:
         """Names of the finished stages, first to last."""
-        names = [phase.checkpoint_name for phase in self.method.phases() if phase.checkpoint_name]
-        return [name for name in names if (self.run.stages / name).is_dir()]
+        return finished_stages(self.run, self.method)
 
     def last_stage(self) -> str | None:
         """The last of `stages`, None where there is none yet."""
@@ -123,16 +133,15 @@ class Scorer:
         finished = self.stages()
         for name in [stage or self.last_stage(), *([] if stage else finished[-2::-1])]:
             loaded = load_run(self.run.path, name)
-            row = f"{method_title(self.config.method)} after {name.replace('_', ' ')}"
-            row += " alone" if len(finished) > 1 and name != finished[-1] else ""
+            row = network_row(self.config.method, name, alone=name != finished[-1])
             yield Network(row, name, loaded.variables, loaded.aux)
         if stage is None and self.config.evaluation.baselines:
             yield self._untrained()
 
     def predictor(self, network: Network | LoadedRun) -> Callable[[Batch], Prediction]:
         """The network as a function of a batch."""
-        variables, aux = jax.device_put((network.variables, network.aux))
-        return lambda batch: self._predict(variables, aux, batch)
+        variables, aux = self.devices.replicate((network.variables, network.aux))
+        return lambda batch: self._predict(variables, aux, self.devices.place(batch))
 
     def categories(self, network: Network, naming: str = "assignment") -> CategoryMap | None:
         """Category of each cluster, from the network's predictions on training clips.
@@ -164,12 +173,13 @@ class Scorer:
         data = evaluation_batches(
             source,
             image_size=self.view(split),
-            batch_size=self.config.batch_size,
+            batch_size=self.batch_size,
             slots=self.dataset.info.max_objects,
+            shard=self.devices.shard,
             threads=self.config.data.threads,
         )
-        total = -(-len(source) // self.config.batch_size)
-        return tqdm(data, desc=what, total=total, unit="batch", leave=False)
+        total = -(-len(source) // self.batch_size)
+        return map(self.devices.whole, tqdm(data, what, total, unit="batch", leave=False))
 
     def _jobs(
         self, split: str | None, protocol: str | None
@@ -213,30 +223,26 @@ class Scorer:
         self, split: str, rules: Protocol
     ) -> list[tuple[str, str, Callable[[Batch], Prediction]]]:
         """Name, folder and predictions of what needs no network, on the network's grid."""
-        variables, aux = jax.eval_shape(self._init)
         batch = example_batch(self.config)
+        variables, aux = jax.eval_shape(self.method.init, jax.random.key(0), batch)
         batch = batch._replace(image=np.zeros((2, *self.view(split), 3), np.uint8))
         shapes = jax.eval_shape(self.method.predict, variables, aux, batch)
         grid, n = shapes.localization.shape[1:], max(1, len(self.dataset.info.class_names))
         free = baselines.model_free(grid, n, rules)
         return [(row, row.replace(" ", "_"), predict) for row, predict in free.items()]
 
-    def _init(self) -> tuple[Variables, Aux]:
-        key = jax.random.fold_in(jax.random.key(self.config.seed), 0)
-        return self.method.init(key, example_batch(self.config))
-
     def _untrained(self) -> Network:
         """The network as training finds it, with clusters of its own: the first refresh is run."""
-        variables, aux = jax.jit(self._init)()
+        key = jax.random.fold_in(jax.random.key(self.config.seed), 0)
+        variables, aux = initialize(self.method, key, example_batch(self.config))
         optimizers = {
             name: make_optimizer(spec).init(variables["params"])
             for name, spec in self.config.optimizers.items()
         }
         state = TrainState(variables, optimizers, aux, 0)
-        devices = Devices(self.config.parallel)
 
         def scan(f: Callable[..., Any], state: TrainState, split: str) -> Any:
-            return scan_split(f, state, self.dataset, split, self.config, devices)
+            return scan_split(f, state, self.dataset, split, self.config, self.devices)
 
         key = jax.random.fold_in(jax.random.key(self.config.seed), 1_000_000)
         refresh = next((phase.refresh for phase in self.method.phases() if phase.refresh), None)

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from avloc.models.heads import CorrespondenceHead
+from avloc.models.heads import EXACT, CorrespondenceHead
 from avloc.models.resnet import ResNet
 
 
@@ -30,7 +31,7 @@ class Instances(NamedTuple):
 
 
 class Embeddings(NamedTuple):
-    """Named intermediates of `AudioVisualNet`.
+    """Named intermediates of `AudioVisualNet`; all are float32, whatever computes them.
 
     Attributes:
       f: visual map. g: audio embedding after global max-pooling.
@@ -52,7 +53,7 @@ class Embeddings(NamedTuple):
 
     def localization(self) -> Float[Array, "B h w"]:
         """Map `l` of each image with its own sound, 0 to 1 (CSOL eq. 1)."""
-        cosine = jnp.einsum("bhwd,bd->bhw", self.v, self.a)
+        cosine = jnp.einsum("bhwd,bd->bhw", self.v, self.a, precision=EXACT)
         return jax.nn.sigmoid(self.scale * cosine + self.bias)
 
 
@@ -66,6 +67,8 @@ class AudioVisualNet(nn.Module):
       embedding: width of the common space.
       correspondence_scale, correspondence_bias: see `CorrespondenceHead`.
       axis_name: see `BasicBlock`.
+      dtype: of convolutions and dense layers. Parameters, statistics and `Embeddings` are float32.
+      remat: see `ResNet`.
     """
 
     clusters: int
@@ -76,16 +79,19 @@ class AudioVisualNet(nn.Module):
     correspondence_scale: float = 5.0
     correspondence_bias: bool = False
     axis_name: str | None = None
+    dtype: DTypeLike = jnp.float32
+    remat: bool = False
 
     def setup(self) -> None:
-        common = {"width": self.width, "blocks": self.blocks, "axis_name": self.axis_name}
+        names = ("width", "blocks", "axis_name", "dtype", "remat")
+        common = {name: getattr(self, name) for name in names}
         self.visual = ResNet(stem_pool=self.stem_pool, **common)
         self.audio = ResNet(**common)
         self.correspondence = CorrespondenceHead(
-            self.embedding, self.correspondence_scale, self.correspondence_bias
+            self.embedding, self.correspondence_scale, self.correspondence_bias, self.dtype
         )
-        self.visual_classifier = nn.Dense(self.clusters)
-        self.audio_classifier = nn.Dense(self.clusters)
+        self.visual_classifier = nn.Dense(self.clusters, dtype=self.dtype)
+        self.audio_classifier = nn.Dense(self.clusters, dtype=self.dtype)
 
     def __call__(
         self,
@@ -100,7 +106,7 @@ class AudioVisualNet(nn.Module):
         self, f: Float[Array, "B h w C"], stages: Sequence[Float[Array, "B t m c"]]
     ) -> Embeddings:
         """All that stands on the visual map and the stages of the audio backbone."""
-        g = stages[-1].max(axis=(1, 2))
+        f, g = f.astype(jnp.float32), pooled(stages[-1])
         v, a, scale, bias = self.correspondence(f, g)
         return Embeddings(
             f=f,
@@ -109,12 +115,21 @@ class AudioVisualNet(nn.Module):
             a=a,
             scale=scale,
             bias=bias,
-            visual_logits=self.visual_classifier(f.mean(axis=(1, 2))),
-            audio_logits=self.audio_classifier(g),
+            visual_logits=self.visual_classifier(f.mean(axis=(1, 2))).astype(jnp.float32),
+            audio_logits=self.audio_classifier(g).astype(jnp.float32),
         )
 
     def hear(
         self, spectrogram: Float[Array, "B T F 1"], train: bool = False
     ) -> Float[Array, "B C"]:
         """Audio embedding g: the audio backbone, then global max-pooling."""
-        return self.audio(spectrogram, train).max(axis=(1, 2))
+        return pooled(self.audio(spectrogram, train))
+
+    def hear_clusters(self, spectrogram: Float[Array, "B T F 1"]) -> Float[Array, "B K"]:
+        """Class logits of sounds; needs the variables of the audio network alone."""
+        return self.audio_classifier(self.hear(spectrogram)).astype(jnp.float32)
+
+
+def pooled(stage: Float[Array, "B t m C"]) -> Float[Array, "B C"]:
+    """A stage of the audio backbone after global max-pooling, float32."""
+    return stage.max(axis=(1, 2)).astype(jnp.float32)

@@ -5,7 +5,11 @@ from __future__ import annotations
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
+
+# Similarities are few operations that decide much: no fast, coarse products on GPU or TPU.
+EXACT = jax.lax.Precision.HIGHEST
 
 
 def unit(x: Float[Array, "... C"]) -> Float[Array, "... C"]:
@@ -31,7 +35,7 @@ def prototype_similarity(
         cosine about the mean: features after ReLU share a large mean, which makes plain products
         alike.
     """
-    return jnp.einsum("...c,kc->...k", *_comparable(x, prototypes, mean, kind))
+    return jnp.einsum("...c,kc->...k", *_comparable(x, prototypes, mean, kind), precision=EXACT)
 
 
 def instance_similarity(
@@ -44,7 +48,8 @@ def instance_similarity(
 
     Arguments are as in `prototype_similarity`.
     """
-    return jnp.einsum("bkc,kc->bk", *_comparable(expanded, prototypes, mean, kind))
+    compared = _comparable(expanded, prototypes, mean, kind)
+    return jnp.einsum("bkc,kc->bk", *compared, precision=EXACT)
 
 
 def _comparable(
@@ -65,7 +70,7 @@ def pairwise_cosine(
     visual: Float[Array, "A h w C"], audio: Float[Array, "B C"]
 ) -> Float[Array, "A B h w"]:
     """Cosine of every cell of every image with every sound; both sides of unit length."""
-    return jnp.einsum("ahwc,bc->abhw", visual, audio)
+    return jnp.einsum("ahwc,bc->abhw", visual, audio, precision=EXACT)
 
 
 class CorrespondenceHead(nn.Module):
@@ -79,15 +84,20 @@ class CorrespondenceHead(nn.Module):
       features: width of the common space, 128 in the papers.
       scale: weight of the last 1x1 convolution at first, 5 in the published code.
       bias: whether it has one. The published code has none.
+      dtype: of the projections; parameters and results are float32.
     """
 
     features: int = 128
     scale: float = 5.0
     bias: bool = False
+    dtype: DTypeLike = jnp.float32
 
     def setup(self) -> None:
-        self.visual1, self.visual2 = nn.Dense(self.features), nn.Dense(self.features)
-        self.audio1, self.audio2 = nn.Dense(self.features), nn.Dense(self.features)
+        def projections() -> tuple[nn.Dense, nn.Dense]:
+            return tuple(nn.Dense(self.features, dtype=self.dtype) for _ in range(2))
+
+        self.visual1, self.visual2 = projections()
+        self.audio1, self.audio2 = projections()
         self.logit = (
             self.param("scale", nn.initializers.constant(self.scale), ()),
             self.param("bias", nn.initializers.zeros, ()) if self.bias else jnp.zeros(()),
@@ -97,9 +107,10 @@ class CorrespondenceHead(nn.Module):
         self, f: Float[Array, "B h w C"], g: Float[Array, "B C"]
     ) -> tuple[Float[Array, "B h w D"], Float[Array, "B D"], Float[Array, ""], Float[Array, ""]]:
         """Unit embeddings of cells and of sounds, and the scale and bias of the logit."""
-        v = unit(self.visual2(nn.relu(self.visual1(f))))
+        v = self.visual2(nn.relu(self.visual1(f)))
+        v = unit(v.astype(jnp.float32))
         return v, self.project_audio(g), *self.logit
 
     def project_audio(self, g: Float[Array, "... C"]) -> Float[Array, "... D"]:
         """Unit embeddings of sounds."""
-        return unit(self.audio2(nn.relu(self.audio1(g))))
+        return unit(self.audio2(nn.relu(self.audio1(g))).astype(jnp.float32))

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from avloc.models.audiovisual import AudioVisualNet, Embeddings, Instances
+from avloc.models.audiovisual import AudioVisualNet, Embeddings, Instances, pooled
 
 
 class DistinguishingSteps(nn.Module):
@@ -30,6 +31,7 @@ class DistinguishingSteps(nn.Module):
       middle: C_m, channels of f_m.
       form: `per_class`, `factored`, or `none`, which takes no step at all: F_k = g.
       rank: r of `factored`.
+      dtype: of the products with weights; parameters, sums and steps are float32.
     """
 
     sources: int
@@ -37,6 +39,7 @@ class DistinguishingSteps(nn.Module):
     middle: int
     form: str = "per_class"
     rank: int = 128
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, stages: Sequence[Float[Array, "B t m c"]]) -> Float[Array, "B K C"]:
@@ -48,21 +51,30 @@ class DistinguishingSteps(nn.Module):
                 f"config.identifier.steps is 'per_class', 'factored' or 'none', not {self.form!r}"
             )
         weights = nn.softmax(self.param("stages", nn.initializers.zeros, (len(stages),)))
-        pooled = [
-            nn.Dense(self.middle, name=f"stage{i + 1}")(stage.max(axis=(1, 2)))
+        pooled_stages = [
+            nn.Dense(self.middle, dtype=self.dtype, name=f"stage{i + 1}")(pooled(stage))
             for i, stage in enumerate(stages)
         ]
-        f_m = sum(weight * x for weight, x in zip(weights, pooled, strict=True))
+        f_m = sum(
+            weight * x.astype(jnp.float32) for weight, x in zip(weights, pooled_stages, strict=True)
+        )
         # Steps start at zero, so that training starts from the paper's first term, g alone.
         biases = self.param("biases", nn.initializers.zeros, (self.sources, self.features))
         if self.form == "per_class":
             shape = (self.sources, self.middle, self.features)
             matrices = self.param("matrices", nn.initializers.zeros, shape)
-            return jnp.einsum("bm,kmc->bkc", f_m, matrices) + biases
+            steps = jnp.einsum("bm,kmc->bkc", *(x.astype(self.dtype) for x in (f_m, matrices)))
+            return steps.astype(jnp.float32) + biases
         factors = self.param("factors", nn.initializers.normal(1.0), (self.sources, self.rank))
-        low = nn.Dense(self.rank, use_bias=False, name="V")(f_m)
-        out = nn.Dense(self.features, use_bias=False, kernel_init=nn.initializers.zeros, name="U")
-        return out(low[:, None] * factors) + biases
+        low = nn.Dense(self.rank, use_bias=False, dtype=self.dtype, name="V")(f_m)
+        out = nn.Dense(
+            self.features,
+            use_bias=False,
+            kernel_init=nn.initializers.zeros,
+            dtype=self.dtype,
+            name="U",
+        )
+        return out(low.astype(jnp.float32)[:, None] * factors).astype(jnp.float32) + biases
 
 
 class InstanceNet(AudioVisualNet):
@@ -82,7 +94,7 @@ class InstanceNet(AudioVisualNet):
     def setup(self) -> None:
         super().setup()
         self.identifier = DistinguishingSteps(
-            self.clusters, 8 * self.width, self.middle, self.steps, self.rank
+            self.clusters, 8 * self.width, self.middle, self.steps, self.rank, self.dtype
         )
         constant = nn.initializers.constant
         self.presence = (
@@ -113,6 +125,5 @@ class InstanceNet(AudioVisualNet):
 
     def instances(self, stages: Sequence[Float[Array, "B t m c"]]) -> Instances:
         """A feature for each source, from the stages of the audio backbone."""
-        g = stages[-1].max(axis=(1, 2))
-        expanded = g[:, None] + self.identifier(stages[:-1])
+        expanded = pooled(stages[-1])[:, None] + self.identifier(stages[:-1])
         return Instances(expanded, self.correspondence.project_audio(expanded), *self.presence)

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
+
+from avloc.models.pooling import max_pool_3x3
 
 _HE_FAN_OUT = nn.initializers.variance_scaling(2.0, "fan_out", "truncated_normal")
 
 
-def _conv(features: int, kernel: int, stride: int, name: str) -> nn.Conv:
+def _conv(features: int, kernel: int, stride: int, dtype: DTypeLike, name: str) -> nn.Conv:
     # Symmetric padding, as in torchvision, so that its weights give its outputs.
     return nn.Conv(
         features,
@@ -20,8 +23,17 @@ def _conv(features: int, kernel: int, stride: int, name: str) -> nn.Conv:
         padding=kernel // 2,
         use_bias=False,
         kernel_init=_HE_FAN_OUT,
+        dtype=dtype,
         name=name,
     )
+
+
+def _norm(
+    x: Float[Array, "B h w C"], train: bool, dtype: DTypeLike, axis_name: str | None, name: str
+) -> Float[Array, "B h w C"]:
+    # Statistics, and the division by them, are float32 whatever the convolutions are.
+    norm = nn.BatchNorm(use_running_average=not train, momentum=0.9, axis_name=axis_name, name=name)
+    return norm(x.astype(jnp.float32)).astype(dtype)
 
 
 class BasicBlock(nn.Module):
@@ -31,23 +43,24 @@ class BasicBlock(nn.Module):
       features: channels of the output.
       stride: of the first convolution and the shortcut.
       axis_name: mapped axis over which BatchNorm takes its statistics, where there is one.
+      dtype: of convolutions and of what lies between layers; parameters and statistics are float32.
     """
 
     features: int
     stride: int = 1
     axis_name: str | None = None
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "B h w C"], train: bool) -> Float[Array, "B h2 w2 D"]:
-        def norm(name: str) -> nn.BatchNorm:
-            return nn.BatchNorm(
-                use_running_average=not train, momentum=0.9, axis_name=self.axis_name, name=name
-            )
+        def layer(x: Array, kernel: int, stride: int, name: str) -> Array:
+            x = _conv(self.features, kernel, stride, self.dtype, f"conv{name}")(x)
+            return _norm(x, train, self.dtype, self.axis_name, f"bn{name}")
 
-        y = nn.relu(norm("bn1")(_conv(self.features, 3, self.stride, "conv1")(x)))
-        y = norm("bn2")(_conv(self.features, 3, 1, "conv2")(y))
+        y = nn.relu(layer(x, 3, self.stride, "1"))
+        y = layer(y, 3, 1, "2")
         if self.stride != 1 or x.shape[-1] != self.features:
-            x = norm("bn_shortcut")(_conv(self.features, 1, self.stride, "conv_shortcut")(x))
+            x = layer(x, 1, self.stride, "_shortcut")
         return nn.relu(x + y)
 
 
@@ -62,7 +75,9 @@ class ResNet(nn.Module):
       strides: of each stage's first block.
       stem_pool: whether the 3x3 max-pooling with stride 2 follows the first convolution. Small
         pictures do without it, so that 12 to 16 cells a side remain.
-      axis_name: see `BasicBlock`.
+      axis_name, dtype: see `BasicBlock`.
+      remat: whether the backward pass computes each block's inside anew from its input, which takes
+        time and saves memory.
     """
 
     width: int = 64
@@ -70,6 +85,8 @@ class ResNet(nn.Module):
     strides: Sequence[int] = (1, 2, 2, 1)
     stem_pool: bool = True
     axis_name: str | None = None
+    dtype: DTypeLike = jnp.float32
+    remat: bool = False
 
     def __call__(self, x: Float[Array, "B H W c"], train: bool) -> Float[Array, "B h w C"]:
         """The last stage's output."""
@@ -79,20 +96,18 @@ class ResNet(nn.Module):
     def stages(self, x: Float[Array, "B H W c"], train: bool) -> list[Float[Array, "B _ _ _"]]:
         """Every stage's output, first to last."""
         outputs = []
-        x = _conv(self.width, 7, 2, "conv_stem")(x)
-        x = nn.BatchNorm(
-            use_running_average=not train, momentum=0.9, axis_name=self.axis_name, name="bn_stem"
-        )(x)
-        x = nn.relu(x)
+        block_type = nn.remat(BasicBlock, static_argnums=(2,)) if self.remat else BasicBlock
+        x = _conv(self.width, 7, 2, self.dtype, "conv_stem")(x)
+        x = nn.relu(_norm(x, train, self.dtype, self.axis_name, "bn_stem"))
         if self.stem_pool:
-            x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))  # after ReLU, 0 equals -inf here
-            x = nn.max_pool(x, (3, 3), strides=(2, 2))
+            x = max_pool_3x3(x)
         for stage, (count, stride) in enumerate(zip(self.blocks, self.strides, strict=True)):
             for block in range(count):
-                x = BasicBlock(
+                x = block_type(
                     self.width * 2**stage,
                     stride if block == 0 else 1,
                     self.axis_name,
+                    self.dtype,
                     name=f"stage{stage + 1}_block{block + 1}",
                 )(x, train)
             outputs.append(x)

@@ -11,6 +11,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+# Top fields that came after the first runs, with what those did: old runs stay usable.
+LATER = {"precision": "float32", "remat": False, "accumulate": 1, "on_nonfinite": "stop"}
+
 
 def load_config(path: str | Path) -> ConfigDict:
     """The config that a file's `get_config()` gives.
@@ -87,20 +90,26 @@ def _parse(name: str, text: str, old: Any) -> Any:
     return value
 
 
-def fields(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def with_later_fields(config: ConfigDict) -> ConfigDict:
+    """The unlocked config of a run, with the fields that were not there yet when it began."""
+    config.update({name: value for name, value in LATER.items() if name not in config})
+    return config
+
+
+def fields(config: ConfigDict | dict, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every leaf with its dotted name."""
     for name, value in config.items():
-        if isinstance(value, ConfigDict):
+        if isinstance(value, ConfigDict | dict):
             yield from fields(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
 
 
-def differences(a: ConfigDict, b: ConfigDict) -> list[str]:
-    """The fields in which two configs differ, one line each."""
+def differences(a: ConfigDict | dict, b: ConfigDict | dict, what: str = "config") -> list[str]:
+    """The fields in which two configs, or two other records, differ, one line each."""
     left, right = dict(fields(a)), dict(fields(b))
     return [
-        f"config.{name}: {left.get(name, 'absent')!r} there, {right.get(name, 'absent')!r} here"
+        f"{what}.{name}: {left.get(name, 'absent')!r} there, {right.get(name, 'absent')!r} here"
         for name in sorted(left.keys() | right.keys())
         if _plain(left.get(name)) != _plain(right.get(name))
     ]

@@ -8,7 +8,10 @@ from ml_collections import ConfigDict
 from avloc.evaluation import protocols
 from avloc.training.checkpoints import example_batch, shapes
 from avloc.training.devices import Devices
+from avloc.training.epoch import skips_nonfinite
 from avloc.training.methods import create
+from avloc.training.resuming import Checkpoints, origin, refuse_another
+from avloc.training.run_folder import RunFolder
 from avloc.training.warm_start import first_phase, warm_start
 from avloc.types import Method, Phase
 from data_pipelines.dataset import Dataset
@@ -30,24 +33,29 @@ def training_data(config: ConfigDict, dataset: Dataset) -> Dataset:
     )
 
 
-def check(config: ConfigDict, dataset: Dataset, *, resumed: bool = False) -> None:
+def check(config: ConfigDict, dataset: Dataset, run: RunFolder | None = None) -> None:
     """Finds what would fail later, before anything is written.
 
     Args:
       config: the experiment.
       dataset: what it trains on.
-      resumed: whether the run goes on from a checkpoint of its own, and needs no other run's.
+      run: its folder, which need not be there yet. Where it goes on from a checkpoint of its own,
+        it needs no other run's.
 
     Raises:
-      ValueError: a split that is not there or is smaller than a batch, fewer clusters than
-        categories or more than clips, stage two without a stage one, a checkpoint to start from
-        that is not there or does not fit, an unknown method or protocol, a name that a loss does
-        not know, a batch that does not divide over the devices, spectrograms where waveforms are
-        mixed.
+      ValueError: a checkpoint of another config or other data, a split that is not there or is
+        smaller than a batch, fewer clusters than categories or more than clips, stage two without a
+        stage one, a checkpoint to start from that is not there or does not fit, an unknown method,
+        protocol or way to treat losses that are not finite, a name that a loss does not know, a
+        batch that does not divide over the devices, spectrograms where waveforms are mixed.
     """
+    resumed = run is not None and Checkpoints.present(run)
+    if resumed:
+        refuse_another(run, origin(config, dataset.info))
     method = create(config, dataset.info)
     phases = list(method.phases())
-    for phase in phases[first_phase(config, phases) :]:
+    start = first_phase(config, phases, resumed=resumed)
+    for phase in phases[start:]:
         items = len(dataset.source(phase.split))
         if items < config.batch_size:
             raise ValueError(
@@ -56,7 +64,7 @@ def check(config: ConfigDict, dataset: Dataset, *, resumed: bool = False) -> Non
             )
     _require_waveforms(config, dataset)
     one = config.stage_one
-    if config.stage_two.epochs and not (one.epochs or one.warmup_epochs or config.init_from):
+    if config.stage_two.epochs and not (one.epochs or one.warmup_epochs or start):
         raise ValueError(
             "stage two needs what a stage one learnt: set config.init_from to RUN/stages/NAME of "
             "another run, or config.stage_one.epochs"
@@ -79,7 +87,8 @@ def check(config: ConfigDict, dataset: Dataset, *, resumed: bool = False) -> Non
     protocols.get(config.evaluation.scene_protocol)
     for name in config.evaluation.split_protocols.values():
         protocols.get(name)
-    Devices(config.parallel).local_batch_size(config.batch_size)
+    Devices(config.parallel).require_even(config.batch_size, config.accumulate)
+    skips_nonfinite(config)
     _trace(config, method, phases)
 
 
@@ -101,7 +110,8 @@ def _require_waveforms(config: ConfigDict, dataset: Dataset) -> None:
 
 def _trace(config: ConfigDict, method: Method, phases: list[Phase]) -> None:
     """Goes through every loss and the prediction without computing them: bad names show."""
-    batch, (variables, aux) = example_batch(config), shapes(method, config)
+    batch = example_batch(config, 2 * config.accumulate)
+    variables, aux = shapes(method, config)
     for phase in {phase.name: phase for phase in phases if phase.epochs}.values():
         jax.eval_shape(phase.loss, variables, aux, batch, jax.random.key(0))
     jax.eval_shape(method.predict, variables, aux, batch)

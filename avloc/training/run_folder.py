@@ -5,15 +5,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
 from ml_collections import ConfigDict
-from tensorboardX import SummaryWriter
 
-from avloc.training.experiment import differences
+from avloc.training import hosts
+from avloc.training.experiment import differences, with_later_fields
 
 
 class RunFolder:
@@ -61,7 +59,7 @@ class RunFolder:
                 f"`avloc train --config FILE --workdir {self.path}`"
             )
         try:
-            config = ConfigDict(json.loads(file.read_text()))
+            config = with_later_fields(ConfigDict(json.loads(file.read_text())))
         except ValueError as error:
             raise ValueError(f"{file} is damaged ({error}): restore it or start anew") from None
         config.lock()
@@ -78,13 +76,15 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = (self.path / ".lock").open("w")
         except OSError as error:
-            raise ValueError(f"workdir {self.path} cannot be written: {error.strerror}") from None
+            raise self._unwritable(error) from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise ValueError(
                 f"another process trains in {self.path}: wait for it, or name another workdir"
             ) from None
+        for left_over in self.path.glob(".*.*.[0-9]*"):  # of a process that was killed
+            left_over.unlink()
         file = self.path / "config.json"
         if file.is_file():
             changed = differences(self.config(), config)
@@ -94,8 +94,26 @@ class RunFolder:
                     + "; ".join(changed)
                 )
             return True
-        write_atomically(file, json.dumps(config.to_dict(), indent=2))
+        try:
+            write_atomically(file, json.dumps(config.to_dict(), indent=2))
+        except OSError as error:
+            raise self._unwritable(error) from None
         return False
+
+    def _unwritable(self, error: OSError) -> ValueError:
+        return ValueError(f"workdir {self.path} cannot be written: {error.strerror}")
+
+    def require_shared(self) -> None:
+        """Whether this process, of several, sees what the first one wrote when it took the folder.
+
+        Raises:
+          ValueError: it does not.
+        """
+        if not (self.path / "config.json").is_file():
+            raise ValueError(
+                f"{self.path} is not the same folder on all hosts: name a --workdir on a file "
+                "system that they share"
+            )
 
     def release(self) -> None:
         """Lets another training take the folder."""
@@ -103,55 +121,40 @@ class RunFolder:
             self._lock.close()
 
     def epochs(self) -> list[dict[str, Any]]:
-        """The lines of `train.jsonl`, oldest first."""
+        """The lines of `train.jsonl`, oldest first; not one that was broken off while written.
+
+        Raises:
+          ValueError: a line cannot be read.
+        """
         if not self.history.is_file():
             return []
-        return [json.loads(line) for line in self.history.read_text().splitlines() if line]
+        lines = self.history.read_bytes().split(b"\n")[:-1]
+        try:
+            return [json.loads(line) for line in lines if line]
+        except ValueError:
+            raise ValueError(
+                f"{self.history} is damaged: restore it, or remove it: only the curves of the "
+                "epochs so far are lost"
+            ) from None
 
     def rewind(self, rows: int) -> None:
         """Forgets all but the first `rows` lines of the history: a resumed run writes the rest."""
-        kept = self.epochs()[:rows]
-        write_atomically(self.history, "".join(json.dumps(row) + "\n" for row in kept))
+        text = self.history.read_text() if self.history.is_file() else ""
+        kept = [line + "\n" for line in text.split("\n")[:-1]]
+        write_atomically(self.history, "".join(kept[:rows]))
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Writes a text file in whole or not at all."""
+    """Writes a text file in whole or not at all; of several processes the first one does."""
+    if not hosts.first():
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    temporary.replace(path)
-
-
-class Writer:
-    """Scalars to `train.jsonl` and TensorBoard files, in the shape of clu's metric writers."""
-
-    def __init__(self, run: RunFolder):
-        self._run = run
-        self._board = SummaryWriter(str(run.path / "tensorboard"))
-
-    def write_scalars(self, step: int, scalars: dict[str, float]) -> None:
-        """Values at a step, for TensorBoard."""
-        for name, value in scalars.items():
-            self._board.add_scalar(name, value, step)
-
-    def write_epoch(self, row: dict[str, Any]) -> None:
-        """One line of the history: numbers and names."""
-        with self._run.history.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-        scalars = {
-            f"{row['phase']}/{name}": float(value)
-            for name, value in row.items()
-            if isinstance(value, float | int) and name not in ("step", "epoch")
-        }
-        self.write_scalars(row["step"], scalars)
-        self._board.flush()
-
-    def close(self) -> None:
-        """Closes the TensorBoard file."""
-        self._board.close()
-
-
-def mean_of(logs: Iterable[dict[str, Any]]) -> dict[str, float]:
-    """Mean of each scalar over an epoch's steps."""
-    logs = list(logs)
-    return {name: float(np.mean([log[name] for log in logs])) for name in (logs[0] if logs else ())}
+    try:
+        with temporary.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())  # else the name can be there without the text after a power cut
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -5,16 +5,29 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from avloc.types import Batch, Phase, TrainState
 
 
-def make_step(phase: Phase, optimizer: optax.GradientTransformation, axis_name: str | None) -> Any:
+def make_step(
+    phase: Phase,
+    optimizer: optax.GradientTransformation,
+    axis_name: str | None,
+    skip_nonfinite: bool = False,
+) -> Any:
     """The pure step of a phase: `(state, batch, seed key) -> (state, scalars to log)`.
 
     The step's key is `fold_in(seed key, state.step)`, so that a resumed run is the same run.
+
+    Args:
+      phase: it has the loss.
+      optimizer: of the phase.
+      axis_name: mapped axis under `pmap`.
+      skip_nonfinite: whether a step whose loss or gradient is not finite changes nothing but the
+        count of steps.
     """
 
     def step(
@@ -43,7 +56,11 @@ def make_step(phase: Phase, optimizer: optax.GradientTransformation, axis_name: 
             aux=state.aux,
             step=state.step + 1,
         )
-        log = {"loss": value, "gradient_norm": optax.global_norm(grads), **out.metrics}
-        return new, log
+        norm = optax.global_norm(grads)
+        if skip_nonfinite:
+            good = jnp.isfinite(value) & jnp.isfinite(norm)
+            kept = jax.tree.map(lambda x, old: jnp.where(good, x, old), new, state)
+            new = kept._replace(step=new.step)
+        return new, {"loss": value, "gradient_norm": norm, **out.metrics}
 
     return step

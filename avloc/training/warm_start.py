@@ -1,4 +1,7 @@
-"""Training that starts after a stage of another run (`config.init_from`)."""
+"""Training that starts from what was learnt elsewhere (`config.init_from`).
+
+That is a stage of another run, or the visual backbone that `avloc import-weights` wrote.
+"""
 
 from __future__ import annotations
 
@@ -11,37 +14,48 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from avloc.training.checkpoints import read_stage
+from avloc.training.weight_files import TREE, Record, read_record
 from avloc.types import Aux, Phase, Variables
 
 
 class WarmStart(NamedTuple):
-    """What another run's stage gives.
+    """What another run's stage, or imported weights, give.
 
     Attributes:
-      variables: the stage's, and fresh ones of modules that it has not.
+      variables: those, and fresh ones of modules that they have not.
       aux: the same.
       fresh: names of those modules and entries of aux.
+      said: the start in words.
     """
 
     variables: Variables
     aux: Aux
     fresh: tuple[str, ...]
+    said: str
 
 
-def first_phase(config: ConfigDict, phases: Sequence[Phase]) -> int:
+def first_phase(config: ConfigDict, phases: Sequence[Phase], *, resumed: bool = False) -> int:
     """Place of the phase that training starts with: 0, or that behind the stage to start after.
 
+    Args:
+      config: the experiment.
+      phases: the method's.
+      resumed: whether the run goes on from its own checkpoint, and the folder may be gone.
+
     Raises:
-      ValueError: `config.init_from` names no stage of the method, or one with nothing behind it.
+      ValueError: `config.init_from` holds no imported weights, and names no stage of the method,
+        or one with nothing behind it.
     """
-    if not config.init_from:
+    if not config.init_from or read_record(_folder(config)):
         return 0
     places = {phase.checkpoint_name: n for n, phase in enumerate(phases) if phase.checkpoint_name}
     name = Path(config.init_from).name
     if name not in places:
+        if resumed:
+            return 0
         raise ValueError(
-            f"config.init_from, {config.init_from}, ends with no stage of {config.method}: give "
-            f"RUN/stages/NAME with a NAME of {', '.join(places)}"
+            f"config.init_from, {config.init_from}, holds no imported weights and ends with no "
+            f"stage of {config.method}: give RUN/stages/NAME with a NAME of {', '.join(places)}"
         )
     if places[name] + 1 == len(phases):
         raise ValueError(
@@ -52,7 +66,7 @@ def first_phase(config: ConfigDict, phases: Sequence[Phase]) -> int:
 
 
 def warm_start(config: ConfigDict, variables: Variables, aux: Aux) -> WarmStart:
-    """Reads the stage that `config.init_from` names.
+    """Reads the stage or the imported weights that `config.init_from` names.
 
     A module or an entry of aux that the stage lacks as a whole stays fresh, as when a method has a
     head more than the other's. Nothing else may differ.
@@ -66,25 +80,32 @@ def warm_start(config: ConfigDict, variables: Variables, aux: Aux) -> WarmStart:
       ValueError: no such folder, a damaged checkpoint, an array that is not finite, or one that
         is missing, left over or of another shape or type.
     """
-    folder = Path(config.init_from).expanduser().absolute()
+    folder = _folder(config)
     if not folder.is_dir():
         raise ValueError(
             f"config.init_from: there is no {folder}: give RUN/stages/NAME of a run that has "
             "finished its stage NAME"
         )
+    record = read_record(folder)
     wanted, structure = jax.tree_util.tree_flatten_with_path({"variables": variables, "aux": aux})
     here = {_name(path): x for path, x in wanted}
-    stored = jax.tree_util.tree_flatten_with_path(read_stage(folder))[0]
+    stored = jax.tree_util.tree_flatten_with_path(read_stage(folder / TREE if record else folder))[
+        0
+    ]
     there = {_name(path): x for path, x in stored}
     known = {_part(name) for name in there}
     fresh = {_part(name) for name in here} - known
-    for name in sorted(here.keys() | there.keys()):
-        a, b = _shape(there.get(name)), _shape(here.get(name))
-        if a != b and _part(name) not in fresh:
-            raise ValueError(
-                f"config.init_from: {name} is {a} in {folder}, but {b} here: start from a run "
-                "with the same data, network and number of clusters"
-            )
+    wrong = [
+        (name, _shape(there.get(name)), _shape(here.get(name)))
+        for name in sorted(here.keys() | there.keys())
+        if _part(name) not in fresh
+    ]
+    if wrong := [(name, a, b) for name, a, b in wrong if a != b]:
+        (name, a, b), *rest = wrong
+        more = f", and {len(rest)} more arrays differ" if rest else ""
+        raise ValueError(
+            f"config.init_from: {name} is {a} in {folder}, but {b} here{more}: {_mend(record)}"
+        )
     for name, x in there.items():
         if np.issubdtype(x.dtype, np.floating) and not np.isfinite(x).all():
             raise ValueError(
@@ -92,8 +113,30 @@ def warm_start(config: ConfigDict, variables: Variables, aux: Aux) -> WarmStart:
                 "that did not diverge"
             )
     tree = jax.tree.unflatten(structure, [there.get(name, x) for name, x in here.items()])
-    return WarmStart(
-        tree["variables"], tree["aux"], tuple(" ".join(part) for part in sorted(fresh))
+    names = tuple(" ".join(part) for part in sorted(fresh))
+    return WarmStart(tree["variables"], tree["aux"], names, _said(config, record, names))
+
+
+def _folder(config: ConfigDict) -> Path:
+    return Path(config.init_from).expanduser().absolute()
+
+
+def _mend(record: Record | None) -> str:
+    if record is None:
+        return "start from a run with the same data, network and number of clusters"
+    return (
+        f"{record.source} is a {record.architecture}: set --config.model.width={record.width} and "
+        f"--config.model.blocks='{record.blocks}'"
+    )
+
+
+def _said(config: ConfigDict, record: Record | None, fresh: tuple[str, ...]) -> str:
+    if record is None:
+        words = f"; fresh, as it has none: {', '.join(fresh)}" if fresh else ""
+        return f"starting after {config.init_from}{words}"
+    return (
+        f"starting with the visual backbone of {config.init_from} ({record.architecture} of "
+        f"{record.source}, sha256 {record.sha256[:12]}); all else is fresh"
     )
 
 

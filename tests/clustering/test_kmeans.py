@@ -9,6 +9,7 @@ import pytest
 from sklearn.cluster import KMeans as ReferenceKMeans
 
 from avloc.clustering import assign, kmeans
+from avloc.clustering.kmeans import _multiplied, _scattered
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +50,16 @@ def test_one_iteration_by_hand():
     np.testing.assert_allclose(result.centroids, [[0.5], [5.0]])
     np.testing.assert_array_equal(result.labels, [0, 0, 1, 1])
     np.testing.assert_allclose(result.inertia, 0.25 + 0.25 + 1 + 1)
+
+
+def test_sums_on_cpu_and_elsewhere_by_hand():
+    """The third row is padding; cluster 1 has none."""
+    labels, mask = np.int32([0, 2, 2, 0]), np.array([True, True, False, True])
+    rows = np.float32([[1, 2], [3, 4], [50, 60], [7, 8]])
+    for add_up in (_scattered, _multiplied):
+        sums, counts = add_up(labels, rows, mask, 3)
+        np.testing.assert_array_equal(sums, [[8, 10], [0, 0], [3, 4]])
+        np.testing.assert_array_equal(counts, [2, 0, 1])
 
 
 def test_labels_and_inertia_belong_to_the_centroids(blobs):

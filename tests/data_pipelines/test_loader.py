@@ -140,18 +140,29 @@ def test_tail_is_dropped_and_no_item_comes_twice(records):
     assert set(order(batches)) != set(order(train(records, seed=1)))
 
 
-@pytest.mark.parametrize("shards", [1, 2, 3])
-def test_training_shards_are_disjoint_and_complete(records, shards):
-    parts = [order(train(records, batch_size=1, shard=(s, shards))) for s in range(shards)]
-    assert sorted(itertools.chain(*parts)) == list(range(18))
-    assert {len(part) for part in parts} == {18 // shards}
+@pytest.mark.parametrize("shards", [2, 3, 6])
+@pytest.mark.parametrize("settings", [{"zoom_out": 0.5}, {"draw_negatives": True}])
+def test_the_shards_of_a_batch_are_the_batch(records, shards, settings):
+    """Views and negatives too, as what is drawn for an item follows from its place in all."""
+    settings = {"batch_size": 6, "threads": 1} | settings
+    parts = [train(records, **settings, shard=(s, shards)) for s in range(shards)]
+    for whole, *rows in zip(train(records, **settings), *parts, strict=True):
+        assert {len(part.index) for part in rows} == {6 // shards}
+        for name, x, *own in zip(whole._fields, whole, *rows, strict=True):
+            if x is not None:
+                np.testing.assert_array_equal(np.concatenate(own), x, err_msg=name)
 
 
-@pytest.mark.parametrize("shard, items", [((0, 1), 18), ((1, 5), 4)])
-def test_a_split_smaller_than_a_batch(records, shard, items):
-    sentence = f"the split holds {items} items for this process, fewer than a batch of 20"
-    with pytest.raises(ValueError, match=sentence):
-        train(records, batch_size=20, shard=shard)
+def test_refused_batches(records):
+    with pytest.raises(ValueError, match="the split holds 18 items, fewer than a batch of 20"):
+        train(records, batch_size=20)
+    sentence = "a batch of 4 does not divide over 3 processes"
+    for batches in (
+        lambda: train(records, shard=(0, 3)),
+        lambda: list(evaluation_batches(records, **SETTINGS, shard=(0, 3))),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            batches()
 
 
 def test_training_draws_any_frame_and_evaluation_takes_the_middle_one(records):
@@ -207,25 +218,20 @@ def test_negatives_need_a_second_video():
 # Evaluation.
 
 
-@pytest.mark.parametrize("shards, batch_size", [(1, 4), (1, 18), (2, 4), (3, 4), (4, 5), (5, 32)])
-def test_evaluation_shards_are_complete_and_equally_long(records, shards, batch_size):
+@pytest.mark.parametrize("shards, batch_size", [(1, 4), (1, 18), (2, 4), (3, 6), (4, 8), (5, 30)])
+def test_evaluation_is_complete_in_order_and_padded_behind(records, shards, batch_size):
     settings = SETTINGS | {"batch_size": batch_size}
     parts = [
         list(evaluation_batches(records, **settings, shard=(s, shards))) for s in range(shards)
     ]
-    assert len({len(part) for part in parts}) == 1
-    real = []
-    for part in parts:
-        index = np.concatenate([batch.index for batch in part])
-        mask = np.concatenate([batch.mask for batch in part])
-        assert all(len(batch.index) == batch_size for batch in part)
-        assert (index[~mask] == 0).all()
-        # Padding comes last.
-        assert not (np.diff(mask.astype(int)) > 0).any()
-        real += index[mask].tolist()
-    assert sorted(real) == list(range(18))
-    if shards == 1:
-        assert real == sorted(real)
+    index, mask = [], []
+    for rows in zip(*parts, strict=True):
+        assert {len(part.index) for part in rows} == {batch_size // shards}
+        index += [part.index for part in rows]
+        mask += [part.mask for part in rows]
+    index, mask = np.concatenate(index), np.concatenate(mask)
+    assert mask.tolist() == [place < 18 for place in range(len(mask))]
+    assert index.tolist() == [*range(18), *[0] * (len(mask) - 18)]
 
 
 # Iterators.
@@ -249,9 +255,10 @@ def test_a_restored_iterator_gives_the_same_rest(records, settings):
             assert_equal(a, b)
 
 
-def test_workers_give_the_batches_of_threads(records):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_give_the_batches_of_threads(records, workers):
     plain = train(records)
-    for a, b in zip(plain, train(records, workers=1), strict=True):
+    for a, b in zip(plain, train(records, workers=workers), strict=True):
         assert_equal(a, b)
 
 

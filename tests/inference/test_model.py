@@ -4,7 +4,8 @@ import pytest
 
 from avloc.clustering.assignment import CategoryMap
 from avloc.evaluation.rendering import palette
-from avloc.inference.model import SILENCE, Model, draw, load, one_second
+from avloc.inference.category_maps import SILENCE
+from avloc.inference.model import Model, draw, load, one_second
 from tests.inference.blobs import CELLS, red_blob_model
 from tests.videos import pitch
 

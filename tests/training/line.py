@@ -9,8 +9,10 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from avloc.training import loop
+from avloc.training.devices import gather
 from avloc.training.methods import METHODS
 from avloc.training.run_folder import RunFolder
+from avloc.training.stopping import Stop
 from avloc.types import LossOutput, Phase, TrainState
 from configs.csol import base
 from tests.records import make_dataset, make_records
@@ -27,7 +29,7 @@ class Line:
     """`(trunk + head) . colour` is fitted to noise that follows the step's key."""
 
     def __init__(self, config: ConfigDict, info, axis_name=None):
-        self.info = info
+        self.info, self.axis_name = info, axis_name
 
     def init(self, key, batch):
         params = {"trunk": {"w": jax.random.normal(key, (3,))}, "head": {"w": jnp.zeros(3)}}
@@ -36,7 +38,7 @@ class Line:
         return variables, {"labels": labels, "target": jnp.zeros(())}
 
     def loss(self, variables, aux, batch, key):
-        colour = batch.image.mean(axis=(1, 2)) / 255
+        colour = gather(batch.image.mean(axis=(1, 2)) / 255, self.axis_name)
         params = variables["params"]
         seen = colour @ (params["trunk"]["w"] + params["head"]["w"])
         wanted = aux["target"] + jax.random.uniform(key, seen.shape)
@@ -100,7 +102,7 @@ class Bench:
         self.run.open_for_training(config)
         with self.monkeypatch.context() as patch:
             if stop is not None:
-                patch.setattr(loop, "_signals", lambda: Given(stop))
+                patch.setattr(loop, "signals", lambda: Given(stop))
             return loop.train(config, self.run, self.dataset)
 
     def rows(self) -> list[dict]:
@@ -113,7 +115,7 @@ class Given:
     """Stands in for the context of the signal handlers."""
 
     def __init__(self, stop):
-        self.stop = stop
+        self.stop = type("Given", (Stop,), {"__call__": lambda self, step=None: stop()})()
 
     def __enter__(self):
         return self.stop

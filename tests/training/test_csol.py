@@ -90,6 +90,16 @@ def test_phases_alternate():
     assert {p.zoom_out for p in phases if p.name in ("warm-up", "matching")} == {0}
 
 
+def test_sounds_are_mixed_after_some_epochs():
+    made = method(stage_one__mixtures=0.5, stage_one__mixtures_after=1, stage_one__epochs=2)
+    phases = [p for p in made.phases() if p.name.endswith("localization")]
+    assert [(p.name, p.aux["mixtures"]) for p in phases] == [
+        ("localization", 0.0),
+        ("mixed localization", 0.5),
+    ]
+    assert phases[0].loss == phases[1].loss  # so they share a compiled step
+
+
 def test_stage_two_may_be_left_out():
     names = [p.name for p in method(stage_two__epochs=0, stage_one__epochs=1).phases()]
     assert names == ["localization", "dictionary"]

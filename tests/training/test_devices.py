@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -37,7 +38,7 @@ def _results(process, out):
 
 @pytest.fixture(scope="module")
 def results(four):
-    one = parallel_steps.run("jit"), parallel_steps.scan("jit")
+    one = parallel_steps.run("jit"), parallel_steps.scan(), parallel_steps.cluster()
     return *one, four()
 
 
@@ -47,7 +48,7 @@ def part(results, mode):
 
 @pytest.mark.parametrize("mode", ["jit", "pmap"])
 def test_four_devices_train_as_one(results, mode):
-    one, _, four = results
+    one, *_, four = results
     assert int(four["devices"]) == 4 and jax.device_count() == 1
     many = part(four, mode)
     assert many.keys() == one.keys()
@@ -62,7 +63,7 @@ def test_four_devices_train_as_one(results, mode):
 
 
 def test_the_steps_above_do_something(results):
-    one, _, _ = results
+    one, *_ = results
     for name in {k.partition(":")[0] for k in one}:
         losses = [one[f"{name}: step {n} ['loss']"] for n in range(parallel_steps.STEPS)]
         assert np.isfinite(losses).all() and np.ptp(losses) > 1e-3, (name, losses)
@@ -72,7 +73,7 @@ def test_the_steps_above_do_something(results):
 
 
 def test_a_scan_gives_every_item_once_in_order(results):
-    _, one, four = results
+    _, one, _, four = results
     assert one["index"].tolist() == list(range(parallel_steps.ITEMS))
     many = part(four, "scan")
     assert many.keys() == one.keys()
@@ -80,16 +81,28 @@ def test_a_scan_gives_every_item_once_in_order(results):
         np.testing.assert_allclose(many[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
+def test_clusters_of_rows_on_four_devices_are_those_on_one(results):
+    _, _, one, four = results
+    many = part(four, "cluster")
+    np.testing.assert_array_equal(many["labels"], one["labels"])
+    assert len(set(one["labels"].tolist())) == 6
+    np.testing.assert_allclose(many["inertia"], one["inertia"], rtol=1e-5)
+    np.testing.assert_allclose(many["centroids"], one["centroids"], rtol=1e-5, atol=1e-6)
+
+
 def test_unknown_mode():
     with pytest.raises(ValueError, match=r"config.parallel is 'jit' or 'pmap', not 'spmd'"):
         Devices("spmd")
 
 
-def test_a_batch_must_divide_over_the_devices(monkeypatch):
-    assert Devices().local_batch_size(6) == 6
-    monkeypatch.setattr(jax, "device_count", lambda: 4)
+def test_a_training_batch_divides_over_the_devices():
+    devices = Devices()
+    devices.require_even(6)
+    assert devices.even(6) == 6
+    devices.mesh = SimpleNamespace(size=4)
     with pytest.raises(ValueError, match=r"config.batch_size is 6, which 4 devices do not divide"):
-        Devices().local_batch_size(6)
+        devices.require_even(6)
+    assert [devices.even(size) for size in (1, 6, 8)] == [4, 8, 8]
 
 
 def test_replicate_owns_its_buffers():

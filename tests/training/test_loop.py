@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from avloc.training.loop import NonFiniteLoss
+from avloc.training.epoch import NonFiniteLoss
 from avloc.types import Phase
 from tests.training.line import BATCH, SCENES, TRAIN, Line, settings
 
@@ -91,6 +91,29 @@ def test_stop_ends_a_phase_early(bench):
     assert seen == [[rows[0]["loss"]], [rows[0]["loss"], rows[1]["loss"]]]
 
 
+def test_settings_of_phases_reach_one_compiled_step(bench):
+    traced = []
+
+    class Settings(Line):
+        def loss(self, variables, aux, batch, key):
+            traced.append(aux["target"])
+            loss, out = super().loss(variables, aux, batch, key)
+            return loss, out._replace(metrics={"target": aux["target"]})
+
+        def phases(self):
+            for target in (3.0, 5.0):
+                aux = {"target": target}
+                yield Phase(f"to {target}", "train", 2, "localization", self.loss, aux=aux)
+
+    state = bench.train(method=Settings)
+    assert float(state.aux["target"]) == 5
+    assert [(row["phase"], row["target"]) for row in bench.rows()] == [
+        *[("to 3.0", 3.0)] * 2,
+        *[("to 5.0", 5.0)] * 2,
+    ]
+    assert len(traced) == 1
+
+
 def test_gradients_do_not_reach_aux(bench):
     """`target` is in the loss and stays what the last refresh made it."""
 
@@ -103,9 +126,10 @@ def test_gradients_do_not_reach_aux(bench):
     assert float(state.aux["target"]) == float(jax.random.uniform(key))
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(bench):
-    whole, rows = bench.train("whole"), None
-    rows = bench.rows()
+@pytest.mark.parametrize("checkpoint_every", [1, 500])
+def test_a_loss_that_is_not_finite_stops_the_run(bench, checkpoint_every):
+    config = settings(checkpoint_every=checkpoint_every)
+    whole, rows = bench.train("whole", config=config), bench.rows()
 
     class Poisoned(Line):
         def phases(self):
@@ -115,7 +139,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(bench):
             yield from rest
 
     with pytest.raises(NonFiniteLoss) as error:
-        bench.train(method=Poisoned)
+        bench.train(method=Poisoned, config=config)
     found = re.fullmatch(
         r"the loss of phase second is nan at its step (\d); the last good checkpoint is kept; "
         r"examples: (.*)",
@@ -125,7 +149,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(bench):
     ids = found[2].split(", ")
     assert "item5" in ids and len(ids) == BATCH
     # The checkpoint is from before it: with the loss mended, the run goes on to the same end.
-    mended = bench.train()
+    mended = bench.train(config=config)
     for x, y in zip(leaves(whole), leaves(mended), strict=True):
         np.testing.assert_array_equal(x, y)
     assert bench.rows() == rows

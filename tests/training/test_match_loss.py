@@ -52,6 +52,8 @@ def test_a_mixture_is_the_mean_of_two_sounds(batch, share, mixed):
         np.testing.assert_array_equal(made.waveform[i], sound)
     np.testing.assert_array_equal(held, expected)
     assert made.waveform.dtype == np.int16
+    traced = jax.jit(lambda share: mix_sounds(batch, share, None))(jnp.float32(share))
+    jax.tree.map(np.testing.assert_array_equal, traced, (made, held))
 
 
 def pairs(batch, held):

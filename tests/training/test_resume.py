@@ -1,15 +1,17 @@
 """However a run was broken off, it ends as if it had not been."""
 
 import signal
+from dataclasses import replace
 
 import jax
 import numpy as np
 import pytest
 
-from avloc.training.checkpoints import Checkpoints, Progress
-from avloc.training.loop import Interrupted
+from avloc.training.resuming import Checkpoints, Progress, origin, refuse_another
 from avloc.training.run_folder import RunFolder
-from avloc.types import Phase, TrainState
+from avloc.training.stopping import Interrupted
+from avloc.types import DatasetInfo, Phase, TrainState
+from tests.command_line import contents
 from tests.training.line import Line, after, settings
 
 pytestmark = pytest.mark.usefixtures("compile_once")
@@ -132,9 +134,100 @@ def test_all_checkpoints_damaged(bench):
 # Checkpoints by themselves.
 
 
+class Place:
+    """Stands in for a loader's iterator."""
+
+    def __init__(self, place):
+        self.place = place
+
+    def get_state(self):
+        return {"next": self.place, "workers": list(range(40))}
+
+    def set_state(self, state):
+        self.place = state["next"]
+
+
+def cut_off(file):
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def flip(file):
+    """One bit in the middle, where arrays and numbers are."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 4
+    file.write_bytes(content)
+
+
+def lose(file):
+    file.unlink()
+
+
+@pytest.mark.parametrize("damage", [cut_off, flip, lose])
+@pytest.mark.parametrize("item", ["state", "progress", "origin", "iterator"])
+def test_whatever_is_damaged_shows(checkpoints, tmp_path, capsys, item, damage):
+    for number in (1, 2):
+        progress = Progress(phase=number, mid_epoch=True, history=[{"loss": 0.25}])
+        checkpoints.save(small(float(number)), progress, Place(10 * number))
+    checkpoints.restore(small(0.0))
+    newest = RunFolder(tmp_path).checkpoints / "2" / item
+    damage(max((f for f in newest.rglob("*") if f.is_file()), key=lambda f: f.stat().st_size))
+    state, progress = checkpoints.restore(small(0.0))
+    assert f"checkpoint 2 in {tmp_path}/checkpoints is damaged: " in capsys.readouterr().out
+    assert (np.asarray(state.variables["w"]) == 1).all() and progress.phase == 1
+    place = Place(0)
+    checkpoints.restore_iterator(place)
+    assert place.place == 10
+    # The damaged one is not kept for one of the two newest.
+    checkpoints.save(state, Progress(phase=3))
+    checkpoints.close()
+    kept = sorted(path.name for path in RunFolder(tmp_path).checkpoints.iterdir())
+    assert kept == ["1", "3"]
+
+
+def test_the_data_and_the_config_of_a_run_are_known_again(tmp_path):
+    info = DatasetInfo({"train": 9}, ("a", "b"), name="x/y/1.0.0", fingerprint="f", extra={"d": 1})
+    run, config = RunFolder(tmp_path), settings()
+    made = Checkpoints(run, config, info)
+    made.save(small(1.0), Progress())
+    made.close()
+    refuse_another(run, origin(config, replace(info, extra={"d": 2})))  # where they lie is free
+    sounding = settings()
+    sounding.inference.sounding = 0.5
+    refuse_another(run, origin(sounding, info))
+    begin = f"{tmp_path} holds a run"
+    for changed, sentence in (
+        (
+            origin(config, replace(info, num_examples={"train": 8}, fingerprint="g")),
+            f"{begin} on other data; name another workdir, or bring those back: data.fingerprint: "
+            "'f' there, 'g' here; data.num_examples.train: 9 there, 8 here",
+        ),
+        (
+            origin(config, replace(info, num_examples={"train": 9, "test": 1})),
+            "data.num_examples.test: 'absent' there, 1 here",
+        ),
+        (origin(config, replace(info, class_names=("b", "a"))), "data.class_names: ['a', 'b'] the"),
+        (
+            origin(settings(seed=1), info),
+            f"{begin} of another config; name another workdir, or undo: config.seed: 0 there, 1 here",
+        ),
+    ):
+        with pytest.raises(ValueError) as error:
+            refuse_another(run, changed)
+        assert sentence in str(error.value)
+
+
+def test_other_data_are_refused_before_anything_is_written(bench):
+    bench.train()
+    before = contents(bench.run.path)
+    bench.dataset.info = replace(bench.dataset.info, fingerprint="other")
+    with pytest.raises(ValueError, match=r"other data; .*data.fingerprint: '' there, 'other' h"):
+        bench.train()
+    assert contents(bench.run.path) == before
+
+
 @pytest.fixture
 def checkpoints(tmp_path):
-    made = Checkpoints(RunFolder(tmp_path))
+    made = Checkpoints(RunFolder(tmp_path), settings(), DatasetInfo({}))
     yield made
     made.close()
 

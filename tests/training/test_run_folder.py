@@ -5,12 +5,14 @@ import json
 import pytest
 from ml_collections import ConfigDict
 
-from avloc.training.run_folder import RunFolder, Writer, mean_of, write_atomically
+from avloc.training.experiment import LATER
+from avloc.training.history import Writer, mean_of
+from avloc.training.run_folder import RunFolder, write_atomically
 
 
 @pytest.fixture
 def config():
-    config = ConfigDict({"seed": 0, "model": {"blocks": (1, 2)}})
+    config = ConfigDict({"seed": 0, "model": {"blocks": (1, 2)}, **LATER})
     config.lock()
     return config
 
@@ -34,7 +36,7 @@ def test_a_second_process_is_turned_away(tmp_path, config):
 
 def test_another_config_is_refused_by_field(tmp_path, config):
     RunFolder(tmp_path).open_for_training(config)
-    other = ConfigDict({"seed": 1, "model": {"blocks": (1, 2)}})
+    other = ConfigDict({"seed": 1, "model": {"blocks": (1, 2)}, **LATER})
     with pytest.raises(ValueError, match=r"another config.*config.seed: 0 there, 1 here$"):
         RunFolder(tmp_path).open_for_training(other)
     assert json.loads((tmp_path / "config.json").read_text())["seed"] == 0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import jax
+from jaxtyping import PRNGKeyArray
 from ml_collections import ConfigDict
 
 from avloc.training.methods.csol import Csol
 from avloc.training.methods.ier import Ier
-from avloc.types import DatasetInfo, Method
+from avloc.types import Aux, Batch, DatasetInfo, Method, Variables
 
 METHODS = {"csol": Csol, "ier": Ier}
 
@@ -32,3 +34,10 @@ def create(config: ConfigDict, info: DatasetInfo, axis_name: str | None = None) 
             f"the config is of another version of avloc ({str(error).strip(chr(34))}): train anew"
         ) from None
     return method
+
+
+def initialize(method: Method, key: PRNGKeyArray, batch: Batch) -> tuple[Variables, Aux]:
+    """`method.init`, compiled."""
+    # It runs once, and is little but random numbers: to optimize it takes longer than it saves.
+    quickly = {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else None
+    return jax.jit(method.init, compiler_options=quickly)(key, batch)

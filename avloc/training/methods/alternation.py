@@ -9,7 +9,6 @@ the object representation only (`config.representation`).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -28,8 +27,9 @@ from avloc.clustering.dictionary import (
 from avloc.clustering.kmeans import kmeans
 from avloc.models import AudioVisualNet, Embeddings
 from avloc.models.heads import unit
-from avloc.training.devices import gather
+from avloc.training.devices import gather, over_devices, to_host
 from avloc.training.methods.correspondence import match_loss, mix_sounds
+from avloc.training.methods.networks import make_network, train_forward
 from avloc.training.optimizers import reset_moments
 from avloc.types import Aux, Batch, DatasetInfo, LossOutput, Phase, Scan, TrainState, Variables
 from data_pipelines.audio import spectrogram
@@ -56,21 +56,7 @@ class Alternation:
 
     def network(self) -> AudioVisualNet:
         """The network that `config.model` describes."""
-        return self._network(AudioVisualNet)
-
-    def _network(self, kind: type[AudioVisualNet], **fields: Any) -> AudioVisualNet:
-        model = self.config.model
-        return kind(
-            clusters=self.config.clusters,
-            width=model.width,
-            blocks=tuple(model.blocks),
-            stem_pool=model.stem_pool,
-            embedding=model.embedding,
-            correspondence_scale=model.correspondence_scale,
-            correspondence_bias=model.correspondence_bias,
-            axis_name=self.axis_name,
-            **fields,
-        )
+        return make_network(AudioVisualNet, self.config, self.axis_name)
 
     def init(self, key: PRNGKeyArray, batch: Batch) -> tuple[Variables, Aux]:
         """See `avloc.types.Method`."""
@@ -84,6 +70,7 @@ class Alternation:
             "feature_mean": jnp.zeros(channels),
             "cell_mean": jnp.zeros(channels),
             "teacher": _part(variables, TEACHER),
+            "mixtures": jnp.zeros(()),
         }
         return variables, aux
 
@@ -96,12 +83,14 @@ class Alternation:
         for epoch in range(one.epochs):
             mixed = one.mixtures > 0 and epoch >= one.mixtures_after
             words, share = ("mixed ", one.mixtures) if mixed else ("", 0.0)
+            aux = {"mixtures": share} if one.mixtures else {}
             yield Phase(
                 f"{words}localization",
                 split,
                 1,
                 "localization",
-                partial(self.localization_loss, mixtures=share),
+                self.localization_loss,
+                aux=aux,
                 zoom_out=one.zoom_out,
             )
             if epoch >= one.classification_after and one.classification_passes:
@@ -110,9 +99,10 @@ class Alternation:
                     split,
                     one.classification_passes,
                     "classification",
-                    partial(self.classification_loss, mixtures=share),
+                    self.classification_loss,
                     refresh=self.relabel,
                     stop=self._saturated,
+                    aux=aux,
                     zoom_out=one.zoom_out,
                 )
         refresh = self.build_dictionary if self._classified() else self.relabel
@@ -130,35 +120,26 @@ class Alternation:
         self, variables: Variables, aux: Aux, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Array, LossOutput]:
         """Correspondence by `config.warmup`: starts a network that has no pretrained weights."""
-        return self._localize(variables, batch, self.config.warmup)
+        return self._localize(variables, batch, self.config.warmup, 0.0)
 
     def localization_loss(
-        self,
-        variables: Variables,
-        aux: Aux,
-        batch: Batch,
-        key: PRNGKeyArray,
-        mixtures: float = 0.0,
+        self, variables: Variables, aux: Aux, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Array, LossOutput]:
         """Correspondence by `config.correspondence` (CSOL eq. 2).
 
-        `mixtures`: share of sounds that are mixed with another of the batch (`mix_sounds`).
+        A share `aux["mixtures"]` of sounds is mixed with another of the batch (`mix_sounds`).
         """
-        return self._localize(variables, batch, self.config.correspondence, mixtures)
+        return self._localize(variables, batch, self.config.correspondence, self._mixtures(aux))
 
     def classification_loss(
-        self,
-        variables: Variables,
-        aux: Aux,
-        batch: Batch,
-        key: PRNGKeyArray,
-        mixtures: float = 0.0,
+        self, variables: Variables, aux: Aux, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Array, LossOutput]:
         """`CE(y*, h_a(g)) + CE(y*, h_v(GAP f))` with cluster indices as y* (CSOL eq. 6).
 
-        `mixtures` as above; the target of a mixture is the mean of its clips' targets.
+        Mixtures as above; the target of a mixture is the mean of its clips' targets.
         """
-        batch, held = mix_sounds(batch._replace(negative=None), mixtures, self.axis_name)
+        own = batch._replace(negative=None)
+        batch, held = mix_sounds(own, self._mixtures(aux), self.axis_name)
         out, stats = self._train_forward(variables, batch)
         visual, audio, index, mask = gather(
             (out.visual_logits, out.audio_logits, batch.index, batch.mask), self.axis_name
@@ -185,14 +166,17 @@ class Alternation:
         """Clusters the object representations; resets both class heads, as cluster order is new."""
         representations, cells = self._scan_representations(state, scan)
         k_key, head_key = jax.random.split(key)
+        rows, mask = over_devices(unit(representations))
         result = kmeans(
-            unit(representations),
+            rows,
             self.config.clusters,
             k_key,
             restarts=self.config.kmeans.restarts,
             iterations=self.config.kmeans.iterations,
+            mask=mask,
         )
-        self._require_full(result.labels)
+        labels = to_host(result.labels)[: len(representations)]
+        self._require_full(labels)
         fresh = self._fresh_heads(head_key, state.variables["params"])
         optimizers = dict(state.optimizers)
         optimizers["classification"] = reset_moments(
@@ -203,7 +187,7 @@ class Alternation:
             variables={**state.variables, "params": {**state.variables["params"], **fresh}},
             optimizers=optimizers,
         )
-        return self._with_dictionary(state, representations, cells, result.labels)
+        return self._with_dictionary(state, representations, cells, labels)
 
     def build_dictionary(self, state: TrainState, scan: Scan, key: PRNGKeyArray) -> TrainState:
         """End of stage one: keys of the last labels by today's features; freezes the teacher."""
@@ -215,20 +199,31 @@ class Alternation:
     def _forward(self, variables: Variables, batch: Batch) -> Embeddings:
         return self.net.apply(variables, normalize(batch.image), spectrogram(batch))
 
-    def _train_forward(self, variables: Variables, batch: Batch) -> tuple[Embeddings, Variables]:
-        """Embeddings of the batch; drawn negatives stand behind its own images in `f` and `v`."""
-        out, new = self.net.apply(
-            variables, all_images(batch), spectrogram(batch), True, mutable=["batch_stats"]
-        )
-        return out, new["batch_stats"]
+    def _train_forward(
+        self, variables: Variables, batch: Batch, **how: Any
+    ) -> tuple[Embeddings, Variables]:
+        return train_forward(self.net, variables, batch, self.config.accumulate, **how)
 
     def _localize(
-        self, variables: Variables, batch: Batch, spec: ConfigDict, mixtures: float = 0.0
+        self,
+        variables: Variables,
+        batch: Batch,
+        spec: ConfigDict,
+        mixtures: Float[Array, ""] | float,
     ) -> tuple[Array, LossOutput]:
         batch, held = mix_sounds(batch, mixtures, self.axis_name)
         out, stats = self._train_forward(variables, batch)
-        loss, log = match_loss(out, batch, held, spec, self.axis_name)
+        loss, log = self._match(out, batch, held, spec)
         return loss, LossOutput(stats, log)
+
+    def _mixtures(self, aux: Aux) -> Float[Array, ""] | float:
+        # Traced, as it changes in training: a number would be compiled into a step for each.
+        return aux["mixtures"] if self.config.stage_one.mixtures else 0.0
+
+    def _match(
+        self, out: Embeddings, batch: Batch, held: Float[Array, "B B"], spec: ConfigDict
+    ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+        return match_loss(out, batch, held, spec, self.axis_name, self.config.accumulate)
 
     def _represent(
         self, f: Float[Array, "B h w C"], localization: Float[Array, "B h w"]
@@ -322,18 +317,6 @@ def finite(rows: Float[Array, "N C"], what: str) -> Float[Array, "N C"]:
             "checkpoint is kept; lower config.optimizers.NAME.learning_rates and train anew"
         )
     return rows
-
-
-def all_images(batch: Batch) -> Float[Array, "S H W 3"]:
-    """The batch's own images and, where negatives are drawn, those behind them."""
-    if batch.negative is None:
-        return normalize(batch.image)
-    return normalize(jnp.concatenate([batch.image, batch.negative]))
-
-
-def own_images(out: Embeddings, batch: Batch) -> Embeddings:
-    """The embeddings without those of drawn negatives."""
-    return out._replace(f=out.f[: len(batch.image)], v=out.v[: len(batch.image)])
 
 
 def _part(variables: Variables, modules: tuple[str, ...]) -> dict[str, Any]:

@@ -8,12 +8,14 @@ from ml_collections import ConfigDict
 
 from avloc import losses
 from avloc.models import Embeddings, pairwise_cosine
+from avloc.models.heads import EXACT
 from avloc.training.devices import gather, local_part
+from avloc.training.microbatches import in_microbatches
 from avloc.types import Batch
 
 
 def mix_sounds(
-    batch: Batch, share: float, axis_name: str | None
+    batch: Batch, share: Float[Array, ""] | float, axis_name: str | None
 ) -> tuple[Batch, Float[Array, "B B"]]:
     """Some sounds of a batch averaged with the next one's, and what clips each sound holds.
 
@@ -22,7 +24,7 @@ def mix_sounds(
 
     Args:
       batch: single-source clips.
-      share: of the sounds that become mixtures; with 0 the batch stays as it is.
+      share: of the sounds that become mixtures; may be traced. With 0 the batch stays as it is.
       axis_name: mapped axis under `pmap`, else None.
 
     Returns:
@@ -30,9 +32,10 @@ def mix_sounds(
     """
     waveform, mask = gather((batch.waveform, batch.mask), axis_name)
     size = len(waveform)
-    mixed = (jnp.arange(size) < round(share * size)) & mask & jnp.roll(mask, -1)
+    count = jnp.round(share * size).astype(jnp.int32)
+    mixed = (jnp.arange(size) < count) & mask & jnp.roll(mask, -1)
     held = jnp.eye(size) + jnp.roll(jnp.eye(size), 1, axis=1) * mixed[:, None]
-    if share:
+    if not isinstance(share, float) or share:
         both = (waveform.astype(jnp.int32) + jnp.roll(waveform, -1, axis=0)) // 2
         waveform = jnp.where(mixed[:, None], both, waveform).astype(jnp.int16)
         batch = batch._replace(waveform=local_part(waveform, axis_name))
@@ -45,6 +48,7 @@ def match_loss(
     held: Float[Array, "B B"],
     spec: ConfigDict,
     axis_name: str | None,
+    parts: int = 1,
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
     """`bce * L_bce + info_nce * L_info_nce` over the pairs of a batch, and what to log.
 
@@ -58,6 +62,7 @@ def match_loss(
       held: from `mix_sounds`, or the identity.
       spec: `config.correspondence` or `config.warmup`.
       axis_name: mapped axis under `pmap`, else None.
+      parts: into so many the images are cut, as the maps of all pairs take room.
     """
 
     def score(cosine: Float[Array, "... h w"]) -> Float[Array, ...]:
@@ -65,13 +70,16 @@ def match_loss(
 
     audio, video, mask = gather((out.a, batch.video, batch.mask), axis_name)
     count, own = len(batch.image), jnp.eye(len(audio), dtype=bool)
-    scores = gather(score(pairwise_cosine(out.v[:count], audio)), axis_name)
+    scores, _ = in_microbatches(
+        lambda v: (score(pairwise_cosine(v, audio)), ()), out.v[:count], parts
+    )
+    scores = gather(scores, axis_name)
     same_video = (video[:, None] == video[None]).astype(held.dtype)
     both = mask[:, None] & mask[None]
     positive = (held.T > 0) & both
     negative = (same_video @ held.T == 0) & both
     if batch.negative is not None:
-        drawn = score(jnp.einsum("bhwd,bd->bhw", out.v[count:], out.a))
+        drawn = score(jnp.einsum("bhwd,bd->bhw", out.v[count:], out.a, precision=EXACT))
         # Each sound's pair with its drawn image stands in place of the in-batch negatives.
         scores = jnp.where(own, scores, gather(drawn, axis_name)[None])
         positive, negative = own & both, jnp.roll(own, 1, axis=0) & mask[None]

@@ -14,11 +14,11 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from avloc import losses
 from avloc.clustering.kmeans import assign
-from avloc.models import AudioVisualNet
 from avloc.models.heads import prototype_similarity, unit
 from avloc.training.devices import gather
-from avloc.training.methods.alternation import Alternation, own_images
-from avloc.training.methods.correspondence import match_loss
+from avloc.training.methods.alternation import Alternation
+from avloc.training.methods.networks import own_images
+from avloc.training.microbatches import in_microbatches
 from avloc.types import Aux, Batch, LossOutput, Phase, Prediction, Variables
 from data_pipelines.audio import spectrogram
 
@@ -70,9 +70,10 @@ class Csol(Alternation):
         own = own_images(out, batch)
         localization = own.localization()
         s = self._source_maps(own.f, localization, aux)
-        seen, heard, mask = gather(
-            (s.mean(axis=(1, 2)), self._teach(aux, batch), batch.mask), self.axis_name
+        heard, _ = in_microbatches(
+            lambda part: (self._teach(aux, part), ()), batch, self.config.accumulate
         )
+        seen, heard, mask = gather((s.mean(axis=(1, 2)), heard, batch.mask), self.axis_name)
         heard = jax.lax.stop_gradient(heard) / two.temperature
         if two.kl == "visual_to_audio":  # the paper's
             matching = losses.kl_divergence(seen, heard, mask)
@@ -82,8 +83,8 @@ class Csol(Alternation):
             raise ValueError(
                 f"config.stage_two.kl is 'visual_to_audio' or 'audio_to_visual', not {two.kl!r}"
             )
-        correspondence, log = match_loss(
-            out, batch, jnp.eye(len(mask)), self.config.correspondence, self.axis_name
+        correspondence, log = self._match(
+            out, batch, jnp.eye(len(mask)), self.config.correspondence
         )
         loss = two.matching_weight * matching + two.localization_weight * correspondence
         return loss, LossOutput(stats, {"matching": matching, **log})
@@ -100,9 +101,4 @@ class Csol(Alternation):
 
     def _teach(self, aux: Aux, batch: Batch) -> Float[Array, "B K"]:
         """Logits of the frozen stage-one audio network."""
-        teacher = aux["teacher"]
-
-        def hear(net: AudioVisualNet, spectrogram: Array) -> Array:
-            return net.audio_classifier(net.hear(spectrogram))
-
-        return self.net.apply(teacher, spectrogram(batch), method=hear)
+        return self.net.apply(aux["teacher"], spectrogram(batch), method="hear_clusters")

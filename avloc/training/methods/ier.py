@@ -22,10 +22,10 @@ from ml_collections import ConfigDict
 from avloc import losses
 from avloc.clustering.dictionary import dictionary
 from avloc.models import Embeddings, InstanceNet
-from avloc.models.heads import instance_similarity, prototype_similarity
+from avloc.models.heads import EXACT, instance_similarity, prototype_similarity
 from avloc.training.devices import gather, local_part
-from avloc.training.methods.alternation import Alternation, all_images, finite, own_images
-from avloc.training.methods.correspondence import match_loss
+from avloc.training.methods.alternation import Alternation, finite
+from avloc.training.methods.networks import make_network, own_images
 from avloc.types import (
     Aux,
     Batch,
@@ -37,8 +37,7 @@ from avloc.types import (
     TrainState,
     Variables,
 )
-from data_pipelines.audio import log_mel, spectrogram
-from data_pipelines.image import normalize
+from data_pipelines.audio import spectrogram
 
 
 class Ier(Alternation):
@@ -64,8 +63,10 @@ class Ier(Alternation):
     def network(self) -> InstanceNet:
         """The network that `config.model` and `config.identifier` describe."""
         spec = self.config.identifier
-        return self._network(
+        return make_network(
             InstanceNet,
+            self.config,
+            self.axis_name,
             steps=spec.steps,
             middle=spec.middle,
             rank=spec.rank,
@@ -181,9 +182,9 @@ class Ier(Alternation):
         """
         spec = self.config.identification
         mixed, held = self.mix(aux, batch, key)
-        inputs = (normalize(batch.image), log_mel(mixed), False, True)
-        out, new = self.net.apply(
-            variables, *inputs, method="see_and_identify", mutable=["batch_stats"]
+        heard = batch._replace(waveform=mixed, log_mel=None, negative=None)
+        out, stats = self._train_forward(
+            variables, heard, modes=(False, True), method="see_and_identify"
         )
         labels, mask = gather((aux["labels"][batch.index], batch.mask), self.axis_name)
         present = (held @ jax.nn.one_hot(labels, self.config.clusters)) > 0
@@ -204,7 +205,7 @@ class Ier(Alternation):
         if spec.localization_weight:
             matching = self._instance_correspondence(out, aux, held, present, labels, mask)
             loss, log["matching"] = loss + spec.localization_weight * matching, matching
-        return loss, LossOutput(new["batch_stats"], log)
+        return loss, LossOutput(stats, log)
 
     def mix(
         self, aux: Aux, batch: Batch, key: PRNGKeyArray
@@ -227,8 +228,8 @@ class Ier(Alternation):
         gains = jax.random.uniform(gain_key, held.shape, minval=-spec.gain_db, maxval=spec.gain_db)
         weights = held * 10 ** (gains / 20) / held.sum(axis=1, keepdims=True)
         weights = jnp.where(held.sum(axis=1, keepdims=True) > 1, weights, held)
-        sounds = jnp.matmul(weights, waveform.astype(jnp.float32) / 32768, precision="highest")
-        return local_part(sounds, self.axis_name), held
+        own = local_part(weights, self.axis_name)
+        return jnp.matmul(own, waveform.astype(jnp.float32) / 32768, precision=EXACT), held
 
     def _instance_correspondence(
         self,
@@ -250,10 +251,11 @@ class Ier(Alternation):
         weights = weights / jnp.maximum(weights.sum(axis=(1, 2), keepdims=True), 1e-6)
         a = gather(out.instances.a, self.axis_name)
         own = local_part(labels, self.axis_name)
-        seen = jnp.einsum("ihwk,ihwd->ikd", weights, out.v)  # of unit vectors: cosines are linear
+        # Of unit vectors: cosines are linear.
+        seen = jnp.einsum("ihwk,ihwd->ikd", weights, out.v, precision=EXACT)
         seen_own = jnp.take_along_axis(seen, own[:, None, None], axis=1)[:, 0]
-        across_sounds = jnp.einsum("id,jid->ij", seen_own, a[:, own])
-        across_sources = jnp.einsum("ikd,ikd->ik", seen, out.instances.a)
+        across_sounds = jnp.einsum("id,jid->ij", seen_own, a[:, own], precision=EXACT)
+        across_sources = jnp.einsum("ikd,ikd->ik", seen, out.instances.a, precision=EXACT)
         scores = gather(jnp.concatenate([across_sounds, across_sources], axis=1), self.axis_name)
         both = mask[:, None] & mask[None]
         others = (labels[:, None] != jnp.arange(self.config.clusters)) & mask[:, None]
@@ -272,15 +274,8 @@ class Ier(Alternation):
         """
         two, axis = self.config.stage_two, self.axis_name
         rates = self.config.optimizers.referral.learning_rates
-        out, new = self.net.apply(
-            variables,
-            all_images(batch),
-            spectrogram(batch),
-            True,
-            rates.get("audio", rates.default) > 0,
-            method="see_and_identify",
-            mutable=["batch_stats"],
-        )
+        modes = (True, rates.get("audio", rates.default) > 0)
+        out, stats = self._train_forward(variables, batch, modes=modes, method="see_and_identify")
         maps, visual = self.maps(own_images(out, batch), aux)
         visual, heard, mask = gather((visual, self.heard(out, aux), batch.mask), axis)
         share = None
@@ -289,11 +284,11 @@ class Ier(Alternation):
         seen = gather(losses.visual_guided_logits(maps, two.visual_scale), axis)
         referred = losses.audio_guided_logits(heard, share, two.audio_scale)
         distillation = losses.cross_distillation(seen, referred, mask, two.targets)
-        correspondence, log = match_loss(
-            out, batch, jnp.eye(len(mask)), self.config.correspondence, axis
+        correspondence, log = self._match(
+            out, batch, jnp.eye(len(mask)), self.config.correspondence
         )
         loss = distillation + two.localization_weight * correspondence
-        return loss, LossOutput(new["batch_stats"], {"distillation": distillation, **log})
+        return loss, LossOutput(stats, {"distillation": distillation, **log})
 
     # Parts.
 
@@ -309,7 +304,7 @@ class Ier(Alternation):
         visual = self.visual_maps(out.f, aux)
         if not self.config.stage_two.silent_filter:
             return visual, visual
-        cosine = jnp.einsum("bhwd,bkd->bhwk", out.v, out.instances.a)
+        cosine = jnp.einsum("bhwd,bkd->bhwk", out.v, out.instances.a, precision=EXACT)
         return jax.nn.sigmoid(out.scale * cosine + out.bias) * visual, visual
 
     def visual_maps(self, f: Float[Array, "B h w C"], aux: Aux) -> Float[Array, "B h w K"]:

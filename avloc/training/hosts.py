@@ -1,0 +1,249 @@
+"""Several processes as one run: their start, their end, and what they must agree on.
+
+The command line imports this before anything that uses JAX, as processes must meet before that.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from functools import partialmethod
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Int
+from tqdm import tqdm
+
+MEETING = 300
+"""Seconds in which all processes of a run have to come."""
+
+LEAVING = 60
+"""Seconds that a process which is done waits for the others."""
+
+
+class Unmet(ValueError):
+    """The processes of a run did not come together, or do not have the same in hand."""
+
+
+@contextmanager
+def joined(
+    distributed: str | None = None,
+    coordinator: str | None = None,
+    processes: int | None = None,
+    process: int | None = None,
+    *,
+    meeting: int = MEETING,
+) -> Iterator[None]:
+    """Makes this process one of a run of several, for as long as it lasts.
+
+    Without any setting it is a run of its own. Of several processes all but the first keep what
+    they would print to themselves, and draw no progress bars; errors are told by each.
+
+    Args:
+      distributed: `auto`: the cluster says who takes part (Cloud TPU, SLURM, Open MPI, ...).
+      coordinator: `HOST:PORT` of the first process, which listens there.
+      processes: how many there are.
+      process: which of them this is, from 0.
+      meeting: seconds to wait for the others.
+
+    Raises:
+      ValueError: settings that do not go together.
+      Unmet: the others did not come in time.
+    """
+    check(distributed, coordinator, processes, process)
+    if distributed is None and coordinator is None:
+        yield
+        return
+    _meet(coordinator, processes, process, meeting)
+    if first():
+        yield
+    else:
+        with _quiet():
+            yield
+    # What the first one still writes may take longer than leaving may.
+    multihost_utils.sync_global_devices("done")
+    jax.distributed.shutdown()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Neither words nor progress bars; errors are still told."""
+    plain = tqdm.__init__
+    tqdm.__init__ = partialmethod(plain, disable=True)
+    try:
+        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+            yield
+    finally:
+        tqdm.__init__ = plain
+
+
+def _meet(
+    coordinator: str | None, processes: int | None, process: int | None, meeting: int
+) -> None:
+    if process:
+        _await(coordinator, meeting)
+    elif coordinator is not None:
+        _require_free(int(coordinator.rpartition(":")[2]))
+    # Said before, as JAX ends a process that waits in vain, without a word to Python.
+    those = "the other processes" if coordinator is None else f"{processes} processes"
+    where = "" if coordinator is None else f" to meet at {coordinator}"
+    print(f"waiting for {those}{where}, {meeting} s at most", file=sys.stderr, flush=True)
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        jax.distributed.initialize(
+            coordinator,
+            processes,
+            process,
+            # What is given by hand is not mixed with what a cluster says.
+            cluster_detection_method="deactivate" if coordinator else None,
+            initialization_timeout=meeting,
+            shutdown_timeout_seconds=LEAVING,
+        )
+    except (ValueError, RuntimeError) as error:
+        if coordinator is None:
+            raise Unmet(
+                f"no cluster that JAX knows was found, or its processes did not meet within "
+                f"{meeting} s ({_first_line(error)}): give --coordinator, --processes and --process"
+            ) from error
+        raise Unmet(
+            f"the {processes} processes of the run did not meet at {coordinator} within "
+            f"{meeting} s ({_first_line(error)}): start every one of them, with the same "
+            "--coordinator and --processes, and a --process of its own"
+        ) from error
+    if threading.current_thread() is threading.main_thread():
+        # JAX listens to SIGTERM itself from here on, in the place of who did before.
+        signal.signal(signal.SIGTERM, handler)
+
+
+def _require_free(port: int) -> None:
+    """Raises Unmet where the first process could not listen: JAX crashes then, now and then."""
+    both = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if both else socket.AF_INET
+    try:
+        socket.create_server(("", port), family=family, dualstack_ipv6=both).close()
+    except OSError as error:
+        raise Unmet(
+            f"process 0 cannot listen at port {port} of --coordinator "
+            f"({os.strerror(error.errno).lower()}): name another port, to all processes"
+        ) from None
+
+
+def _await(coordinator: str, meeting: int) -> None:
+    """Returns when the first process listens."""
+    host, _, port = coordinator.rpartition(":")
+    end = time.monotonic() + meeting
+    while True:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+            return
+        except OSError as error:
+            if time.monotonic() > end:
+                raise Unmet(
+                    f"nothing answers at --coordinator {coordinator} within {meeting} s "
+                    f"({error.strerror or error}): start --process 0 on that machine, and let the "
+                    "others reach the port"
+                ) from None
+            time.sleep(0.2)
+
+
+def check(
+    distributed: str | None, coordinator: str | None, processes: int | None, process: int | None
+) -> None:
+    """Raises ValueError where the settings of `joined` do not go together."""
+    by_hand = {"--coordinator": coordinator, "--processes": processes, "--process": process}
+    given = [name for name, value in by_hand.items() if value is not None]
+    if distributed and given:
+        raise ValueError(f"--distributed auto asks the cluster: leave out {' and '.join(given)}")
+    if given and len(given) < 3:
+        missing = [name for name in by_hand if name not in given]
+        raise ValueError(f"{' and '.join(given)} needs {' and '.join(missing)} too")
+    if not given:
+        return
+    if not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^\s:/]+):\d{1,5}", coordinator):
+        raise ValueError(f"--coordinator is HOST:PORT, not {coordinator!r}")
+    if processes < 1:
+        raise ValueError(f"--processes is 1 or more, not {processes}")
+    if not 0 <= process < processes:
+        raise ValueError(f"--process is 0 to {processes - 1} of {processes}, not {process}")
+
+
+def first() -> bool:
+    """Whether this process writes the run's files and speaks for all."""
+    # A process of its own is not asked, as that would start the devices.
+    return not jax.distributed.is_initialized() or jax.process_index() == 0
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """What each process does by itself, and all go on from together.
+
+    Raises:
+      Unmet: it failed on another process, which says why.
+    """
+    failure = None
+    try:
+        yield
+    except (ValueError, OSError, KeyboardInterrupt) as error:
+        failure = error
+    if jax.process_count() > 1:
+        failed = np.flatnonzero(_all(failure is not None))
+        if len(failed) and failure is None:
+            raise Unmet(f"process {failed[0]} could not go on: see what it says")
+    if failure is not None:
+        raise failure
+
+
+def require_same(what: str, text: str) -> None:
+    """Whether all processes have the same in hand; all of them must ask.
+
+    Raises:
+      Unmet: they have not.
+    """
+    if jax.process_count() > 1 and np.ptp(_all(zlib.crc32(text.encode()) & 0x7FFFFFFF)):
+        raise Unmet(f"the processes of the run differ in their {what}: give all of them the same")
+
+
+class Agreement:
+    """The largest of the numbers that the processes bring, told one call later.
+
+    Later, as a device would idle while its process waits for the others' answers. All processes
+    must call it equally often. One process alone is answered at once.
+    """
+
+    def __init__(self) -> None:
+        self._asked: jax.Array | None = None
+
+    def __call__(self, number: int) -> int:
+        """Brings a number of 0 or more, and gives what was agreed on."""
+        if jax.process_count() == 1:
+            return number
+        agreed = 0 if self._asked is None else int(self._asked)
+        spread = NamedSharding(Mesh(np.asarray(jax.devices()), ("all",)), PartitionSpec("all"))
+        mine = np.full(jax.local_device_count(), number, np.int32)
+        self._asked = _largest(jax.make_array_from_process_local_data(spread, mine))
+        return agreed
+
+
+@jax.jit
+def _largest(numbers: Int[Array, " D"]) -> Int[Array, ""]:
+    return numbers.max()
+
+
+def _all(value: Any) -> np.ndarray:
+    """A number of each process."""
+    return multihost_utils.process_allgather(np.asarray(value))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0][:160]

@@ -1,0 +1,45 @@
+"""A pure function over a whole split, for refreshes and for scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from avloc.training.devices import Devices
+from avloc.training.stopping import Stop
+from avloc.types import TrainState
+from data_pipelines.dataset import Dataset
+from data_pipelines.loader import evaluation_batches
+
+
+def scan_split(
+    f: Callable[..., Any],
+    state: TrainState,
+    dataset: Dataset,
+    split: str,
+    config: ConfigDict,
+    devices: Devices,
+    stop: Stop | None = None,
+) -> Any:
+    """`f` over a split: the rows of real items, stacked in the order of their index."""
+    call, count = devices.scan_fn(f), len(dataset.source(split))
+    batches = evaluation_batches(
+        dataset.source(split),
+        image_size=config.image_size,
+        batch_size=devices.even(config.batch_size),
+        slots=dataset.info.max_objects,
+        shard=devices.shard,
+        threads=config.data.threads,
+    )
+    rows = []
+    for batch in tqdm(batches, desc="features", unit="batch", leave=False):
+        if stop is not None and stop():
+            raise stop.interrupted("stopped between two phases")
+        rows.append(call(state.variables, state.aux, devices.put(batch)))
+    # Batches are in order, padding is behind.
+    return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *rows)

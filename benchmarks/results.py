@@ -1,0 +1,97 @@
+"""What a run of the benchmarks found: as JSON, as a Markdown table, as a report with curves."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from avloc.evaluation.report import Curve, Table, write_report
+from benchmarks.row import COLUMNS, REMARKS, Row
+
+
+@dataclass
+class Results:
+    """Rows and curves so far.
+
+    Attributes:
+      machine: see `machine.describe`.
+      load: before the first row and after the last, see `machine.load`.
+      quick: whether sizes were those of a test.
+      rows: measured.
+      curves: measured.
+      failures: what was raised, by topic.
+      interrupted: whether the run was stopped before its end.
+    """
+
+    machine: dict[str, Any]
+    load: list[list[float]]
+    quick: bool = False
+    rows: list[Row] = field(default_factory=list)
+    curves: list[Curve] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    interrupted: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, as JSON knows it."""
+        return {
+            "machine": self.machine,
+            "load": self.load,
+            "quick": self.quick,
+            "rows": [row.to_json() for row in self.rows],
+            "curves": [asdict(curve) for curve in self.curves],
+            "failures": self.failures,
+            "interrupted": self.interrupted,
+        }
+
+    def conditions(self) -> list[str]:
+        """Machine, commit, versions and load, in sentences."""
+        machine = self.machine
+        versions = ", ".join(f"{name} {found}" for name, found in machine["packages"].items())
+        loads = "; ".join(", ".join(map(str, values)) for values in self.load)
+        told = [
+            f"{machine['processor']}, {machine['cores']} cores; {machine['system']}, Python "
+            f"{machine['python']}; {machine['date']}, commit {machine['commit']}.",
+            f"Devices: {', '.join(machine['devices'])}. Packages: {versions}.",
+            f"Load average over 1, 5 and 15 minutes, at the start and at the end: {loads}.",
+        ]
+        told += ["Sizes are those of a test: the figures mean nothing."] * self.quick
+        told += ["The run was stopped before its end."] * self.interrupted
+        told += [f"Topic {topic} failed: {why}." for topic, why in self.failures.items()]
+        return told
+
+    def tables(self) -> list[Table]:
+        """A row a comparison; then how results were compared, and what else is to be known."""
+        note = (
+            "Both sides are called in turn in each round; times are medians over the rounds, "
+            "ratios the median, lowest and highest of the rounds' own ratios."
+        )
+        return [
+            Table("Times", COLUMNS, [row.cells() for row in self.rows], note),
+            Table("Results and sizes", REMARKS, [row.remarks() for row in self.rows]),
+        ]
+
+    def markdown(self) -> str:
+        """The tables and the conditions."""
+        return "\n\n".join([*(table.markdown() for table in self.tables()), *self.conditions()])
+
+    def write_json(self, path: str | Path) -> Path:
+        """Writes the file, whole or not at all."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(path.name + ".part")
+        unfinished.write_text(json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n")
+        os.replace(unfinished, path)
+        return path
+
+    def write_report(self, folder: str | Path) -> Path:
+        """Writes `report.html` into a folder."""
+        return write_report(
+            Path(folder) / "report.html",
+            title="Benchmarks",
+            tables=self.tables(),
+            curves=self.curves,
+            notes=self.conditions(),
+        )
