@@ -176,9 +176,9 @@ def make_parser(runs: Mapping[str, Callable[[argparse.Namespace], Any]]) -> argp
         verbs,
         "import-weights",
         "make a folder for init_from of a ResNet-18 or -34 file",
-        epilog="Training then starts with this visual backbone; sound starts from scratch. Nothing\n"
-        "in FILE is run; a .pth needs torch (pip install 'avloc[torch]'). Weights have licences\n"
-        "of their own.\n\n"
+        epilog="Training then starts with this visual backbone; sound starts from scratch.\n"
+        "Nothing in FILE is run; a .pth needs torch (pip install 'avloc[torch]').\n"
+        "Weights have licences of their own.\n\n"
         "example:\n  avloc import-weights resnet18.safetensors --out weights/resnet18\n"
         "  avloc train --config configs/dsol_music.py --workdir runs/dsol_music \\\n"
         "    --config.init_from=weights/resnet18",

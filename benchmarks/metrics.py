@@ -144,7 +144,7 @@ def rows(quick: bool) -> Iterator[Row]:
         "the same loop",
         times["all"],
         times["loop"],
-        note="ours, not the loop, adds AP of boxes, AUROC, a table of items, 1,000 bootstrap draws a figure",
+        note="ours alone adds AP of boxes, AUROC, a table of items, 1,000 bootstrap draws a figure",
     )
 
 

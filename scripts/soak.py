@@ -1,10 +1,10 @@
 """Injects faults into a small training, again and again, and tables which of them it survived.
 
 `make soak WORKDIR=runs/soak`, or `python scripts/soak.py --workdir runs/soak --minutes 20`. One run
-is left alone; other runs of the same config are struck by a fault, started again, struck by the
-next, until they end: with the same weights and history, or the fault was not survived. The moments
-follow from `--seed`. One item's loss is always NaN and `config.on_nonfinite` is `skip`. Exit status
-1 where a fault was not survived. Ctrl-C stops early and prints the table so far.
+is left alone. Others of the same config are struck by a fault, started again, and struck by the
+next until they end: with the same weights and history, or their faults were not survived. Moments
+follow from `--seed`. One item's loss is always NaN, and is skipped. Exit status 1 where a fault was
+not survived; Ctrl-C stops early and prints the table so far.
 """
 
 from __future__ import annotations

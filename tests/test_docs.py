@@ -1,8 +1,8 @@
 """What the documentation says is so: its commands, fields, paths, links, code and sentences."""
 
 import ast
-import json
 import importlib
+import json
 import re
 import runpy
 import shlex

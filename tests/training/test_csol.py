@@ -93,10 +93,8 @@ def test_phases_alternate():
 def test_sounds_are_mixed_after_some_epochs():
     made = method(stage_one__mixtures=0.5, stage_one__mixtures_after=1, stage_one__epochs=2)
     phases = [p for p in made.phases() if p.name.endswith("localization")]
-    assert [(p.name, p.aux["mixtures"]) for p in phases] == [
-        ("localization", 0.0),
-        ("mixed localization", 0.5),
-    ]
+    assert [p.name for p in phases] == ["localization", "mixed localization"]
+    assert [p.aux["mixtures"] for p in phases] == [0.0, 0.5]
     assert phases[0].loss == phases[1].loss  # so they share a compiled step
 
 

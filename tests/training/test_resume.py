@@ -208,7 +208,8 @@ def test_the_data_and_the_config_of_a_run_are_known_again(tmp_path):
         (origin(config, replace(info, class_names=("b", "a"))), "data.class_names: ['a', 'b'] the"),
         (
             origin(settings(seed=1), info),
-            f"{begin} of another config; name another workdir, or undo: config.seed: 0 there, 1 here",
+            f"{begin} of another config; name another workdir, or undo: "
+            "config.seed: 0 there, 1 here",
         ),
     ):
         with pytest.raises(ValueError) as error:
