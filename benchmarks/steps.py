@@ -25,16 +25,17 @@ PHASES = {
 so both sides do the same work there, and the ratio is reported only."""
 
 PUBLISHED = (
-    "beside: per pair two images and the sound twice, images and log-mel ready; "
-    "ours: from uint8 and int16, each image and sound once, "
+    "beside: two images a pair and the sound twice, images and log-mel ready; "
+    "ours: from uint8 and int16, each once; "
 )
 NOTES = {
     "localization": PUBLISHED,
-    "matching": PUBLISHED + "of the frozen networks the sound's only, ",
+    "matching": PUBLISHED + "beside, all of the frozen networks runs, ours hears only; ",
     "identification": "both: mixtures of sounds alone; beside: each cluster's feature by itself, "
-    "mixtures and log-mel ready; ours: from int16; ",
-    "referral": PUBLISHED + "all clusters at once; IEr published no code: beside is its arithmetic "
-    "in DSOL's organisation, each cluster by itself; ",
+    "mixtures and log-mel ready; ours: from int16",
+    "referral": PUBLISHED
+    + "IEr published no code: beside is its arithmetic in DSOL's organisation, "
+    "each cluster by itself; ",
 }
 NEGATIVES = {
     "in_batch": "negatives: all other pairs of the batch",
