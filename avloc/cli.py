@@ -91,9 +91,10 @@ def _quiet_libraries() -> None:
 
     for name in ("libav", "orbax", "jax"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    # Orbax logs by it what it raises too; files that it gives up reading or writing at the first
+    # Orbax logs by these what it raises too; files that it gives up reading or writing at the first
     # fault tell of themselves later, to nobody.
-    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     sys.unraisablehook = _tell_unraisable
 
 

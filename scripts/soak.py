@@ -174,11 +174,11 @@ class Soak:
         return self._kill(training, training.writing)
 
     def kill_anywhere(self) -> bool | None:
-        training, end = self.start(), time.monotonic() + self.rng.uniform(0, self.seconds)
+        training, end = self.start(), time.monotonic() + self.rng.uniform(0, self.seconds / 2)
         return self._kill(training, lambda: time.monotonic() > end)
 
     def terminate(self) -> bool | None:
-        training, end = self.start(), time.monotonic() + self.rng.uniform(3, self.seconds)
+        training, end = self.start(), time.monotonic() + self.rng.uniform(3, self.seconds / 2)
         if not training.until(lambda: time.monotonic() > end):
             return None
         begun = time.monotonic()
