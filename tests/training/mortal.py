@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import resource
 import signal
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -103,6 +105,7 @@ def _train(folder: Path, cache: Path, fault: Fault | None, turns: int) -> None:
     said = os.open(folder / "said", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(said, 1)
     os.dup2(said, 2)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     jax.config.update("jax_compilation_cache_dir", str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
@@ -114,7 +117,11 @@ def _train(folder: Path, cache: Path, fault: Fault | None, turns: int) -> None:
         threading.Thread(target=_watch, args=(run.checkpoints, fault), daemon=True).start()
     dataset = make_dataset(train=make_records(TRAIN), scenes=make_records(SCENES, videos=2))
     run.open_for_training(config)
-    state = loop.train(config, run, dataset)
+    try:
+        state = loop.train(config, run, dataset)
+    except ValueError as error:  # its traceback may be longer than files may be by then
+        print(error, flush=True)
+        sys.exit(1)
     leaves = jax.tree_util.tree_flatten_with_path(state)[0]
     end = {jax.tree_util.keystr(path): np.asarray(x) for path, x in leaves}
     np.savez(folder / "end.npz", **end)
