@@ -130,6 +130,7 @@ class Soak:
         self.injected, self.survived = Counter(), Counter()
         self.disk = Disk(root / "disk")
         self.count, self.pending = 0, []
+        self.spoilt: set[int] = set()  # inodes of checkpoints
         self.faults = {
             "SIGKILL in a step": self.kill_in_a_step,
             "SIGKILL in clustering": self.kill_in_clustering,
@@ -195,8 +196,10 @@ class Soak:
 
     def _spoil(self, spoil: Callable[[Path], None]) -> bool | None:
         newest = self._newest()
-        if newest is None:
+        # One that was spoilt before stays until the run that passed it over has saved another.
+        if newest is None or newest.stat().st_ino in self.spoilt:
             return None
+        self.spoilt.add(newest.stat().st_ino)
         spoil(newest)
         training = self.start()
         ended = not training.until(lambda: "resuming" in training.said())
