@@ -40,6 +40,7 @@ SETTINGS = {
     "checkpoint_every": 3,
     "on_nonfinite": "skip",
 }
+ITEMS = ("state", "progress", "origin")
 DISK_MB = 192
 PATIENCE = 300.0  # seconds for one process to come to what is waited for
 
@@ -218,7 +219,7 @@ class Soak:
 
     def cut(self) -> bool | None:
         def spoil(folder: Path) -> None:
-            item = self.rng.choice(("state", "progress", "origin"))
+            item = self.rng.choice(ITEMS)
             for file in (folder / item).rglob("*"):
                 if file.is_file():
                     os.truncate(file, self.rng.randint(0, file.stat().st_size // 2))
@@ -227,7 +228,7 @@ class Soak:
 
     def lose(self) -> bool | None:
         def spoil(folder: Path) -> None:
-            shutil.rmtree(folder / self.rng.choice(("state", "progress", "origin")))
+            shutil.rmtree(folder / self.rng.choice(ITEMS))
 
         return self._spoil(spoil)
 
