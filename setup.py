@@ -71,6 +71,12 @@ def version() -> str:
     raise ValueError("avloc/__init__.py assigns no `__version__`: add one, as in '0.1.0'.")
 
 
+# The folders at the top of the repository that are installed inside the package.
+FOLDERS = {f"avloc.{name}": name for name in ("data_pipelines", "configs")}
+PACKAGES = find_packages(include=["avloc*"]) + [
+    f"avloc.{name}" for name in find_packages(include=[f"{name}*" for name in FOLDERS.values()])
+]
+
 setup(
     name="avloc",
     version=version(),
@@ -78,7 +84,8 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.11",
-    packages=find_packages(include=["avloc*", "data_pipelines*", "configs*"]),
+    packages=PACKAGES,
+    package_dir=FOLDERS,
     install_requires=DEPENDENCIES,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["avloc = avloc.cli:main"]},

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from avloc.command_line import make_parser, split_off_fields
 
 if TYPE_CHECKING:
-    from avloc.training.run_folder import RunFolder
-    from data_pipelines.dataset import Dataset
+    from avloc.data_pipelines.dataset import Dataset
+    from avloc.runs.folder import RunFolder
 
 OK, INCOMPLETE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 """Exit statuses."""
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _quiet_libraries()
         return args.run(args) or OK
     except KeyboardInterrupt as stop:
-        from avloc.training.stopping import Terminated
+        from avloc.machine.stopping import Terminated
 
         status = OK if isinstance(stop, Terminated) else INTERRUPTED
         words = str(stop) or "stopped"
@@ -107,13 +107,13 @@ def _tell_unraisable(unraisable: Any) -> None:
 
 
 def _data_build(args: argparse.Namespace) -> None:
-    from data_pipelines import registry
+    from avloc.data_pipelines import registry
 
     registry.build(args.name, source=args.source, data_dir=args.data_dir)
 
 
 def _data_list(args: argparse.Namespace) -> None:
-    from data_pipelines import registry
+    from avloc.data_pipelines import registry
 
     print(f"data sets in {registry.data_root(args.data_dir)}")
     for listing in registry.list_datasets(args.data_dir):
@@ -133,10 +133,10 @@ def _data_list(args: argparse.Namespace) -> None:
 
 
 def _data_doctor(args: argparse.Namespace) -> int:
-    from avloc.inference import data_report
-    from avloc.inference.data_tables import built_table, source_summary
-    from data_pipelines import registry
-    from data_pipelines.dataset import Dataset
+    from avloc.data_pipelines import registry
+    from avloc.data_pipelines.dataset import Dataset
+    from avloc.reports import data as data_report
+    from avloc.reports.data_tables import built_table, source_summary
 
     out = Path(args.out or f"doctor_{args.name.replace('/', '_')}")
     if not args.source:
@@ -155,8 +155,8 @@ def _data_doctor(args: argparse.Namespace) -> int:
 
 
 def _data_preview(args: argparse.Namespace) -> None:
-    from avloc.inference.data_report import write_preview
-    from data_pipelines.dataset import Dataset
+    from avloc.data_pipelines.dataset import Dataset
+    from avloc.reports.data import write_preview
 
     out = Path(args.out or f"preview_{args.name.replace('/', '_')}_{args.split}.png")
     dataset = Dataset.open(args.name, args.data_dir)
@@ -164,7 +164,7 @@ def _data_preview(args: argparse.Namespace) -> None:
 
 
 def _train(args: argparse.Namespace) -> None:
-    from avloc.training.stopping import preemptible
+    from avloc.machine.stopping import preemptible
 
     with preemptible(), _joined(args):
         _train_and_score(args)
@@ -172,17 +172,18 @@ def _train(args: argparse.Namespace) -> None:
 
 def _joined(args: argparse.Namespace) -> AbstractContextManager[None]:
     """Makes this process one of several where the arguments say so, before JAX is used."""
-    from avloc.training import hosts
+    from avloc.machine import hosts
 
     return hosts.joined(args.distributed, args.coordinator, args.processes, args.process)
 
 
 def _train_and_score(args: argparse.Namespace) -> None:
-    from avloc.training import experiment, hosts
+    from avloc.machine import hosts
+    from avloc.machine.stopping import Interrupted, Preempted, Terminated
+    from avloc.runs import experiment
+    from avloc.runs.folder import RunFolder
     from avloc.training.loop import train
     from avloc.training.preflight import check, training_data
-    from avloc.training.run_folder import RunFolder
-    from avloc.training.stopping import Interrupted, Preempted, Terminated
 
     run = RunFolder(args.workdir)
     with hosts.together():
@@ -218,9 +219,9 @@ def _train_and_score(args: argparse.Namespace) -> None:
 
 def _score(run: RunFolder, dataset: Dataset) -> None:
     """Scores a finished run, writes its report, and says where everything is."""
-    from avloc.inference.run_report import write_run_report
-    from avloc.inference.scoring import Scorer
-    from avloc.training import hosts
+    from avloc.machine import hosts
+    from avloc.reports.run import write_run_report
+    from avloc.scoring.run import Scorer
 
     try:
         scorer = Scorer(run, dataset)
@@ -241,9 +242,9 @@ def _score(run: RunFolder, dataset: Dataset) -> None:
 
 def _evaluate(args: argparse.Namespace) -> None:
     with _joined(args):
-        from avloc.inference.scoring import Scorer
-        from avloc.training import hosts
-        from avloc.training.run_folder import RunFolder
+        from avloc.machine import hosts
+        from avloc.runs.folder import RunFolder
+        from avloc.scoring.run import Scorer
 
         run = RunFolder(args.workdir)
         with hosts.together():
@@ -254,8 +255,8 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 
 def _score_maps(args: argparse.Namespace) -> None:
-    from avloc.evaluation.map_scores import score_maps
-    from data_pipelines.dataset import Dataset
+    from avloc.data_pipelines.dataset import Dataset
+    from avloc.scoring.map_scores import score_maps
 
     dataset = Dataset.open(args.data, args.data_dir)
     source = dataset.source(args.split)
@@ -295,10 +296,10 @@ def _export(args: argparse.Namespace) -> None:
 
 
 def _report(args: argparse.Namespace) -> None:
-    from avloc.inference.run_report import write_run_report
-    from avloc.inference.scores import stored_scores
-    from avloc.inference.scoring import Scorer
-    from avloc.training.run_folder import RunFolder
+    from avloc.reports.run import write_run_report
+    from avloc.runs.folder import RunFolder
+    from avloc.scoring.run import Scorer
+    from avloc.scoring.scores import stored_scores
 
     run = RunFolder(args.workdir)
     scores, scorer, missing = stored_scores(run), None, ""
@@ -320,8 +321,8 @@ def _ablate(args: argparse.Namespace) -> int:
     from avloc.ablation.grid import Grid, check_stage, load_ablation
     from avloc.ablation.runner import train_all
     from avloc.ablation.table import write
+    from avloc.runs.folder import RunFolder
     from avloc.training.preflight import check, training_data
-    from avloc.training.run_folder import RunFolder
 
     if args.jobs < 1:
         raise ValueError(f"--jobs is 1 or more, not {args.jobs}")
@@ -348,7 +349,7 @@ def _ablate(args: argparse.Namespace) -> int:
 
 
 def _import_weights(args: argparse.Namespace) -> None:
-    from avloc.training.weight_files import import_weights
+    from avloc.runs.weight_files import import_weights
 
     print(import_weights(args.file, args.out))
 
@@ -360,8 +361,8 @@ def _open(name: str, run: RunFolder, data_dir: str | None) -> Dataset:
     """
     import json
 
-    from data_pipelines import registry
-    from data_pipelines.dataset import Dataset
+    from avloc.data_pipelines import registry
+    from avloc.data_pipelines.dataset import Dataset
 
     file = run.path / "data.json"
     if data_dir is None and "TFDS_DATA_DIR" not in os.environ and file.is_file():

@@ -38,7 +38,7 @@ class Batch(NamedTuple):
         known, -inf where silent.
       negative: an image of another video, where the loader draws negatives; else None.
       log_mel: the sound as a spectrogram in dB, of a data set that has no waveforms (`waveform` is
-        then empty); else None. `data_pipelines.audio.spectrogram` gives it of either.
+        then empty); else None. `avloc.data_pipelines.media.audio.spectrogram` gives it of either.
     """
 
     image: UInt8[Array, "B H W 3"]
@@ -141,7 +141,8 @@ class Phase:
       refresh: run before the phase: cluster, relabel, reset heads.
       stop: looks at the epoch metrics of this phase so far, oldest first; True ends it early.
       aux: entries of aux that hold this phase's settings, for its loss to read.
-      zoom_out: share of training views that are shrunk (`data_pipelines.image.training_view`).
+      zoom_out: share of training views that are shrunk
+        (`avloc.data_pipelines.media.image.training_view`).
       checkpoint_name: set where the end of the phase is worth a lasting checkpoint.
     """
 

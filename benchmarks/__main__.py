@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 
-from avloc.evaluation.charts import Curve
+from avloc.drawing.charts import Curve
 from benchmarks import machine
 from benchmarks.results import Results
 from benchmarks.row import Row

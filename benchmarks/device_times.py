@@ -10,13 +10,13 @@ from typing import Any
 import jax
 
 from avloc.clustering import kmeans
-from avloc.training.devices import Devices, over_devices
+from avloc.configs import csol
+from avloc.machine.devices import Devices, over_devices
 from avloc.training.optimizers import make_optimizer
 from avloc.training.step import make_step
 from benchmarks.kmeans import representations
 from benchmarks.row import in_turn
 from benchmarks.step_task import Task
-from configs import csol
 
 
 def measure(quick: bool) -> dict[str, float]:

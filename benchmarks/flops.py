@@ -6,7 +6,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from data_pipelines.audio import LogMel
+from avloc.data_pipelines.media.audio import LogMel
 
 _HOPPER = {"float32": 67e12, "tf32": 494.5e12, "bf16": 989e12}
 _AMPERE = {"float32": 19.5e12, "tf32": 156e12, "bf16": 312e12}

@@ -26,12 +26,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from avloc.evaluation.report import Table
+from avloc.configs import dsol_music
+from avloc.data_pipelines.media.audio import log_mel
+from avloc.drawing.page import Table
 from benchmarks import flops, machine
 from benchmarks.step_task import SECOND, Task
 from benchmarks.steps import narrow
-from configs import dsol_music
-from data_pipelines.audio import log_mel
 
 SIDES = OURS, EAGER, COMPILED = "avloc", "eager", "compiled"
 """avloc, PyTorch as it is, and PyTorch by `torch.compile`."""

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Int16
 from threadpoolctl import threadpool_limits
 
+from avloc.data_pipelines.media.audio import log_mel, mel_spectrogram
 from benchmarks.row import Equality, Row, in_turn
-from data_pipelines.audio import log_mel, mel_spectrogram
 from tests.data_pipelines import librosa_loop
 
 

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from avloc.configs import dsol_music
+from avloc.data_pipelines import registry
+from avloc.data_pipelines.dataset import Dataset
+from avloc.data_pipelines.loader import training_batches
 from benchmarks import flops, recordings
 from benchmarks.row import Row, in_turn
 from benchmarks.step_task import SECOND
-from configs import dsol_music
-from data_pipelines import registry
-from data_pipelines.dataset import Dataset
-from data_pipelines.loader import training_batches
 
 BATCH, WORKERS = 32, 2
 

@@ -24,9 +24,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from avloc.data_pipelines.media.image import IMAGENET_MEAN, IMAGENET_STD
 from avloc.types import Variables
 from benchmarks.step_task import Task
-from data_pipelines.image import IMAGENET_MEAN, IMAGENET_STD
 
 
 class BasicBlock(nn.Module):

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from avloc.evaluation.report import Curve, Table, write_report
+from avloc.drawing.page import Curve, Table, write_report
 from benchmarks.row import COLUMNS, REMARKS, Row
 
 

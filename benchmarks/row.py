@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from avloc.evaluation.report import Cell
+from avloc.drawing.page import Cell
 
 
 class Spread(NamedTuple):

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 
-from avloc.evaluation.charts import Curve
+from avloc.drawing.charts import Curve
 from benchmarks.kmeans import compare, representations
 
 ITERATIONS = 3

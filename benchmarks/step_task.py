@@ -13,12 +13,12 @@ import numpy as np
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
+from avloc.data_pipelines.media.audio import log_mel
+from avloc.data_pipelines.media.image import normalize
 from avloc.training.methods import create, initialize
 from avloc.training.optimizers import make_optimizer
 from avloc.training.step import make_step
 from avloc.types import Batch, DatasetInfo, Method, Phase, TrainState
-from data_pipelines.audio import log_mel
-from data_pipelines.image import normalize
 
 SECOND = 16000
 """Samples of a clip: 201 frames of 64 mel bins."""

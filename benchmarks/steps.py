@@ -8,10 +8,10 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from avloc.configs import dsol_music, ier_music
 from benchmarks import published_jax
 from benchmarks.row import Equality, Row, in_turn
 from benchmarks.step_task import Task
-from configs import dsol_music, ier_music
 
 PAIRS = 16
 

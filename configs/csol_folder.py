@@ -9,7 +9,7 @@ cores; there is no score to expect, as it depends on the videos: `avloc evaluate
 
 from ml_collections import ConfigDict
 
-from configs.csol import base, from_scratch
+from avloc.configs.csol import base, from_scratch
 
 
 def get_config() -> ConfigDict:

@@ -5,7 +5,7 @@ Command: `avloc train --config configs/csol_toy.py --workdir runs/demo` (or `mak
 
 from ml_collections import ConfigDict
 
-from configs.csol import base, from_scratch
+from avloc.configs.csol import base, from_scratch
 
 
 def get_config() -> ConfigDict:

@@ -7,7 +7,7 @@ scenes of 2 sounding, 2 silent and 1 off-screen source.
 
 from ml_collections import ConfigDict
 
-from configs import csol_toy
+from avloc.configs import csol_toy
 
 
 def get_config() -> ConfigDict:

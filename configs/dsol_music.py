@@ -13,7 +13,7 @@ about 4 s on 2 CPU cores; use a GPU or TPU.
 
 from ml_collections import ConfigDict
 
-from configs.csol import base
+from avloc.configs.csol import base
 
 
 def get_config() -> ConfigDict:

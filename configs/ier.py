@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from ml_collections import ConfigDict
 
-from configs import csol
+from avloc.configs import csol
 
 IDENTIFIER = ("identifier", "presence_scale", "presence_bias")
 CLASSIFIERS = ("visual_classifier", "audio_classifier")

@@ -9,8 +9,8 @@ kinds of sounding things that you expect. There is no score to expect, as it dep
 
 from ml_collections import ConfigDict
 
-from configs.csol_folder import medium
-from configs.ier import base, from_scratch
+from avloc.configs.csol_folder import medium
+from avloc.configs.ier import base, from_scratch
 
 
 def get_config() -> ConfigDict:

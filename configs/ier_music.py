@@ -13,7 +13,7 @@ it is larger than the 11 categories. Use a GPU or TPU.
 
 from ml_collections import ConfigDict
 
-from configs.ier import base
+from avloc.configs.ier import base
 
 
 def get_config() -> ConfigDict:

@@ -7,9 +7,9 @@ source CIoU@0.3 61.9, AUROC 0.91.
 
 from ml_collections import ConfigDict
 
-from configs.csol_toy import small
-from configs.csol_wild import in_the_wild
-from configs.ier import base, from_scratch
+from avloc.configs.csol_toy import small
+from avloc.configs.csol_wild import in_the_wild
+from avloc.configs.ier import base, from_scratch
 
 
 def get_config() -> ConfigDict:

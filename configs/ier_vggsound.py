@@ -12,7 +12,7 @@ than the 98 categories. Use a GPU or TPU.
 
 from ml_collections import ConfigDict
 
-from configs.ier import base
+from avloc.configs.ier import base
 
 
 def get_config() -> ConfigDict:

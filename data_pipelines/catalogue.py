@@ -46,7 +46,7 @@ class Entry(NamedTuple):
 
 
 def _builder(name: str) -> str:
-    return f"data_pipelines.builders.{name}.{name}_dataset_builder:Builder"
+    return f"avloc.data_pipelines.builders.{name}.{name}_dataset_builder:Builder"
 
 
 _CSOL = "gewu-lab.github.io/CSOL_TPAMI2021"

@@ -1,6 +1,6 @@
 """What a data set wants of a user's folder, and what of it is there.
 
-Annotation files and lists are read into a `Collection` (`data_pipelines.annotations`, and the
+Annotation files and lists are read into a `Collection` (`avloc.data_pipelines.annotations`, and the
 data set's own module); building, checking and previewing start from it, and nothing else knows
 the authors' formats.
 """

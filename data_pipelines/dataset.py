@@ -12,10 +12,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import Int
 
+from avloc.data_pipelines import registry
+from avloc.data_pipelines.records.fingerprint import fingerprint, of_parts
+from avloc.data_pipelines.records.reading import Records, some_fields
 from avloc.types import DatasetInfo
-from data_pipelines import registry
-from data_pipelines.fingerprint import fingerprint, of_parts
-from data_pipelines.records import Records, some_fields
 
 
 class Dataset:

@@ -10,8 +10,8 @@ import grain
 import numpy as np
 from absl import flags
 
+from avloc.data_pipelines.media.image import evaluation_view, training_view
 from avloc.types import Batch, DatasetInfo
-from data_pipelines.image import evaluation_view, training_view
 
 MAX_OBJECTS = DatasetInfo.max_objects
 """Object slots of an item unless its data set needs more."""

@@ -23,9 +23,9 @@ from array_record.python.array_record_module import ArrayRecordReader
 from google.protobuf import json_format
 from tensorflow_datasets.core.constants import get_default_data_dir
 
-from data_pipelines.builders.shuffling import bounded
-from data_pipelines.catalogue import DATASETS, Entry
-from data_pipelines.collection import Collection
+from avloc.data_pipelines.builders.shuffling import bounded
+from avloc.data_pipelines.catalogue import DATASETS, Entry
+from avloc.data_pipelines.collection import Collection
 
 
 class Listing(NamedTuple):

@@ -18,13 +18,13 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from avloc.evaluation import rendering
-from avloc.training.checkpoints import LoadedRun, load_run
+from avloc.data_pipelines import registry
+from avloc.data_pipelines.dataset import Dataset
+from avloc.data_pipelines.loader import evaluation_batches
+from avloc.data_pipelines.media.audio import log_mel
+from avloc.drawing import rendering
+from avloc.training.loading import LoadedRun, load_run
 from avloc.types import Batch
-from data_pipelines import registry
-from data_pipelines.audio import log_mel
-from data_pipelines.dataset import Dataset
-from data_pipelines.loader import evaluation_batches
 
 MOST_BYTES = 300_000
 """Largest size of a picture file."""

@@ -348,8 +348,8 @@ def history(run: Path) -> list[dict]:
 
 def same_end(a: Path, b: Path) -> bool:
     """Whether two runs have equal weights, bit by bit, after each stage, and equal histories."""
-    from avloc.training.checkpoints import read_stage
-    from avloc.training.digests import digest_of
+    from avloc.runs.checkpoints import read_stage
+    from avloc.runs.digests import digest_of
 
     for stage in ("stage_one", "stage_two"):
         trees = [read_stage(run / "stages" / stage) for run in (a, b)]
@@ -380,7 +380,7 @@ def main() -> int:
         parser.error(f"{root} holds something else: name a new folder")
     root.mkdir(parents=True, exist_ok=True)
     (root / "soak").touch()
-    from data_pipelines import registry
+    from avloc.data_pipelines import registry
 
     registry.build(SETTINGS["data.name"], data_dir=root / "data")
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -6,9 +6,10 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 from avloc.cli import main
-from data_pipelines import registry
-from data_pipelines.dataset import Dataset
+from avloc.data_pipelines import registry
+from avloc.data_pipelines.dataset import Dataset
 from tests.command_line import CONFIG, command
+from tests.training.line import Bench
 
 
 @pytest.fixture(scope="session")
@@ -68,3 +69,9 @@ def fails(capsys):
 def copy(place, tmp_path) -> Path:
     """A copy of the finished run, to be spoilt."""
     return shutil.copytree(place / "run", tmp_path / "run")
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch) -> Bench:
+    """Trains a method of two small vectors."""
+    return Bench(tmp_path, monkeypatch)

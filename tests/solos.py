@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data_pipelines.features import clip_example, clip_features
+from avloc.data_pipelines.records.features import clip_example, clip_features
 
 NAMES = ("cello", "drum", "erhu", "flute", "harp", "lute", "oboe", "piano")
 FRAMES = 4

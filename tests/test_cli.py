@@ -184,7 +184,7 @@ def test_interrupted_training_goes_on_as_if_it_never_stopped(place, tmp_path):
 def test_sigterm_while_a_run_is_scored(place, copy, monkeypatch, capsys):
     monkeypatch.setattr("avloc.training.loop.train", lambda config, run, data: None)
     monkeypatch.setattr(
-        "avloc.inference.scoring.Scorer.score", lambda self: signal.raise_signal(signal.SIGTERM)
+        "avloc.scoring.run.Scorer.score", lambda self: signal.raise_signal(signal.SIGTERM)
     )
     assert main([str(a) for a in train(copy, place)]) == 0
     assert capsys.readouterr().err.splitlines()[-1] == (

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from avloc.cli import main
-from data_pipelines.dataset import Dataset
+from avloc.data_pipelines.dataset import Dataset
 from tests.command_line import command, contents, train
 
 
@@ -179,6 +179,6 @@ def test_a_keyboard_interrupt_anywhere(tmp_path, capsys, monkeypatch):
     def stop(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("avloc.training.run_folder.RunFolder.config", stop)
+    monkeypatch.setattr("avloc.runs.folder.RunFolder.config", stop)
     assert main(["evaluate", "--workdir", str(tmp_path)]) == 130
     assert capsys.readouterr().err == "avloc: stopped; the same command starts again\n"

@@ -6,9 +6,9 @@ import pytest
 import tensorflow_datasets as tfds
 
 from avloc.cli import main
-from data_pipelines import registry
-from data_pipelines.builders.recordings import RecordingsBuilder
-from data_pipelines.collection import Collection, Recording
+from avloc.data_pipelines import registry
+from avloc.data_pipelines.builders.recordings import RecordingsBuilder
+from avloc.data_pipelines.collection import Collection, Recording
 from tests.videos import write_video
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from avloc.cli import main
 from avloc.models.weight_import import from_torch
-from avloc.training.checkpoints import read_stage
+from avloc.runs.checkpoints import read_stage
 from tests.command_line import contents, train
 from tests.test_safetensors import file_of
 from tests.torchvision_resnet import state_dict

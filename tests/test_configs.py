@@ -6,12 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-import configs
+import avloc.configs
+from avloc.machine.stopping import Interrupted
+from avloc.runs.experiment import differences, load_config, override
+from avloc.runs.folder import RunFolder
 from avloc.training import loop
-from avloc.training.checkpoints import load_run
-from avloc.training.experiment import differences, load_config, override
-from avloc.training.run_folder import RunFolder
-from avloc.training.stopping import Interrupted
+from avloc.training.loading import load_run
 from avloc.types import Batch
 from tests.training.line import Given, after
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("compile_once")
 
 NAMES = sorted(
     path.stem
-    for path in Path(configs.__file__).parent.glob("*.py")
+    for path in Path(avloc.configs.__file__).parent.glob("*.py")
     if "def get_config" in path.read_text()
 )
 PAPERS = ("csol_vggsound", "dsol_music", "ier_music", "ier_vggsound")

@@ -20,18 +20,20 @@ import avloc
 from avloc.ablation.grid import Grid, check_stage, load_ablation
 from avloc.cli import _parser
 from avloc.command_line import split_off_fields
+from avloc.configs import csol, ier
+from avloc.data_pipelines import registry
+from avloc.data_pipelines.builders.toy_orchestra.toy_orchestra_dataset_builder import Builder
+from avloc.data_pipelines.dataset import Dataset
+from avloc.data_pipelines.scenes.plan import RECIPES
 from avloc.inference.video import localize_video
-from avloc.training import experiment, methods
-from avloc.training.checkpoints import load_run, record_info, save_stage
+from avloc.runs import experiment
+from avloc.runs.checkpoints import record_info, save_stage
+from avloc.runs.folder import RunFolder
+from avloc.training import methods
+from avloc.training.loading import load_run
 from avloc.training.loop import train
 from avloc.training.methods import create
-from avloc.training.run_folder import RunFolder
 from avloc.types import Batch, DatasetInfo, TrainState
-from configs import csol, ier
-from data_pipelines import registry
-from data_pipelines.builders.toy_orchestra.toy_orchestra_dataset_builder import Builder
-from data_pipelines.dataset import Dataset
-from data_pipelines.scene_plan import RECIPES
 from tests.videos import write_video
 
 ROOT = Path(__file__).parents[1]

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from avloc.cli import main
+from avloc.data_pipelines import registry
+from avloc.data_pipelines.dataset import Dataset
 from avloc.evaluation import PROTOCOLS
-from data_pipelines import registry
-from data_pipelines.dataset import Dataset
 
 PAGE = Path(__file__).parents[1] / "docs" / "scoring.md"
 SIDE = 224

@@ -13,9 +13,9 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from avloc.ablation.declaration import SHARED, Ablation, check_seeds
-from avloc.training.experiment import call, differences, load_config, override
+from avloc.runs.experiment import call, differences, load_config, override
+from avloc.runs.folder import RunFolder
 from avloc.training.methods import create
-from avloc.training.run_folder import RunFolder
 from avloc.types import DatasetInfo
 
 # Baselines are the same in every cell, and take most of the time that scoring takes.
@@ -186,10 +186,10 @@ def load_ablation(path: str | Path) -> Ablation:
     Raises:
       ValueError: there is no such file, it has no such function, or declares what cannot be.
     """
-    import configs.ablations
+    import avloc.configs
 
     try:
-        return call(path, "get_ablation", Path(configs.ablations.__file__).parent)
+        return call(path, "get_ablation", Path(avloc.configs.__file__).parent / "ablations")
     except TypeError as error:
         raise ValueError(f"{path} is not an ablation: {error}") from None
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from avloc.ablation.grid import Run
-from avloc.training.run_folder import write_atomically
+from avloc.runs.folder import write_atomically
 
 # Seconds between looks at the processes.
 _POLL = 0.1

@@ -12,9 +12,9 @@ from typing import Any
 from avloc.ablation.grid import Grid, Run
 from avloc.ablation.pooling import Pooled, pool, read_items, same_protocol
 from avloc.ablation.runner import seconds_of
-from avloc.evaluation.report import Cell, Table
+from avloc.drawing.page import Cell, Table
 from avloc.evaluation.results import digits
-from avloc.training.run_folder import write_atomically
+from avloc.runs.folder import write_atomically
 
 
 @dataclass(frozen=True)

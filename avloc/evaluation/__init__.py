@@ -1,22 +1,17 @@
-"""Metrics, protocols and reports: what a set of predictions is worth."""
+"""Metrics, protocols and baselines: what a set of predictions is worth."""
 
 from avloc.evaluation.baselines import ceiling, centred_box, random_map
 from avloc.evaluation.clusters import fit_categories
 from avloc.evaluation.evaluator import evaluate
 from avloc.evaluation.perception import METRICS as HEARD_METRICS
 from avloc.evaluation.protocols import PROTOCOLS, Protocol, get
-from avloc.evaluation.report import Cell, Curve, Picture, Table, write_report
 from avloc.evaluation.results import Evaluation, compare, comparison
 
 __all__ = [
     "HEARD_METRICS",
     "PROTOCOLS",
-    "Cell",
-    "Curve",
     "Evaluation",
-    "Picture",
     "Protocol",
-    "Table",
     "ceiling",
     "centred_box",
     "compare",
@@ -25,5 +20,4 @@ __all__ = [
     "fit_categories",
     "get",
     "random_map",
-    "write_report",
 ]

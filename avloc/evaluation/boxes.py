@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from avloc.evaluation.rendering import REGION, upsample
+from avloc.drawing.rendering import REGION, upsample
 
 _SMALLEST = 0.1  # share of the largest component
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from avloc.drawing.page import Cell, Table
 from avloc.evaluation.bootstrap import Interval
 from avloc.evaluation.protocols import Protocol
-from avloc.evaluation.report import Cell, Table
 
 _PERCENT = re.compile(r"IoU(_class)?@|AUC$|NSA$|false alarms$|AP\d+$")
 """Metrics that are percentages; all others lie in 0..1. So the papers print them."""

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Float16, UInt8
 
-from avloc.evaluation.rendering import draw
-from avloc.evaluation.timeline import Timeline
+from avloc.data_pipelines.media.image import evaluation_view
+from avloc.data_pipelines.media.video import END_SLACK, FRAMES_PER_CLIP, Clip
+from avloc.drawing.rendering import draw
+from avloc.drawing.timeline import Timeline
 from avloc.inference.model import Model
-from data_pipelines.image import evaluation_view
-from data_pipelines.video import END_SLACK, FRAMES_PER_CLIP, Clip
 
 
 class Second(NamedTuple):

@@ -18,13 +18,14 @@ import orbax.checkpoint as ocp
 from jaxtyping import Array, Float, Int16, UInt8
 
 from avloc import safetensors
+from avloc.data_pipelines.records.features import CLIP_SECONDS, SAMPLE_RATE
 from avloc.inference.category_maps import by_category
 from avloc.inference.model import Model
-from avloc.inference.model_card import FORMAT, card, describe
-from avloc.training.checkpoints import LoadedRun, finished_stages, load_run
-from avloc.training.run_folder import RunFolder
+from avloc.reports.model_card import FORMAT, card, describe
+from avloc.runs.checkpoints import finished_stages
+from avloc.runs.folder import RunFolder
+from avloc.training.loading import LoadedRun, load_run
 from avloc.types import Batch
-from data_pipelines.features import CLIP_SECONDS, SAMPLE_RATE
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 """Where the exported function runs."""

@@ -12,14 +12,14 @@ from jaxtyping import Array, Bool, Float, Int16, Shaped, UInt8
 from ml_collections import ConfigDict
 
 from avloc.clustering.assignment import CategoryMap
-from avloc.evaluation import rendering
+from avloc.data_pipelines.media.audio import resample_to, to_mono_int16
+from avloc.data_pipelines.media.image import evaluation_view
+from avloc.data_pipelines.records.features import CLIP_SECONDS, SAMPLE_RATE
+from avloc.drawing import rendering
 from avloc.evaluation.boxes import boxes_from_map
 from avloc.inference.category_maps import by_category
-from avloc.training.checkpoints import load_run
+from avloc.training.loading import load_run
 from avloc.types import Aux, Batch, Method, Variables
-from data_pipelines.audio import resample_to, to_mono_int16
-from data_pipelines.features import CLIP_SECONDS, SAMPLE_RATE
-from data_pipelines.image import evaluation_view
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from av.codec.context import Flags
 from av.error import FFmpegError
 from jaxtyping import UInt8
 
-from data_pipelines.video import VideoError
+from avloc.data_pipelines.media.video import VideoError
 
 _COPIED = {"aac", "mp3", "ac3", "eac3", "alac"}  # what mp4 players know; other sound becomes AAC
 _AAC_RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000}

@@ -17,11 +17,11 @@ from jaxtyping import Int16, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
+from avloc.data_pipelines.media.video import cut, probe
+from avloc.data_pipelines.records.features import SAMPLE_RATE
 from avloc.inference.analysis import Overlay, Second, analyse
 from avloc.inference.model import Model, draw
 from avloc.inference.redraw import redraw
-from data_pipelines.features import SAMPLE_RATE
-from data_pipelines.video import cut, probe
 
 
 def localize_video(

@@ -12,14 +12,14 @@ import optax
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from avloc.training.devices import Devices
-from avloc.training.history import mean_of
+from avloc.data_pipelines.dataset import Dataset
+from avloc.data_pipelines.loader import training_batches
+from avloc.machine.devices import Devices
+from avloc.machine.stopping import Stop
+from avloc.runs.history import mean_of
 from avloc.training.resuming import Checkpoints, Progress
 from avloc.training.step import make_step
-from avloc.training.stopping import Stop
 from avloc.types import Batch, Phase, TrainState
-from data_pipelines.dataset import Dataset
-from data_pipelines.loader import training_batches
 
 
 class NonFiniteLoss(ValueError):

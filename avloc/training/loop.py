@@ -13,20 +13,20 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from avloc.clustering.agreement import nmi
-from avloc.training.checkpoints import record_info, save_stage
-from avloc.training.devices import Devices
+from avloc.data_pipelines.dataset import Dataset
+from avloc.data_pipelines.loader import evaluation_batches
+from avloc.machine.devices import Devices
+from avloc.machine.stopping import Stop, signals
+from avloc.runs.checkpoints import record_info, save_stage
+from avloc.runs.folder import RunFolder, write_atomically
+from avloc.runs.history import Writer, skipped_steps
 from avloc.training.epoch import Epochs
-from avloc.training.history import Writer, skipped_steps
 from avloc.training.methods import create, initialize
 from avloc.training.optimizers import make_optimizer
 from avloc.training.resuming import Checkpoints, Progress
-from avloc.training.run_folder import RunFolder, write_atomically
 from avloc.training.scan import scan_split
-from avloc.training.stopping import Stop, signals
 from avloc.training.warm_start import first_phase, warm_start
 from avloc.types import Phase, TrainState
-from data_pipelines.dataset import Dataset
-from data_pipelines.loader import evaluation_batches
 
 
 def train(config: ConfigDict, run: RunFolder, dataset: Dataset) -> TrainState:

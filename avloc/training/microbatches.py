@@ -8,6 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from avloc.machine.devices import require_parts
+
 
 def in_microbatches(f: Callable[[Any], tuple[Any, Any]], batch: Any, count: int) -> tuple[Any, Any]:
     """`f(batch)`, with the memory of one of `count` parts of the batch.
@@ -49,12 +51,3 @@ def in_microbatches(f: Callable[[Any], tuple[Any, Any]], batch: Any, count: int)
         return x.swapaxes(0, 1).reshape(-1, *x.shape[2:])
 
     return jax.tree.map(join, items), jax.tree.map(lambda x: jnp.mean(x, axis=0), wholes)
-
-
-def require_parts(size: int, count: int) -> None:
-    """Raises ValueError where a device's `size` items do not divide into `count` parts."""
-    if count < 1 or size % count:
-        raise ValueError(
-            f"config.accumulate is {count}, which does not divide the {size} items of a batch on "
-            "each device evenly"
-        )

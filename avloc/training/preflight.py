@@ -5,17 +5,17 @@ from __future__ import annotations
 import jax
 from ml_collections import ConfigDict
 
+from avloc.data_pipelines.dataset import Dataset
+from avloc.data_pipelines.scenes.imperfect import imperfect
 from avloc.evaluation import protocols
-from avloc.training.checkpoints import example_batch, shapes
-from avloc.training.devices import Devices
+from avloc.machine.devices import Devices
+from avloc.runs.checkpoints import example_batch, shapes
+from avloc.runs.folder import RunFolder
 from avloc.training.epoch import skips_nonfinite
 from avloc.training.methods import create
 from avloc.training.resuming import Checkpoints, origin, refuse_another
-from avloc.training.run_folder import RunFolder
 from avloc.training.warm_start import first_phase, warm_start
 from avloc.types import Method, Phase
-from data_pipelines.dataset import Dataset
-from data_pipelines.imperfect import imperfect
 
 
 def training_data(config: ConfigDict, dataset: Dataset) -> Dataset:

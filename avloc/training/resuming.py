@@ -11,11 +11,11 @@ import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from avloc.training.checkpoints import abstract, first_line, storable
-from avloc.training.digests import digest_of, seal, unseal
-from avloc.training.experiment import differences, with_later_fields
-from avloc.training.run_folder import RunFolder
-from avloc.training.unwritable import writing
+from avloc.runs.checkpoints import abstract, first_line, storable
+from avloc.runs.digests import digest_of, seal, unseal
+from avloc.runs.experiment import differences, with_later_fields
+from avloc.runs.folder import RunFolder
+from avloc.runs.unwritable import writing
 from avloc.types import DatasetInfo, TrainState
 
 

@@ -10,11 +10,11 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from avloc.training.devices import Devices
-from avloc.training.stopping import Stop
+from avloc.data_pipelines.dataset import Dataset
+from avloc.data_pipelines.loader import evaluation_batches
+from avloc.machine.devices import Devices
+from avloc.machine.stopping import Stop
 from avloc.types import TrainState
-from data_pipelines.dataset import Dataset
-from data_pipelines.loader import evaluation_batches
 
 
 def scan_split(

@@ -13,8 +13,8 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from avloc.training.checkpoints import read_stage
-from avloc.training.weight_files import TREE, Record, read_record
+from avloc.runs.checkpoints import read_stage
+from avloc.runs.weight_files import TREE, Record, read_record
 from avloc.types import Aux, Phase, Variables
 
 

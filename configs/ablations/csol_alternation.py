@@ -6,7 +6,7 @@ The paper, MUSIC-Synthetic CIoU@0.3 / AUC / NSA: alternating 32.3 / 23.5 / 98.5,
 """
 
 from avloc.ablation.declaration import PLACES, Ablation, Cell
-from configs.ablations.sounding_objects import CONFIG, CSOL, TRUNK
+from avloc.configs.ablations.sounding_objects import CONFIG, CSOL, TRUNK
 
 
 def get_ablation() -> Ablation:

@@ -6,7 +6,7 @@ The paper, 11, 13, 20 clusters for 11 categories: NMI 0.748, 0.735, 0.720; MUSIC
 """
 
 from avloc.ablation.declaration import PLACES, Ablation, Cell
-from configs.ablations.sounding_objects import CONFIG, CSOL, TRUNK
+from avloc.configs.ablations.sounding_objects import CONFIG, CSOL, TRUNK
 
 
 def get_ablation() -> Ablation:

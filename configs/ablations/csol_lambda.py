@@ -5,7 +5,7 @@ The paper, lambda 0.3, 0.5, 0.8, 1.0, 1.5: MUSIC-Synthetic CIoU@0.3 11.0, 32.3, 
 """
 
 from avloc.ablation.declaration import PLACES, Ablation, Cell
-from configs.ablations.sounding_objects import CONFIG, CSOL, TRUNK
+from avloc.configs.ablations.sounding_objects import CONFIG, CSOL, TRUNK
 
 
 def get_ablation() -> Ablation:

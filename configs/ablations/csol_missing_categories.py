@@ -5,7 +5,7 @@ The paper, 0 to 3 of 11 categories missing: MUSIC-Synthetic CIoU@0.3 32.3, 21.8,
 """
 
 from avloc.ablation.declaration import PLACES, Ablation, Cell
-from configs.ablations.sounding_objects import CONFIG, CSOL, TRUNK
+from avloc.configs.ablations.sounding_objects import CONFIG, CSOL, TRUNK
 
 
 def get_ablation() -> Ablation:

@@ -5,7 +5,7 @@ The paper, 0, 5, 10, 15 % of such clips: MUSIC-Synthetic CIoU@0.3 32.3, 29.2, 23
 """
 
 from avloc.ablation.declaration import PLACES, Ablation, Cell
-from configs.ablations.sounding_objects import CONFIG, CSOL, TRUNK
+from avloc.configs.ablations.sounding_objects import CONFIG, CSOL, TRUNK
 
 
 def get_ablation() -> Ablation:

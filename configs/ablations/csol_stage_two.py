@@ -5,7 +5,7 @@ The paper, MUSIC-Synthetic, CIoU@0.3 of the rows in this order: 0.0, 2.6, 18.0, 
 """
 
 from avloc.ablation.declaration import PLACES, Ablation, Cell
-from configs.ablations.sounding_objects import CONFIG, CSOL, TRUNK
+from avloc.configs.ablations.sounding_objects import CONFIG, CSOL, TRUNK
 
 
 def get_ablation() -> Ablation:

@@ -9,7 +9,7 @@ hears the same mixtures, and has one feature for all sources.
 from dataclasses import replace
 
 from avloc.ablation.declaration import HEARING, Ablation, Cell
-from configs.ablations.interference_eraser import AII, CONFIG, NEITHER, NO_CMR, TRUNK
+from avloc.configs.ablations.interference_eraser import AII, CONFIG, NEITHER, NO_CMR, TRUNK
 
 # The last epoch's mixtures, from the first epoch on.
 HARD_AT_ONCE = {"identification.share": (0.9, 0.9), "identification.sources": (4, 4)}

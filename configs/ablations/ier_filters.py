@@ -5,7 +5,7 @@ The paper, neither, silent, off-screen, both: MUSIC-Unconstrained CIoU@0.3 2.7, 
 """
 
 from avloc.ablation.declaration import OFF_SCREEN, PLACES, Ablation, Cell
-from configs.ablations.interference_eraser import AII, CONFIG, IER, TRUNK
+from avloc.configs.ablations.interference_eraser import AII, CONFIG, IER, TRUNK
 
 NO_SILENT = {"stage_two.silent_filter": False}
 NO_OFFSCREEN = {"stage_two.offscreen_filter": False}

@@ -7,7 +7,7 @@ sources, as in its papers; `CSOL_mixed` is `configs/csol_wild.py`, whose stage o
 """
 
 from avloc.ablation.declaration import HEARING, OFF_SCREEN, PLACES, Ablation, Cell
-from configs.ablations.interference_eraser import AII, CONFIG, IER, TRUNK
+from avloc.configs.ablations.interference_eraser import AII, CONFIG, IER, TRUNK
 
 
 def get_ablation() -> Ablation:

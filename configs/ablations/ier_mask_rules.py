@@ -5,7 +5,7 @@ The paper, rules in this order: MUSIC-Synthetic CIoU@0.3 34.7, 32.6, 26.9, 38.1,
 """
 
 from avloc.ablation.declaration import OFF_SCREEN, PLACES, Ablation, Cell
-from configs.ablations.interference_eraser import AII, CONFIG, IER, TRUNK
+from avloc.configs.ablations.interference_eraser import AII, CONFIG, IER, TRUNK
 
 
 def get_ablation() -> Ablation:

@@ -7,7 +7,7 @@ The paper, neither, AII, CMR, both: MUSIC-Synthetic CIoU@0.3 0.2, 12.8, 29.5, 47
 from dataclasses import replace
 
 from avloc.ablation.declaration import HEARING, OFF_SCREEN, PLACES, Ablation, Cell
-from configs.ablations.interference_eraser import AII, CONFIG, IER, NEITHER, NO_AII, TRUNK
+from avloc.configs.ablations.interference_eraser import AII, CONFIG, IER, NEITHER, NO_AII, TRUNK
 
 
 def get_ablation() -> Ablation:

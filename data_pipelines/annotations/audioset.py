@@ -24,8 +24,8 @@ from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from data_pipelines.annotations.boxes import Row, check_order, from_xywh
-from data_pipelines.annotations.reading import (
+from avloc.data_pipelines.annotations.boxes import Row, check_order, from_xywh
+from avloc.data_pipelines.annotations.reading import (
     as_kind,
     as_number,
     as_row,
@@ -33,7 +33,7 @@ from data_pipelines.annotations.reading import (
     read_json,
     take,
 )
-from data_pipelines.collection import Box, Object
+from avloc.data_pipelines.collection import Box, Object
 
 _KEY = re.compile(r"(?P<id>.{11})/(?P<second>\d)")
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from data_pipelines.collection import Box
+from avloc.data_pipelines.collection import Box
 
 Order = Literal["xywh", "corners"]
 Row = Sequence[float]

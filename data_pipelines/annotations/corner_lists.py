@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from data_pipelines.annotations.boxes import check_order, from_corners, has_area
-from data_pipelines.annotations.reading import (
+from avloc.data_pipelines.annotations.boxes import check_order, from_corners, has_area
+from avloc.data_pipelines.annotations.reading import (
     as_kind,
     as_number,
     as_row,
@@ -16,7 +16,7 @@ from data_pipelines.annotations.reading import (
     read_lines,
     take,
 )
-from data_pipelines.collection import Box
+from avloc.data_pipelines.collection import Box
 
 _FILE = re.compile(r".{11}_\d{6}")
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_pipelines.annotations.boxes import check_order, from_xywh
-from data_pipelines.annotations.frame_rate import fit_rate
-from data_pipelines.annotations.reading import (
+from avloc.data_pipelines.annotations.boxes import check_order, from_xywh
+from avloc.data_pipelines.annotations.frame_rate import fit_rate
+from avloc.data_pipelines.annotations.reading import (
     as_kind,
     as_number,
     as_row,
@@ -18,7 +18,7 @@ from data_pipelines.annotations.reading import (
     read_lines,
     take,
 )
-from data_pipelines.collection import Moment, Object, youtube_id
+from avloc.data_pipelines.collection import Moment, Object, youtube_id
 
 MUSIC_CLASSES = (
     "accordion",

@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from data_pipelines.annotations.boxes import Row, check_order, from_xywh, has_area
-from data_pipelines.annotations.reading import as_kind, as_number, as_row, read_json, take
-from data_pipelines.collection import Object
+from avloc.data_pipelines.annotations.boxes import Row, check_order, from_xywh, has_area
+from avloc.data_pipelines.annotations.reading import as_kind, as_number, as_row, read_json, take
+from avloc.data_pipelines.collection import Object
 
 
 class Item(NamedTuple):

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float32
 
-from data_pipelines.annotations.boxes import check_order, from_xywh, has_area
-from data_pipelines.annotations.music import CATEGORIES
-from data_pipelines.collection import Object
+from avloc.data_pipelines.annotations.boxes import check_order, from_xywh, has_area
+from avloc.data_pipelines.annotations.music import CATEGORIES
+from avloc.data_pipelines.collection import Object
 
 LOG_MEL_SHAPE = (201, 64)
 

@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 from typing import NamedTuple
 
-from data_pipelines.annotations.reading import as_number, read_lines
+from avloc.data_pipelines.annotations.reading import as_number, read_lines
 
 
 class Clip(NamedTuple):

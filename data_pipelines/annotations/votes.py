@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree
 
-from data_pipelines.annotations.boxes import from_corners, has_area
-from data_pipelines.annotations.reading import as_number, read_text
-from data_pipelines.collection import Box
+from avloc.data_pipelines.annotations.boxes import from_corners, has_area
+from avloc.data_pipelines.annotations.reading import as_number, read_text
+from avloc.data_pipelines.collection import Box
 
 PICTURE_SIZE = 256
 """Width and height of the pictures that were annotated, in pixels."""

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines.builders.decoding import StoredClips, listed
-from data_pipelines.collection import Recording
+from avloc.data_pipelines.builders.decoding import StoredClips, listed
+from avloc.data_pipelines.collection import Recording
 
 _COUNTS = ("wanted", "found", "missing", "skipped", "damaged", "clips")
 

@@ -23,10 +23,10 @@ from jaxtyping import Int16, UInt8
 from PIL import Image
 from tqdm import tqdm
 
-from data_pipelines.builders import workers
-from data_pipelines.collection import Recording, digest, file_state
-from data_pipelines.features import encode_frame
-from data_pipelines.video import Clip, VideoError, cut, cut_at
+from avloc.data_pipelines.builders import workers
+from avloc.data_pipelines.collection import Recording, digest, file_state
+from avloc.data_pipelines.media.video import Clip, VideoError, cut, cut_at
+from avloc.data_pipelines.records.features import encode_frame
 
 SHORT_SIDE = 256
 """Frames are scaled down to this shorter side, in pixels."""

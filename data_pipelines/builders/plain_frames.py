@@ -1,12 +1,12 @@
-"""Data sets in the plain layout of `data_pipelines.annotations.plain`: one test split of frames.
+"""Data sets in the plain layout (`avloc.data_pipelines.annotations.plain`): one test split.
 
 They are those of CSOL's authors, whose own layout is not public.
 """
 
 from __future__ import annotations
 
-from data_pipelines.annotations.plain import Item, read_plain
-from data_pipelines.collection import Collection, Folder, Moment, Recording
+from avloc.data_pipelines.annotations.plain import Item, read_plain
+from avloc.data_pipelines.collection import Collection, Folder, Moment, Recording
 
 AUTHORS = "the authors of CSOL (github.com/GeWu-Lab/CSOL_TPAMI2021): no download is public"
 

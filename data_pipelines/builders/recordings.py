@@ -14,10 +14,11 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data_pipelines.builders.accounts import SplitAccount, total_summary
-from data_pipelines.builders.decoding import ClipStore, StoredClips, store_of
-from data_pipelines.collection import Collection, Folder, Object, Recording
-from data_pipelines.features import clip_example, clip_features
+from avloc.data_pipelines.builders.accounts import SplitAccount, total_summary
+from avloc.data_pipelines.builders.decoding import ClipStore, StoredClips, store_of
+from avloc.data_pipelines.builders.placed import Placed
+from avloc.data_pipelines.collection import Collection, Folder, Object, Recording
+from avloc.data_pipelines.records.features import clip_example, clip_features
 
 _NOWHERE = (0.0, 0.0, 0.0, 0.0)
 
@@ -41,7 +42,7 @@ class RecordingsConfig(tfds.core.BuilderConfig):
         return self.collection.fingerprint()
 
 
-class RecordingsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class RecordingsBuilder(Placed, tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Builds what `collection` finds in a folder; a data set declares that, and `VERSION`.
 
     A record is a clip of `Collection.clip_seconds`. An annotated moment gives one with one frame,

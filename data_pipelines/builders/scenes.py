@@ -13,10 +13,11 @@ import tensorflow_datasets as tfds
 from jaxtyping import Bool, Int
 from tqdm import tqdm
 
-from data_pipelines import mixing
-from data_pipelines.features import clip_features
-from data_pipelines.records import Records, some_fields
-from data_pipelines.scene_plan import RECIPES, ScenePlan, SceneSplit, plan_scenes
+from avloc.data_pipelines.builders.placed import Placed
+from avloc.data_pipelines.records.features import clip_features
+from avloc.data_pipelines.records.reading import Records, some_fields
+from avloc.data_pipelines.scenes import mixing
+from avloc.data_pipelines.scenes.plan import RECIPES, ScenePlan, SceneSplit, plan_scenes
 
 CELL_SIZE = 128
 """Side of a cell in pixels: two rows of them are as high as a stored frame of a clip."""
@@ -102,7 +103,7 @@ def _facts(record: dict) -> tuple[bytes, int, bool, bool]:
     return record["video"], labels.pop() if heard else -1, heard, heard and placed
 
 
-class ScenesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class ScenesBuilder(Placed, tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Makes scenes of a built data set's single-source clips; a subclass declares `SCENES`.
 
     Scenes are balanced over categories and drawn from one seed (`scene_plan`). A clip gives the

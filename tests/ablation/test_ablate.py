@@ -9,7 +9,7 @@ import pytest
 
 from avloc.ablation.grid import Run
 from avloc.cli import main
-from data_pipelines import registry
+from avloc.data_pipelines import registry
 from tests.command_line import command, contents
 
 FILE = """

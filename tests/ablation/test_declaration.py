@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import configs.ablations
+import avloc.configs.ablations
 from avloc.ablation.declaration import Ablation, Cell, Shared
 from avloc.ablation.grid import Grid, check_stage, load_ablation
 from avloc.training.methods import create
@@ -15,7 +15,7 @@ from avloc.types import DatasetInfo
 
 SHIPPED = sorted(
     path
-    for path in Path(configs.ablations.__file__).parent.glob("*.py")
+    for path in Path(avloc.configs.ablations.__file__).parent.glob("*.py")
     if "def get_ablation" in path.read_text()
 )
 TRUNK = {"trunk": Shared("stage_one", {"stage_two.epochs": 0})}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from avloc.clustering import match
-from avloc.evaluation.charts import Curve
+from avloc.drawing.charts import Curve
 from benchmarks import __main__ as bench
 from benchmarks import assignment, kmeans, metrics
 from benchmarks.results import Results

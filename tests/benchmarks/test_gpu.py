@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from avloc.configs import csol, dsol_music
 from avloc.models import ResNet
 from benchmarks import flops, gpu
 from benchmarks.gpu import COMPILED, EAGER, OURS, Measured
 from benchmarks.step_task import SECOND, Task
 from benchmarks.steps import narrow
-from configs import csol, dsol_music
 
 
 def test_a_convolution_by_hand():

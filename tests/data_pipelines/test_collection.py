@@ -2,8 +2,8 @@
 
 import pytest
 
-from data_pipelines.builders.video_folder.folder import find_videos
-from data_pipelines.collection import Folder, youtube_id
+from avloc.data_pipelines.builders.video_folder.folder import find_videos
+from avloc.data_pipelines.collection import Folder, youtube_id
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from avloc.cli import main
-from data_pipelines import registry
-from data_pipelines.annotations.music import MUSIC_CLASSES
-from data_pipelines.builders.music import music_dataset_builder
-from data_pipelines.builders.recordings import RecordingsConfig
-from data_pipelines.builders.toy_orchestra.toy_orchestra_dataset_builder import Builder
-from data_pipelines.collection import Collection, Recording
-from data_pipelines.dataset import Dataset
+from avloc.data_pipelines import registry
+from avloc.data_pipelines.annotations.music import MUSIC_CLASSES
+from avloc.data_pipelines.builders.music import music_dataset_builder
+from avloc.data_pipelines.builders.recordings import RecordingsConfig
+from avloc.data_pipelines.builders.toy_orchestra.toy_orchestra_dataset_builder import Builder
+from avloc.data_pipelines.collection import Collection, Recording
+from avloc.data_pipelines.dataset import Dataset
 from tests.data_pipelines.builders.music_folder import in_this_process, write_music
 from tests.videos import write_video
 

@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pytest
 
-from data_pipelines.features import clip_features
-from data_pipelines.loader import MAX_OBJECTS, evaluation_batches, training_batches
+from avloc.data_pipelines.loader import MAX_OBJECTS, evaluation_batches, training_batches
+from avloc.data_pipelines.records.features import clip_features
 from tests.records import make_records
 
 SETTINGS = {"image_size": 16, "batch_size": 4, "threads": 2}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from data_pipelines import registry
+from avloc.data_pipelines import registry
 from tests.data_pipelines.builders.music_folder import in_this_process, write_music
 from tests.videos import write_video
 

@@ -10,9 +10,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from data_pipelines.builders.toy_orchestra import drawing, sounds
-from data_pipelines.builders.toy_orchestra.figures import INSTRUMENTS
-from data_pipelines.builders.toy_orchestra.toy_orchestra_dataset_builder import (
+from avloc.data_pipelines.builders.toy_orchestra import drawing, sounds
+from avloc.data_pipelines.builders.toy_orchestra.figures import INSTRUMENTS
+from avloc.data_pipelines.builders.toy_orchestra.toy_orchestra_dataset_builder import (
     CLIPS_PER_VIDEO,
     FRAME_SIZE,
     Builder,

@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from data_pipelines.builders import decoding
-from data_pipelines.builders.video_folder.folder import (
+from avloc.data_pipelines.builders import decoding
+from avloc.data_pipelines.builders.video_folder.folder import (
     Video,
     class_names,
     find_videos,
     folder_slug,
     split_videos,
 )
-from data_pipelines.builders.video_folder.video_folder_dataset_builder import (
+from avloc.data_pipelines.builders.video_folder.video_folder_dataset_builder import (
     Builder,
     VideoFolderConfig,
 )

@@ -15,16 +15,16 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
+from avloc.configs import csol, ier
 from avloc.inference import export as exporting
 from avloc.inference.export import export_model, named
 from avloc.inference.model import load
+from avloc.runs import experiment
+from avloc.runs.checkpoints import read_stage, record_info, save_stage, shapes
+from avloc.runs.folder import RunFolder, write_atomically
 from avloc.safetensors import Safetensors
-from avloc.training import experiment
-from avloc.training.checkpoints import read_stage, record_info, save_stage, shapes
 from avloc.training.methods import create
-from avloc.training.run_folder import RunFolder, write_atomically
 from avloc.types import DatasetInfo, TrainState
-from configs import csol, ier
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("drum", "flute")

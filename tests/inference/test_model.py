@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from avloc.clustering.assignment import CategoryMap
-from avloc.evaluation.rendering import palette
+from avloc.drawing.rendering import palette
 from avloc.inference.category_maps import SILENCE
 from avloc.inference.model import Model, draw, load, one_second
 from tests.inference.blobs import CELLS, red_blob_model

@@ -4,8 +4,8 @@ import av
 import numpy as np
 import pytest
 
+from avloc.data_pipelines.media.video import VideoError
 from avloc.inference.redraw import redraw
-from data_pipelines.video import VideoError
 from tests.videos import colour, damage, pitch, place, write_video
 
 

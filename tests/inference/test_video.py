@@ -7,10 +7,10 @@ import pytest
 import scipy.io.wavfile
 from PIL import Image
 
-from avloc.evaluation.rendering import palette
+from avloc.data_pipelines.media.video import Clip, VideoError, cut
+from avloc.drawing.rendering import palette
 from avloc.inference.analysis import Overlay, Second, analyse
 from avloc.inference.video import localize_image, localize_video
-from data_pipelines.video import Clip, VideoError, cut
 from tests.inference.blobs import HIGH, red_blob_model
 from tests.videos import pitch, square_frame, truncate, write_video
 

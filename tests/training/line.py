@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from avloc.configs.csol import base
+from avloc.machine.devices import gather
+from avloc.machine.stopping import Stop
+from avloc.runs.folder import RunFolder
 from avloc.training import loop
-from avloc.training.devices import gather
 from avloc.training.methods import METHODS
-from avloc.training.run_folder import RunFolder
-from avloc.training.stopping import Stop
 from avloc.types import LossOutput, Phase, TrainState
-from configs.csol import base
 from tests.records import make_dataset, make_records
 
 TRAIN, SCENES, BATCH = 10, 12, 4

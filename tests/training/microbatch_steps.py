@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import optax
 
-from avloc.training.devices import Devices
+from avloc.machine.devices import Devices
 from avloc.training.methods import create
 from avloc.training.step import make_step
 from tests.training.parallel_steps import INFO, batches, flat, initial, settings

@@ -16,9 +16,9 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from avloc.runs.folder import RunFolder
 from avloc.training import loop
 from avloc.training.methods import METHODS
-from avloc.training.run_folder import RunFolder
 from avloc.types import Phase, TrainState
 from tests.records import make_dataset, make_records
 from tests.training.line import SCENES, TRAIN, Line, settings

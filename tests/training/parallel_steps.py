@@ -15,13 +15,13 @@ import numpy as np
 import optax
 
 from avloc.clustering.kmeans import kmeans
-from avloc.training.devices import Devices, over_devices, to_host
+from avloc.configs import csol, ier
+from avloc.machine.devices import Devices, over_devices, to_host
 from avloc.training.methods import create, initialize
 from avloc.training.methods.csol import Csol
 from avloc.training.scan import scan_split
 from avloc.training.step import make_step
 from avloc.types import Batch, DatasetInfo, TrainState
-from configs import csol, ier
 from tests.records import make_records
 
 BATCH, STEPS, ITEMS = 8, 20, 18

@@ -8,11 +8,11 @@ import pytest
 from scipy.special import expit, log_softmax, softmax
 from scipy.stats import entropy
 
+from avloc.data_pipelines.media.audio import log_mel
+from avloc.data_pipelines.media.image import normalize
 from avloc.training.optimizers import make_optimizer
 from avloc.training.step import make_step
 from avloc.types import Batch, TrainState
-from data_pipelines.audio import log_mel
-from data_pipelines.image import normalize
 from tests.training.tiny_csol import HEADS, K, N, method
 
 pytestmark = pytest.mark.usefixtures("compile_once")

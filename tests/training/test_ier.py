@@ -8,12 +8,12 @@ from scipy.special import expit, softmax
 from scipy.stats import entropy
 from sklearn.metrics import log_loss
 
+from avloc.configs.ier import base
+from avloc.data_pipelines.media.audio import log_mel
+from avloc.data_pipelines.media.image import normalize
 from avloc.training.methods import create
 from avloc.training.methods.ier import distinct_mixtures
 from avloc.types import Batch, DatasetInfo, TrainState
-from configs.ier import base
-from data_pipelines.audio import log_mel
-from data_pipelines.image import normalize
 
 pytestmark = pytest.mark.usefixtures("compile_once")
 

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from avloc.training.run_folder import RunFolder
+from avloc.runs.folder import RunFolder
 from tests.training.line import settings
 from tests.training.mortal import Fault, start
 

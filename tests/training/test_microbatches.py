@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from avloc.training.devices import Devices
+from avloc.machine.devices import Devices
 from avloc.training.microbatches import in_microbatches
 from tests.training import microbatch_steps, tiny_csol
 from tests.training.microbatch_steps import CASES, PARTS

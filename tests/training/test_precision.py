@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from avloc.training.checkpoints import example_batch
-from avloc.training.devices import Devices
+from avloc.machine.devices import Devices
+from avloc.runs.checkpoints import example_batch
 from avloc.training.methods import create
 from avloc.training.optimizers import make_optimizer
 from avloc.training.step import make_step

@@ -7,9 +7,9 @@ import jax
 import numpy as np
 import pytest
 
+from avloc.machine.stopping import Interrupted
+from avloc.runs.folder import RunFolder
 from avloc.training.resuming import Checkpoints, Progress, origin, refuse_another
-from avloc.training.run_folder import RunFolder
-from avloc.training.stopping import Interrupted
 from avloc.types import DatasetInfo, Phase, TrainState
 from tests.command_line import contents
 from tests.training.line import Line, after, settings

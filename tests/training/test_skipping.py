@@ -6,10 +6,10 @@ import numpy as np
 import optax
 import pytest
 
+from avloc.machine.stopping import Interrupted
+from avloc.runs.history import skipped_steps
 from avloc.training.epoch import NonFiniteLoss
-from avloc.training.history import skipped_steps
 from avloc.training.step import make_step
-from avloc.training.stopping import Interrupted
 from avloc.types import LossOutput, Phase, TrainState
 from tests.training.line import Line, after, settings
 

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from avloc.configs import csol, ier
+from avloc.data_pipelines.media.audio import log_mel, spectrogram
 from avloc.training.methods import create
 from avloc.training.preflight import check
 from avloc.types import Batch, DatasetInfo
-from configs import csol, ier
-from data_pipelines.audio import log_mel, spectrogram
 from tests.records import make_dataset, make_records
 
 SPLITS = ("train", "cocktail_train")

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from avloc.training.checkpoints import save_stage
+from avloc.machine.stopping import Interrupted
+from avloc.runs.checkpoints import save_stage
 from avloc.training.resuming import Checkpoints
-from avloc.training.stopping import Interrupted
 from avloc.training.warm_start import first_phase, warm_start
 from avloc.types import Phase, TrainState
 from tests.training.line import BATCH, SCENES, Line, after, settings

@@ -1,8 +1,8 @@
 """CSOL at a size that a test can check by hand."""
 
+from avloc.configs.csol import base
 from avloc.training.methods import create
 from avloc.types import DatasetInfo
-from configs.csol import base
 
 K, N = 3, 12
 INFO = DatasetInfo({"train": N, "cocktail_train": N})

@@ -25,15 +25,15 @@ from avloc.clustering.dictionary import (
     object_representations_weighted,
 )
 from avloc.clustering.kmeans import kmeans
+from avloc.data_pipelines.media.audio import spectrogram
+from avloc.data_pipelines.media.image import normalize
+from avloc.machine.devices import gather, over_devices, to_host
 from avloc.models import AudioVisualNet, Embeddings
 from avloc.models.heads import unit
-from avloc.training.devices import gather, over_devices, to_host
 from avloc.training.methods.correspondence import match_loss, mix_sounds
 from avloc.training.methods.networks import make_network, train_forward
 from avloc.training.optimizers import reset_moments
 from avloc.types import Aux, Batch, DatasetInfo, LossOutput, Phase, Scan, TrainState, Variables
-from data_pipelines.audio import spectrogram
-from data_pipelines.image import normalize
 
 CLASSIFIERS = ("visual_classifier", "audio_classifier")
 TEACHER = ("audio", "audio_classifier")

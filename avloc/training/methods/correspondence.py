@@ -7,9 +7,9 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 from avloc import losses
+from avloc.machine.devices import gather, local_part
 from avloc.models import Embeddings, pairwise_cosine
 from avloc.models.heads import EXACT
-from avloc.training.devices import gather, local_part
 from avloc.training.microbatches import in_microbatches
 from avloc.types import Batch
 

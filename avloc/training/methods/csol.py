@@ -14,13 +14,13 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from avloc import losses
 from avloc.clustering.kmeans import assign
+from avloc.data_pipelines.media.audio import spectrogram
+from avloc.machine.devices import gather
 from avloc.models.heads import prototype_similarity, unit
-from avloc.training.devices import gather
 from avloc.training.methods.alternation import Alternation
 from avloc.training.methods.networks import own_images
 from avloc.training.microbatches import in_microbatches
 from avloc.types import Aux, Batch, LossOutput, Phase, Prediction, Variables
-from data_pipelines.audio import spectrogram
 
 
 class Csol(Alternation):

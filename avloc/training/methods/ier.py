@@ -21,9 +21,10 @@ from ml_collections import ConfigDict
 
 from avloc import losses
 from avloc.clustering.dictionary import dictionary
+from avloc.data_pipelines.media.audio import spectrogram
+from avloc.machine.devices import gather, local_part
 from avloc.models import Embeddings, InstanceNet
 from avloc.models.heads import EXACT, instance_similarity, prototype_similarity
-from avloc.training.devices import gather, local_part
 from avloc.training.methods.alternation import Alternation, finite
 from avloc.training.methods.networks import make_network, own_images
 from avloc.types import (
@@ -37,7 +38,6 @@ from avloc.types import (
     TrainState,
     Variables,
 )
-from data_pipelines.audio import spectrogram
 
 
 class Ier(Alternation):

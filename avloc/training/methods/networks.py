@@ -8,11 +8,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
+from avloc.data_pipelines.media.audio import spectrogram
+from avloc.data_pipelines.media.image import normalize
 from avloc.models import AudioVisualNet, Embeddings
 from avloc.training.microbatches import in_microbatches
 from avloc.types import Batch, Variables
-from data_pipelines.audio import spectrogram
-from data_pipelines.image import normalize
 
 Net = TypeVar("Net", bound=AudioVisualNet)
 

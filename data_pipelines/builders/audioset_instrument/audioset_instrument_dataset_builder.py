@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import tensorflow_datasets as tfds
 
-from data_pipelines.annotations.audioset import read_categories
-from data_pipelines.builders.audioset_instrument.frames import read_moments, read_tags
-from data_pipelines.builders.recordings import RecordingsBuilder
-from data_pipelines.collection import Collection, Folder, Recording
-from data_pipelines.splits import apart
-from data_pipelines.youtube_clips import YouTubeClips
+from avloc.data_pipelines.annotations.audioset import read_categories
+from avloc.data_pipelines.builders.audioset_instrument.frames import read_moments, read_tags
+from avloc.data_pipelines.builders.recordings import RecordingsBuilder
+from avloc.data_pipelines.collection import Collection, Folder, Recording
+from avloc.data_pipelines.media.youtube_clips import YouTubeClips
+from avloc.data_pipelines.records.splits import apart
 
 AUTHORS = "github.com/DTaoo/Discriminative-Sounding-Objects-Localization (audioset-instrument)"
 COCO_NAMES = ("multi_source_coco.json", "normav.json")

@@ -8,8 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from data_pipelines.annotations.audioset import read_boxes, read_coco, read_segments
-from data_pipelines.collection import Moment
+from avloc.data_pipelines.annotations.audioset import read_boxes, read_coco, read_segments
+from avloc.data_pipelines.collection import Moment
 
 CODES: Mapping[str, str] = MappingProxyType(
     {

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import tensorflow_datasets as tfds
 
-from data_pipelines.annotations.corner_lists import read_events
-from data_pipelines.builders.recordings import RecordingsBuilder
-from data_pipelines.collection import Collection, Folder, Recording
-from data_pipelines.splits import apart
-from data_pipelines.youtube_clips import YouTubeClips
+from avloc.data_pipelines.annotations.corner_lists import read_events
+from avloc.data_pipelines.builders.recordings import RecordingsBuilder
+from avloc.data_pipelines.collection import Collection, Folder, Recording
+from avloc.data_pipelines.media.youtube_clips import YouTubeClips
+from avloc.data_pipelines.records.splits import apart
 
 AUTHORS = "github.com/YapengTian/AVE-ECCV18"
 LISTS = {"train": "trainSet.txt", "validation": "valSet.txt", "test": "testSet.txt"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tensorflow_datasets as tfds
 
-from data_pipelines.builders.plain_frames import collection
-from data_pipelines.builders.recordings import RecordingsBuilder
+from avloc.data_pipelines.builders.plain_frames import collection
+from avloc.data_pipelines.builders.recordings import RecordingsBuilder
 
 
 class Builder(RecordingsBuilder):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import tensorflow_datasets as tfds
 
-from data_pipelines.annotations.reading import read_lines
-from data_pipelines.annotations.votes import read_votes
-from data_pipelines.builders.recordings import RecordingsBuilder
-from data_pipelines.collection import (
+from avloc.data_pipelines.annotations.reading import read_lines
+from avloc.data_pipelines.annotations.votes import read_votes
+from avloc.data_pipelines.builders.recordings import RecordingsBuilder
+from avloc.data_pipelines.collection import (
     IMAGE_ENDINGS,
     SOUND_ENDINGS,
     Collection,

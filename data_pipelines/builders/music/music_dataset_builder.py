@@ -7,15 +7,15 @@ from types import MappingProxyType
 
 import tensorflow_datasets as tfds
 
-from data_pipelines.annotations.music import (
+from avloc.data_pipelines.annotations.music import (
     MUSIC_CLASSES,
     read_annotated_frames,
     read_pairs,
     read_videos,
 )
-from data_pipelines.builders.recordings import RecordingsBuilder
-from data_pipelines.collection import SOUND_ENDINGS, Collection, Folder, Recording
-from data_pipelines.splits import apart
+from avloc.data_pipelines.builders.recordings import RecordingsBuilder
+from avloc.data_pipelines.collection import SOUND_ENDINGS, Collection, Folder, Recording
+from avloc.data_pipelines.records.splits import apart
 
 VIDEOS = ("MUSIC_solo_videos.json", "MUSIC_duet_videos.json")
 VIDEOS_OF = "github.com/roudimit/MUSIC_dataset"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from data_pipelines.annotations.music import read_videos
-from data_pipelines.builders.recordings import RecordingsBuilder
-from data_pipelines.builders.video_folder.folder import Video, split_videos
-from data_pipelines.collection import SOUND_ENDINGS, Collection, Folder, Recording
+from avloc.data_pipelines.annotations.music import read_videos
+from avloc.data_pipelines.builders.recordings import RecordingsBuilder
+from avloc.data_pipelines.builders.video_folder.folder import Video, split_videos
+from avloc.data_pipelines.collection import SOUND_ENDINGS, Collection, Folder, Recording
 
 VIDEOS = "MUSIC21_solo_videos.json"
 AUTHORS = "github.com/roudimit/MUSIC_dataset"

@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from data_pipelines.annotations.music import MUSIC_CLASSES
-from data_pipelines.annotations.synthetic_archive import (
+from avloc.data_pipelines.annotations.music import MUSIC_CLASSES
+from avloc.data_pipelines.annotations.synthetic_archive import (
     LOG_MEL_SHAPE,
     SceneFiles,
     check_boxes,
@@ -18,10 +18,10 @@ from data_pipelines.annotations.synthetic_archive import (
     read_boxes,
     read_log_mel,
 )
-from data_pipelines.builders.scenes import ScenesBuilder, ScenesConfig, mark_of
-from data_pipelines.collection import Object
-from data_pipelines.features import clip_example, clip_features
-from data_pipelines.scene_plan import SceneSplit
+from avloc.data_pipelines.builders.scenes import ScenesBuilder, ScenesConfig, mark_of
+from avloc.data_pipelines.collection import Object
+from avloc.data_pipelines.records.features import clip_example, clip_features
+from avloc.data_pipelines.scenes.plan import SceneSplit
 
 _UNKNOWN = (Object(None, -1),)
 

@@ -14,7 +14,12 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image, ImageDraw, ImageFilter
 
-from data_pipelines.builders.toy_orchestra.figures import FURNITURE, INSTRUMENTS, Shape, Sketch
+from avloc.data_pipelines.builders.toy_orchestra.figures import (
+    FURNITURE,
+    INSTRUMENTS,
+    Shape,
+    Sketch,
+)
 
 _SUPERSAMPLING = 2
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int16
 
-from data_pipelines.features import CLIP_SECONDS, SAMPLE_RATE
+from avloc.data_pipelines.records.features import CLIP_SECONDS, SAMPLE_RATE
 
 PITCH_RANGE = (180.0, 700.0)
 """Fundamentals of all categories, in Hz, uniform in log frequency."""

@@ -10,11 +10,12 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data_pipelines import mixing
-from data_pipelines.builders.toy_orchestra import drawing, sounds
-from data_pipelines.builders.toy_orchestra.figures import INSTRUMENTS
-from data_pipelines.features import clip_example, clip_features
-from data_pipelines.scene_plan import RECIPES, SceneSplit, plan_scenes
+from avloc.data_pipelines.builders.placed import Placed
+from avloc.data_pipelines.builders.toy_orchestra import drawing, sounds
+from avloc.data_pipelines.builders.toy_orchestra.figures import INSTRUMENTS
+from avloc.data_pipelines.records.features import clip_example, clip_features
+from avloc.data_pipelines.scenes import mixing
+from avloc.data_pipelines.scenes.plan import RECIPES, SceneSplit, plan_scenes
 
 assert tuple(sounds.TIMBRES) == tuple(INSTRUMENTS)
 
@@ -116,7 +117,7 @@ def make_clip(split: str, index: int, seed: int = 0, classes: int = 10) -> ToyCl
     )
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
+class Builder(Placed, tfds.core.GeneratorBasedBuilder):
     """Solo clips of ten or twelve toy instruments, and cocktail-party scenes made from them.
 
     No two solo splits share a video; a split of scenes is made from the solo split in its name

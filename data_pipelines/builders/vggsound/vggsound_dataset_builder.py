@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import tensorflow_datasets as tfds
 
-from data_pipelines.annotations.corner_lists import read_vggss
-from data_pipelines.annotations.music import read_pairs
-from data_pipelines.annotations.vggsound import read_clips
-from data_pipelines.builders.recordings import RecordingsBuilder
-from data_pipelines.builders.vggss.vggss_dataset_builder import boxed_moment
-from data_pipelines.collection import Collection, Folder, Recording
-from data_pipelines.splits import apart
-from data_pipelines.youtube_clips import YouTubeClips
+from avloc.data_pipelines.annotations.corner_lists import read_vggss
+from avloc.data_pipelines.annotations.music import read_pairs
+from avloc.data_pipelines.annotations.vggsound import read_clips
+from avloc.data_pipelines.builders.recordings import RecordingsBuilder
+from avloc.data_pipelines.builders.vggss.vggss_dataset_builder import boxed_moment
+from avloc.data_pipelines.collection import Collection, Folder, Recording
+from avloc.data_pipelines.media.youtube_clips import YouTubeClips
+from avloc.data_pipelines.records.splits import apart
 
 AUTHORS = "github.com/GeWu-Lab/CSOL_TPAMI2021"
 LISTS = {"train": "trainsolo.txt", "synthesis": "trainsyn.txt", "test": "eval.txt"}

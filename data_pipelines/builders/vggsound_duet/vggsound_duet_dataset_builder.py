@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data_pipelines.annotations.corner_lists import Duet, read_duets
-from data_pipelines.builders.recordings import RecordingsBuilder
-from data_pipelines.builders.vggss import vggss_dataset_builder as vggss
-from data_pipelines.collection import Collection, Folder, Recording
-from data_pipelines.mixing import Clip, compose, scene_example
+from avloc.data_pipelines.annotations.corner_lists import Duet, read_duets
+from avloc.data_pipelines.builders.recordings import RecordingsBuilder
+from avloc.data_pipelines.builders.vggss import vggss_dataset_builder as vggss
+from avloc.data_pipelines.collection import Collection, Folder, Recording
+from avloc.data_pipelines.scenes.mixing import Clip, compose, scene_example
 
 AUTHORS = "github.com/stoneMo/AVGN"
 PAIRS = "vggsound_duet_test.csv"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tensorflow_datasets as tfds
 
-from data_pipelines.builders.scenes import ScenesBuilder
-from data_pipelines.scene_plan import SceneSplit
+from avloc.data_pipelines.builders.scenes import ScenesBuilder
+from avloc.data_pipelines.scenes.plan import SceneSplit
 
 
 class Builder(ScenesBuilder):

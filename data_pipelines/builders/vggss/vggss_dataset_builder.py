@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import tensorflow_datasets as tfds
 
-from data_pipelines.annotations.corner_lists import BoxedFrame, read_vggss
-from data_pipelines.builders.recordings import RecordingsBuilder
-from data_pipelines.collection import Collection, Folder, Moment, Object, Recording
-from data_pipelines.youtube_clips import YouTubeClips
+from avloc.data_pipelines.annotations.corner_lists import BoxedFrame, read_vggss
+from avloc.data_pipelines.builders.recordings import RecordingsBuilder
+from avloc.data_pipelines.collection import Collection, Folder, Moment, Object, Recording
+from avloc.data_pipelines.media.youtube_clips import YouTubeClips
 
 AUTHORS = "github.com/hche11/Localizing-Visual-Sounds-the-Hard-Way"
 MIDDLE = 5.0

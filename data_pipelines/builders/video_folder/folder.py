@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines.collection import VIDEO_ENDINGS, digest, file_state, files_below
+from avloc.data_pipelines.collection import VIDEO_ENDINGS, digest, file_state, files_below
 
 
 class Video(NamedTuple):

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data_pipelines import mixing
-from data_pipelines.builders.decoding import ClipStore, StoredClips, listed, store_of
-from data_pipelines.builders.video_folder.folder import (
+from avloc.data_pipelines.builders.decoding import ClipStore, StoredClips, listed, store_of
+from avloc.data_pipelines.builders.placed import Placed
+from avloc.data_pipelines.builders.video_folder.folder import (
     Video,
     class_names,
     find_videos,
@@ -20,9 +20,10 @@ from data_pipelines.builders.video_folder.folder import (
     folder_slug,
     split_videos,
 )
-from data_pipelines.collection import Recording
-from data_pipelines.features import clip_example, clip_features
-from data_pipelines.scene_plan import SYNTHETIC, Recipe, plan_scenes
+from avloc.data_pipelines.collection import Recording
+from avloc.data_pipelines.records.features import clip_example, clip_features
+from avloc.data_pipelines.scenes import mixing
+from avloc.data_pipelines.scenes.plan import SYNTHETIC, Recipe, plan_scenes
 
 MAX_SCENES = {"train": 25_000, "test": 500}
 """A cocktail split has as many scenes as its solo split has clips, and at most these (CSOL 4.1)."""
@@ -81,7 +82,7 @@ class _Clips(NamedTuple):
         )
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
+class Builder(Placed, tfds.core.GeneratorBasedBuilder):
     """One-second clips of a folder of videos, and cocktail-party scenes made from them.
 
     Splits are by video: no video is in two of them, except that `cocktail_train` is made from

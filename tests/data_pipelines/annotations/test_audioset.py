@@ -4,14 +4,14 @@ import json
 
 import pytest
 
-from data_pipelines.annotations.audioset import (
+from avloc.data_pipelines.annotations.audioset import (
     Segment,
     read_boxes,
     read_categories,
     read_coco,
     read_segments,
 )
-from data_pipelines.collection import Object
+from avloc.data_pipelines.collection import Object
 
 
 def write_json(folder, content):

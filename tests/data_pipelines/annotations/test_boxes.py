@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pipelines.annotations.boxes import check_order, from_corners, from_xywh, has_area
+from avloc.data_pipelines.annotations.boxes import check_order, from_corners, from_xywh, has_area
 
 FILE = Path("boxes.json")
 

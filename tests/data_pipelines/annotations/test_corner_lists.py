@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from data_pipelines.annotations.corner_lists import (
+from avloc.data_pipelines.annotations.corner_lists import (
     BoxedFrame,
     Duet,
     Event,

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from data_pipelines.annotations.frame_rate import feasible_rates, fit_rate
+from avloc.data_pipelines.annotations.frame_rate import feasible_rates, fit_rate
 
 
 def frames_at(rate, numbers):

@@ -4,14 +4,14 @@ import json
 
 import pytest
 
-from data_pipelines.annotations.music import (
+from avloc.data_pipelines.annotations.music import (
     MUSIC_CLASSES,
     disagreeing_boxes,
     read_annotated_frames,
     read_pairs,
     read_videos,
 )
-from data_pipelines.collection import Object
+from avloc.data_pipelines.collection import Object
 
 CELLO = {"box": [160, 90, 320, 180], "normbox": [0.25, 0.25, 0.5, 0.5], "category_id": 1}
 FLUTE = {"box": [64, 36, 64, 72], "normbox": [0.1, 0.1, 0.1, 0.2], "category_id": 12}

@@ -1,6 +1,6 @@
 """Sentences about ids in two splits."""
 
-from data_pipelines.annotations.overlaps import overlaps
+from avloc.data_pipelines.annotations.overlaps import overlaps
 
 
 def test_pairs_of_splits_in_order():

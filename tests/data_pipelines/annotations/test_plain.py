@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from data_pipelines.annotations.plain import Item, read_plain
-from data_pipelines.collection import Object
+from avloc.data_pipelines.annotations.plain import Item, read_plain
+from avloc.data_pipelines.collection import Object
 
 
 def write_plain(folder, **changes):

@@ -6,17 +6,17 @@ from itertools import combinations
 
 import pytest
 
-from data_pipelines.annotations.audioset import read_boxes, read_categories, read_coco
-from data_pipelines.annotations.boxes import check_order, from_corners, from_xywh, has_area
-from data_pipelines.annotations.frame_rate import feasible_rates, fit_rate
-from data_pipelines.annotations.music import (
+from avloc.data_pipelines.annotations.audioset import read_boxes, read_categories, read_coco
+from avloc.data_pipelines.annotations.boxes import check_order, from_corners, from_xywh, has_area
+from avloc.data_pipelines.annotations.frame_rate import feasible_rates, fit_rate
+from avloc.data_pipelines.annotations.music import (
     MUSIC_CLASSES,
     disagreeing_boxes,
     read_annotated_frames,
     read_pairs,
     read_videos,
 )
-from data_pipelines.annotations.overlaps import overlaps
+from avloc.data_pipelines.annotations.overlaps import overlaps
 from tests.real_annotations import REAL
 
 pytestmark = pytest.mark.skipif(REAL is None, reason="the authors' annotation files are not here")

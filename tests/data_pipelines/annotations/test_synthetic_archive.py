@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines import registry
-from data_pipelines.annotations import synthetic_archive as archive
-from data_pipelines.annotations.music import MUSIC_CLASSES
-from data_pipelines.audio import spectrogram
-from data_pipelines.dataset import Dataset
-from data_pipelines.loader import evaluation_batches
+from avloc.data_pipelines import registry
+from avloc.data_pipelines.annotations import synthetic_archive as archive
+from avloc.data_pipelines.annotations.music import MUSIC_CLASSES
+from avloc.data_pipelines.dataset import Dataset
+from avloc.data_pipelines.loader import evaluation_batches
+from avloc.data_pipelines.media.audio import spectrogram
 
 SHAPE = (201, 64)
 ROWS = [[0.1, 0.05, 0.3, 0.4, 1], [0.6, 0.5, 0.25, 0.5, 12]]

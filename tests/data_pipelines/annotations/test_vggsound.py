@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_pipelines.annotations.vggsound import Clip, read_clips
+from avloc.data_pipelines.annotations.vggsound import Clip, read_clips
 
 
 def test_clips_by_id(tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_pipelines.annotations.votes import read_votes
+from avloc.data_pipelines.annotations.votes import read_votes
 
 
 def write_votes(folder, body):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from data_pipelines.builders.recordings import RecordingsConfig
+from avloc.data_pipelines.builders.recordings import RecordingsConfig
 from tests.videos import write_video
 
 SOLOS = {

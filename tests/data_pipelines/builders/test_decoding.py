@@ -11,9 +11,9 @@ import numpy as np
 import psutil
 import pytest
 
-from data_pipelines.builders import decoding, workers
-from data_pipelines.builders.decoding import ClipStore
-from data_pipelines.collection import Moment, Recording
+from avloc.data_pipelines.builders import decoding, workers
+from avloc.data_pipelines.builders.decoding import ClipStore
+from avloc.data_pipelines.collection import Moment, Recording
 from tests.videos import pitch, place, write_video
 
 
@@ -60,7 +60,7 @@ def test_killed_decoding_goes_on_where_it_stopped(videos, tmp_path):
     """SIGKILL: complete files of clips stay and are used, and processes end."""
     script = (
         "from pathlib import Path\n"
-        "from data_pipelines.builders.decoding import ClipStore\n"
+        "from avloc.data_pipelines.builders.decoding import ClipStore\n"
         "from tests.data_pipelines.builders.test_decoding import recordings\n"
         "if __name__ == '__main__':\n"
         f"    ClipStore(Path({str(tmp_path)!r})).fill(recordings(Path({str(videos)!r})), 2)\n"

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pipelines import registry
-from data_pipelines.annotations.music import MUSIC_CLASSES
-from data_pipelines.builders.music.music_dataset_builder import Builder, collection
-from data_pipelines.builders.music21 import music21_dataset_builder as music21
-from data_pipelines.collection import Folder
-from data_pipelines.dataset import Dataset
+from avloc.data_pipelines import registry
+from avloc.data_pipelines.annotations.music import MUSIC_CLASSES
+from avloc.data_pipelines.builders.music.music_dataset_builder import Builder, collection
+from avloc.data_pipelines.builders.music21 import music21_dataset_builder as music21
+from avloc.data_pipelines.collection import Folder
+from avloc.data_pipelines.dataset import Dataset
 from tests.data_pipelines.builders.music_folder import key, write_annotations, write_music
 from tests.real_annotations import REAL
 from tests.videos import pitch, place, write_video

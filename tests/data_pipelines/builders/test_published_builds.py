@@ -10,13 +10,15 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from data_pipelines.builders.audioset_instrument import audioset_instrument_dataset_builder as audio
-from data_pipelines.builders.ave import ave_dataset_builder as ave
-from data_pipelines.builders.daily_life import daily_life_dataset_builder as daily_life
-from data_pipelines.builders.flickr_soundnet import flickr_soundnet_dataset_builder as flickr
-from data_pipelines.builders.vggsound import vggsound_dataset_builder as vggsound
-from data_pipelines.builders.vggsound_duet import vggsound_duet_dataset_builder as duet
-from data_pipelines.builders.vggss import vggss_dataset_builder as vggss
+from avloc.data_pipelines.builders.audioset_instrument import (
+    audioset_instrument_dataset_builder as audio,
+)
+from avloc.data_pipelines.builders.ave import ave_dataset_builder as ave
+from avloc.data_pipelines.builders.daily_life import daily_life_dataset_builder as daily_life
+from avloc.data_pipelines.builders.flickr_soundnet import flickr_soundnet_dataset_builder as flickr
+from avloc.data_pipelines.builders.vggsound import vggsound_dataset_builder as vggsound
+from avloc.data_pipelines.builders.vggsound_duet import vggsound_duet_dataset_builder as duet
+from avloc.data_pipelines.builders.vggss import vggss_dataset_builder as vggss
 from tests.videos import pitch, place, tone, write_video
 
 SMALL = {"size": (48, 32), "rate": 8, "channels": 1, "sample_rate": 16000}

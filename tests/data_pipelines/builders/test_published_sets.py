@@ -5,14 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from data_pipelines.builders.audioset_instrument import audioset_instrument_dataset_builder as audio
-from data_pipelines.builders.ave import ave_dataset_builder as ave
-from data_pipelines.builders.daily_life import daily_life_dataset_builder as daily_life
-from data_pipelines.builders.flickr_soundnet import flickr_soundnet_dataset_builder as flickr
-from data_pipelines.builders.realistic_music import realistic_music_dataset_builder as realistic
-from data_pipelines.builders.vggsound import vggsound_dataset_builder as vggsound
-from data_pipelines.builders.vggss import vggss_dataset_builder as vggss
-from data_pipelines.collection import Folder, Object
+from avloc.data_pipelines.builders.audioset_instrument import (
+    audioset_instrument_dataset_builder as audio,
+)
+from avloc.data_pipelines.builders.ave import ave_dataset_builder as ave
+from avloc.data_pipelines.builders.daily_life import daily_life_dataset_builder as daily_life
+from avloc.data_pipelines.builders.flickr_soundnet import flickr_soundnet_dataset_builder as flickr
+from avloc.data_pipelines.builders.realistic_music import (
+    realistic_music_dataset_builder as realistic,
+)
+from avloc.data_pipelines.builders.vggsound import vggsound_dataset_builder as vggsound
+from avloc.data_pipelines.builders.vggss import vggss_dataset_builder as vggss
+from avloc.data_pipelines.collection import Folder, Object
 from tests.real_annotations import REAL
 
 VGGSS = [

@@ -13,10 +13,10 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from data_pipelines import registry
-from data_pipelines.builders.music.music_dataset_builder import Builder
-from data_pipelines.builders.recordings import RecordingsConfig
-from data_pipelines.collection import Collection, Moment, Object, Recording
+from avloc.data_pipelines import registry
+from avloc.data_pipelines.builders.music.music_dataset_builder import Builder
+from avloc.data_pipelines.builders.recordings import RecordingsConfig
+from avloc.data_pipelines.collection import Collection, Moment, Object, Recording
 from tests.data_pipelines.builders.music_folder import in_this_process, write_music
 from tests.videos import damage, pitch, place, truncate, write_video
 
@@ -135,7 +135,7 @@ def test_a_killed_build_gives_the_same_set(tmp_path):
     source = write_music(tmp_path / "source", seconds=4)
     script = (
         "import sys\n"
-        "from data_pipelines import registry\n"
+        "from avloc.data_pipelines import registry\n"
         "if __name__ == '__main__':\n"
         f"    registry.build('music', {str(source)!r}, sys.argv[1])\n"
     )

@@ -5,11 +5,11 @@ import shutil
 import numpy as np
 import pytest
 
-from data_pipelines import registry
-from data_pipelines.builders.scenes import CELL_SIZE, ScenesBuilder, SoloClips
-from data_pipelines.catalogue import DATASETS, Entry
-from data_pipelines.dataset import Dataset
-from data_pipelines.scene_plan import SceneSplit
+from avloc.data_pipelines import registry
+from avloc.data_pipelines.builders.scenes import CELL_SIZE, ScenesBuilder, SoloClips
+from avloc.data_pipelines.catalogue import DATASETS, Entry
+from avloc.data_pipelines.dataset import Dataset
+from avloc.data_pipelines.scenes.plan import SceneSplit
 from tests.solos import BOX, NAMES, shade, tone
 
 SETS = ("music_synthetic", "music_unconstrained", "vggsound_synthetic", "vggsound_unconstrained")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from tensorflow_datasets.core import shuffle
 
-from data_pipelines import registry
-from data_pipelines.builders import shuffling
+from avloc.data_pipelines import registry
+from avloc.data_pipelines.builders import shuffling
 from tests.data_pipelines.builders.music_folder import in_this_process, write_music
 
 

@@ -1,0 +1,1 @@
+"""Devices, processes of several hosts, and signals."""

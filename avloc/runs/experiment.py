@@ -1,0 +1,119 @@
+"""Reads an experiment's config file and its overrides."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib.util
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+# Top fields that came after the first runs, with what those did: old runs stay usable.
+LATER = {"precision": "float32", "remat": False, "accumulate": 1, "on_nonfinite": "stop"}
+
+
+def load_config(path: str | Path) -> ConfigDict:
+    """The config that a file's `get_config()` gives.
+
+    A path that does not exist is also looked for among the configs that come with the package.
+
+    Raises:
+      ValueError: there is no such file, or it has no `get_config`.
+    """
+    import avloc.configs
+
+    return call(path, "get_config", Path(avloc.configs.__file__).parent)
+
+
+def call(path: str | Path, function: str, shipped: Path) -> Any:
+    """What a function of a Python file gives; the file may lie in the folder `shipped` too.
+
+    Raises:
+      ValueError: there is no such file, or it has no such function.
+    """
+    file = Path(path)
+    if not file.is_file():
+        file = shipped / Path(path).name
+        if not file.is_file():
+            names = ", ".join(sorted(p.name for p in shipped.glob("*_*.py") if p.stem[0] != "_"))
+            raise ValueError(f"there is no config file {path}; shipped ones: {names}")
+    spec = importlib.util.spec_from_file_location(f"_config_{file.stem}", file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, function):
+        raise ValueError(f"{file} is not a config: it has no {function}()")
+    return getattr(module, function)()
+
+
+def override(config: ConfigDict, assignments: Iterable[tuple[str, str]]) -> ConfigDict:
+    """Sets fields by dotted name from text, each kept to the type it has.
+
+    Raises:
+      ValueError: a field is unknown, or its text does not fit.
+    """
+    for name, text in assignments:
+        *parents, leaf = name.split(".")
+        node: Any = config
+        try:
+            for parent in parents:
+                node = node[parent]
+            old = node[leaf]
+        except (KeyError, TypeError):
+            known = [field for field, _ in fields(config)]
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = f"; did you mean config.{near[0]}?" if near else ""
+            raise ValueError(f"there is no field config.{name}{hint}") from None
+        if isinstance(old, ConfigDict):
+            raise ValueError(f"config.{name} is a group of fields: name one of {sorted(old)}")
+        node[leaf] = _parse(name, text, old)
+    return config
+
+
+def _parse(name: str, text: str, old: Any) -> Any:
+    if isinstance(old, str):
+        return text
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = {"true": True, "false": False}.get(text.lower(), text)
+    if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if isinstance(old, tuple) and isinstance(value, list):
+        value = tuple(value)
+    if type(value) is not type(old):
+        raise ValueError(
+            f"config.{name} must be of type {type(old).__name__}, like {old!r}, not {text!r}"
+        )
+    return value
+
+
+def with_later_fields(config: ConfigDict) -> ConfigDict:
+    """The unlocked config of a run, with the fields that were not there yet when it began."""
+    config.update({name: value for name, value in LATER.items() if name not in config})
+    return config
+
+
+def fields(config: ConfigDict | dict, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every leaf with its dotted name."""
+    for name, value in config.items():
+        if isinstance(value, ConfigDict | dict):
+            yield from fields(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def differences(a: ConfigDict | dict, b: ConfigDict | dict, what: str = "config") -> list[str]:
+    """The fields in which two configs, or two other records, differ, one line each."""
+    left, right = dict(fields(a)), dict(fields(b))
+    return [
+        f"{what}.{name}: {left.get(name, 'absent')!r} there, {right.get(name, 'absent')!r} here"
+        for name in sorted(left.keys() | right.keys())
+        if _plain(left.get(name)) != _plain(right.get(name))
+    ]
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,177 @@
+"""Pretrained weights: a file of another library in, a folder for `config.init_from` out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from avloc.models.weight_import import ImportedWeights, from_torch, some
+from avloc.runs.folder import write_atomically
+from avloc.safetensors import Safetensors
+
+RECORD, TREE = "weights.json", "weights"
+"""What the folder holds: where the weights are from, and the weights."""
+
+_OLDEST_TORCH = (2, 10)  # of those before it, even `weights_only=True` can be made to run code
+
+
+class Record(NamedTuple):
+    """Where imported weights are from.
+
+    Attributes:
+      source, sha256: name of the file, and digest of its bytes.
+      architecture, width, blocks: of the network; see `ResNet`.
+      unused: names of the file's arrays that were not taken.
+    """
+
+    source: str
+    sha256: str
+    architecture: str
+    width: int
+    blocks: tuple[int, ...]
+    unused: tuple[str, ...]
+
+
+def import_weights(file: str | Path, out: str | Path) -> str:
+    """Makes the folder `out` of a file of ResNet weights; says what was taken and what was not.
+
+    The folder is whole or not there. It holds `{"variables": {"params": {"visual"},
+    "batch_stats": {"visual"}}}` as an Orbax tree, as a run's stages do, and `weights.json`.
+
+    Raises:
+      ValueError: `out` is there and not empty, the file cannot be read, or holds no ResNet that
+        ours can be.
+    """
+    file, out = Path(file), Path(os.path.abspath(out))
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise ValueError(f"{out} is there already: name another folder, or remove it")
+    arrays = read_arrays(file)
+    try:
+        made = from_torch(arrays)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    record = Record(
+        file.name, digest, made.architecture, made.width, made.blocks, tuple(sorted(made.unused))
+    )
+    _write(out, made, record)
+    return _summary(made, record, out)
+
+
+def read_record(folder: Path) -> Record | None:
+    """Where a folder's weights are from; None where `import_weights` did not make it.
+
+    Raises:
+      ValueError: its `weights.json` cannot be read.
+    """
+    if not (folder / RECORD).is_file():
+        return None
+    try:
+        record = Record(**json.loads((folder / RECORD).read_text(encoding="utf-8")))
+        return record._replace(blocks=tuple(record.blocks), unused=tuple(record.unused))
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{folder / RECORD} is damaged ({error}): import the weights again"
+        ) from None
+
+
+def read_arrays(file: Path) -> Mapping[str, np.ndarray]:
+    """The arrays of a `.safetensors` or `.pth` file, by name; nothing in it is run.
+
+    Raises:
+      ValueError: another kind of file, no such file, a damaged one, one with more than arrays, or
+        a `.pth` where torch is missing or too old.
+    """
+    if file.suffix not in (".safetensors", ".pth", ".pt", ".bin"):
+        raise ValueError(f"{file} is no .safetensors or .pth file")
+    if not file.is_file():
+        raise ValueError(f"there is no file {file}")
+    return Safetensors(file) if file.suffix == ".safetensors" else _read_torch(file)
+
+
+def _read_torch(file: Path) -> dict[str, np.ndarray]:
+    try:
+        import torch
+    except ImportError:
+        raise ValueError(
+            f"{file} is read by torch, which is not installed: pip install 'avloc[torch]', or take "
+            "a .safetensors file"
+        ) from None
+    version = tuple(map(int, re.findall(r"\d+", torch.__version__)[:2]))
+    if version < _OLDEST_TORCH:
+        raise ValueError(
+            f"torch {torch.__version__} does not read files of others safely: pip install "
+            f"'torch>={'.'.join(map(str, _OLDEST_TORCH))}', or take a .safetensors file"
+        )
+    size = file.stat().st_size
+    try:
+        held = torch.load(file, map_location="cpu", weights_only=True)
+        for name in ("state_dict", "model"):
+            if isinstance(held, dict) and isinstance(held.get(name), dict):
+                held = held[name]
+        tensors = {
+            name: tensor.detach()
+            for name, tensor in (held.items() if isinstance(held, dict) else ())
+            if isinstance(name, str) and isinstance(tensor, torch.Tensor)
+        }
+        if any(t.numel() * t.element_size() > size for t in tensors.values()):
+            raise ValueError("an array larger than the file")
+        return {
+            name: (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+            for name, tensor in tensors.items()
+        }
+    except Exception as error:  # torch has no one error for a damaged or hostile file
+        raise ValueError(
+            f"{file} is damaged, or holds more than arrays, and was not read ({_why(error)}): save "
+            "model.state_dict() alone, or take a .safetensors file"
+        ) from None
+
+
+def _why(error: Exception) -> str:
+    words = str(error).strip()
+    if found := re.search(r"GLOBAL ([\w.]+)", words):
+        return f"it holds {found[1]}"
+    if not words or "weights_only" in words:  # torch tells how to load it unsafely
+        return type(error).__name__
+    return words.split("\n")[0][:100]
+
+
+def _write(out: Path, made: ImportedWeights, record: Record) -> None:
+    tree = {"variables": {kind: {"visual": x} for kind, x in made.variables.items()}}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    draft = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(draft / TREE, tree)
+        write_atomically(draft / RECORD, json.dumps(record._asdict(), indent=2) + "\n")
+        draft.rename(out)  # over nothing, or an empty folder
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _summary(made: ImportedWeights, record: Record, out: Path) -> str:
+    counters = [name for name in record.unused if name.endswith("num_batches_tracked")]
+    rest = [name for name in record.unused if name not in set(counters)]
+    words = [some(rest, len(rest))] if rest else []
+    words += [f"{len(counters)} counts of batches (num_batches_tracked)"] if counters else []
+    prefix = f", by the prefix {some([made.prefix])}" if made.prefix else ""
+    rows = {
+        "network": f"{record.architecture} of width {record.width}{prefix}",
+        "taken": f"{len(jax.tree.leaves(made.variables))} arrays",
+        "unused": ", ".join(words) or "none",
+        "missing": "none",
+        "written": out,
+        "use it by": f"--config.init_from={out}",
+    }
+    return "\n".join(f"{what:12} {value}" for what, value in rows.items())

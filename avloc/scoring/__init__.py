@@ -1,0 +1,1 @@
+"""A run, or anyone's maps, put through evaluation."""

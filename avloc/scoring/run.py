@@ -1,0 +1,258 @@
+"""A trained run, and what it must beat, scored on the splits that its config names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from avloc.clustering.assignment import CategoryMap
+from avloc.data_pipelines.dataset import Dataset
+from avloc.data_pipelines.loader import evaluation_batches
+from avloc.data_pipelines.media.image import view_in_proportion
+from avloc.evaluation import baselines, evaluate, fit_categories, protocols
+from avloc.evaluation.protocols import Protocol
+from avloc.machine import hosts
+from avloc.machine.devices import Devices
+from avloc.runs.checkpoints import example_batch, finished_stages
+from avloc.runs.folder import RunFolder, write_atomically
+from avloc.scoring.scores import Rows, Scores, network_row
+from avloc.training.loading import LoadedRun, load_run
+from avloc.training.methods import create, initialize
+from avloc.training.optimizers import make_optimizer
+from avloc.training.scan import scan_split
+from avloc.types import Aux, Batch, Prediction, TrainState, Variables
+
+
+class Network(NamedTuple):
+    """What is scored in a row of the table: a trained stage, or the untrained network.
+
+    Attributes:
+      row: its name in tables.
+      folder: its name in file names.
+      variables: of the method.
+      aux: of the method.
+    """
+
+    row: str
+    folder: str
+    variables: Variables
+    aux: Aux
+
+
+class Scorer:
+    """Predicts with the stages of a run, through one function compiled for all devices.
+
+    Of several processes all score, and the first one writes files.
+
+    Args:
+      run: a folder with a finished stage.
+      dataset: the one that it was trained on.
+      local: on this process's devices alone, while the others do something else.
+    """
+
+    def __init__(self, run: RunFolder, dataset: Dataset, *, local: bool = False):
+        self.run, self.dataset, self.writes = run, dataset, hosts.first()
+        self.config = run.config()
+        self.method = create(self.config, dataset.info)
+        self.devices = Devices(self.config.parallel, local=local)
+        self.batch_size = self.devices.even(self.config.batch_size)
+        self._predict = self.devices.scan_fn(self.method.predict)
+
+    def by_itself(self) -> Scorer:
+        """One for what this process does without the others; this one where there are none."""
+        if jax.process_count() == 1:
+            return self
+        return Scorer(self.run, self.dataset, local=True)
+
+    def score(
+        self, split: str | None = None, protocol: str | None = None, stage: str | None = None
+    ) -> Scores:
+        """Scores the run's stages and, by `config.evaluation.baselines`, what they must beat.
+
+        That is the untrained network and what needs no network. Clusters are named by each
+        network's own predictions on training clips, never on the split that is scored. Writes
+        `items.csv` and `metrics.json` of each row to `evaluation/SPLIT/PROTOCOL/ROW/`; called
+        without arguments, also `categories.json` of the last stage, as the protocol of scenes
+        names clusters, and the summary `metrics.json`.
+
+        Args:
+          split: one split; by default those of the config, single sources and each kind of scenes.
+          protocol: by default the config's for the kind of split.
+          stage: score this stage alone.
+
+        Raises:
+          ValueError: an unknown split, protocol or stage, or a damaged checkpoint.
+        """
+        jobs, left_out = self._jobs(split, protocol)
+        splits: dict[str, Rows] = {name: {} for name in jobs}
+        everything = split is None and protocol is None and stage is None
+        last = self.last_stage()
+        namings = {rules.naming for rules in jobs.values()}
+        shown = protocols.get(self.config.evaluation.scene_protocol).naming
+        namings |= {shown} if everything else set()
+        for network in self.networks(stage):
+            predict = self.predictor(network)
+            categories = {naming: self.categories(network, naming) for naming in namings}
+            if everything and network.folder == last:
+                self._write_categories(categories[shown])
+            for name, rules in jobs.items():
+                named = categories[rules.naming]
+                self._add(splits[name], network.row, network.folder, name, rules, predict, named)
+        if stage is None and self.config.evaluation.baselines:
+            for name, rules in jobs.items():
+                if any(evaluation.evaluated for evaluation in splits[name].values()):
+                    for row, folder, predict in self._baselines(name, rules):
+                        self._add(splits[name], row, folder, name, rules, predict, None)
+        for name, rows in list(splits.items()):
+            if not any(evaluation.metrics for evaluation in rows.values()):
+                reasons = next(iter(splits.pop(name).values())).reasons
+                left_out[name] = "; ".join(f"{why} ({n} items)" for why, n in reasons.items())
+        scores = Scores(splits, left_out)
+        if everything and self.writes:
+            text = json.dumps(scores.to_json(), indent=2, allow_nan=False)
+            write_atomically(self.run.path / "metrics.json", text + "\n")
+        return scores
+
+    def stages(self) -> list[str]:
+        """Names of the finished stages, first to last."""
+        return finished_stages(self.run, self.method)
+
+    def last_stage(self) -> str | None:
+        """The last of `stages`, None where there is none yet."""
+        return next(reversed(self.stages()), None)
+
+    def networks(self, stage: str | None = None) -> Iterator[Network]:
+        """The stages from last to first, then the untrained network; or one stage alone.
+
+        No untrained network where `config.evaluation.baselines` is False.
+        """
+        finished = self.stages()
+        for name in [stage or self.last_stage(), *([] if stage else finished[-2::-1])]:
+            loaded = load_run(self.run.path, name)
+            row = network_row(self.config.method, name, alone=name != finished[-1])
+            yield Network(row, name, loaded.variables, loaded.aux)
+        if stage is None and self.config.evaluation.baselines:
+            yield self._untrained()
+
+    def predictor(self, network: Network | LoadedRun) -> Callable[[Batch], Prediction]:
+        """The network as a function of a batch."""
+        variables, aux = self.devices.replicate((network.variables, network.aux))
+        return lambda batch: self._predict(variables, aux, self.devices.place(batch))
+
+    def categories(self, network: Network, naming: str = "assignment") -> CategoryMap | None:
+        """Category of each cluster, from the network's predictions on training clips.
+
+        Args:
+          network: whose clusters.
+          naming: see `Protocol.naming`.
+        """
+        if not self.dataset.info.class_names:
+            return None
+        split = self.config.data.stage_one
+        return fit_categories(
+            self.predictor(network),
+            self.batches(split, f"{network.row}: naming clusters"),
+            self.dataset.info.class_names,
+            naming,
+        )
+
+    def view(self, split: str) -> tuple[int, int]:
+        """Height and width of what the network sees of a split's pictures, in pixels."""
+        side = self.config.image_size
+        if not self.config.evaluation.keep_aspect:
+            return side, side
+        return view_in_proportion(self.dataset.source(split)[0]["frames"][0].shape, side)
+
+    def batches(self, split: str, what: str) -> Iterator[Batch]:
+        """Batches of a split, in order, behind a progress bar that says what they are for."""
+        source = self.dataset.source(split)
+        data = evaluation_batches(
+            source,
+            image_size=self.view(split),
+            batch_size=self.batch_size,
+            slots=self.dataset.info.max_objects,
+            shard=self.devices.shard,
+            threads=self.config.data.threads,
+        )
+        total = -(-len(source) // self.batch_size)
+        return map(self.devices.whole, tqdm(data, what, total, unit="batch", leave=False))
+
+    def _jobs(
+        self, split: str | None, protocol: str | None
+    ) -> tuple[dict[str, Protocol], dict[str, str]]:
+        """The protocol of each split to score, and splits that there are not."""
+        single = protocols.get(self.config.evaluation.single_protocol)
+        scenes = protocols.get(self.config.evaluation.scene_protocol)
+        own = {self.config.data.single_test: single}
+        own |= dict.fromkeys(self.config.data.scene_tests, scenes)
+        others = self.config.evaluation.split_protocols
+        own |= {name: protocols.get(rules) for name, rules in others.items()}
+        asked = protocols.get(protocol) if protocol else None
+        if split is not None:
+            first = self.dataset.source(split)[0]
+            kind = scenes if len(first["objects"]["label"]) > 1 else single
+            return {split: asked or own.get(split, kind)}, {}
+        if asked is not None:
+            own = {name: asked for name, rules in own.items() if rules.task == asked.task}
+        there = self.dataset.info.num_examples
+        left_out = {name: "the data set has no such split" for name in own if name not in there}
+        return {name: rules for name, rules in own.items() if name in there}, left_out
+
+    def _add(
+        self,
+        rows: Rows,
+        row: str,
+        folder: str,
+        split: str,
+        rules: Protocol,
+        predict: Callable[[Batch], Prediction],
+        categories: CategoryMap | None,
+    ) -> None:
+        """Evaluates one row, and writes it down."""
+        names = self.dataset.info.class_names
+        batches = self.batches(split, f"{row}: {split}")
+        rows[row] = evaluate(predict, batches, rules, categories, names)
+        if self.writes:
+            rows[row].write(self.run.evaluation / split / rules.name / folder)
+
+    def _baselines(
+        self, split: str, rules: Protocol
+    ) -> list[tuple[str, str, Callable[[Batch], Prediction]]]:
+        """Name, folder and predictions of what needs no network, on the network's grid."""
+        batch = example_batch(self.config)
+        variables, aux = jax.eval_shape(self.method.init, jax.random.key(0), batch)
+        batch = batch._replace(image=np.zeros((2, *self.view(split), 3), np.uint8))
+        shapes = jax.eval_shape(self.method.predict, variables, aux, batch)
+        grid, n = shapes.localization.shape[1:], max(1, len(self.dataset.info.class_names))
+        free = baselines.model_free(grid, n, rules)
+        return [(row, row.replace(" ", "_"), predict) for row, predict in free.items()]
+
+    def _untrained(self) -> Network:
+        """The network as training finds it, with clusters of its own: the first refresh is run."""
+        key = jax.random.fold_in(jax.random.key(self.config.seed), 0)
+        variables, aux = initialize(self.method, key, example_batch(self.config))
+        optimizers = {
+            name: make_optimizer(spec).init(variables["params"])
+            for name, spec in self.config.optimizers.items()
+        }
+        state = TrainState(variables, optimizers, aux, 0)
+
+        def scan(f: Callable[..., Any], state: TrainState, split: str) -> Any:
+            return scan_split(f, state, self.dataset, split, self.config, self.devices)
+
+        key = jax.random.fold_in(jax.random.key(self.config.seed), 1_000_000)
+        refresh = next((phase.refresh for phase in self.method.phases() if phase.refresh), None)
+        if refresh is not None:
+            state = refresh(state, scan, key)
+        variables, aux = jax.device_get((state.variables, state.aux))
+        return Network("untrained network", "untrained", variables, aux)
+
+    def _write_categories(self, categories: CategoryMap | None) -> None:
+        if self.writes and categories is not None:
+            text = json.dumps(categories.to_json(), indent=2)
+            write_atomically(self.run.categories, text + "\n")

@@ -1,0 +1,92 @@
+"""What comes of scoring somebody's maps: one table under every rule, beside what needs no model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from avloc.drawing.page import Table
+from avloc.evaluation.results import Evaluation, comparison
+
+GIVEN = "given maps"
+"""Name of the row of the maps that are scored."""
+
+
+@dataclass(frozen=True)
+class MapScores:
+    """Scores of given maps.
+
+    Attributes:
+      title: what was scored.
+      rows: under each protocol, the maps and the model-free lines, on the same items.
+      left_out: protocols that do not fit the split or the maps, with the reason.
+      remarks: sentences that a reader of the figures should know.
+    """
+
+    title: str
+    rows: Mapping[str, Mapping[str, Evaluation]]
+    left_out: Mapping[str, str]
+    remarks: Sequence[str]
+
+    def table(self) -> Table:
+        """A line for each metric under each protocol, a column for each row of `rows`."""
+        evaluations = list(self.rows.values())
+        across = comparison({row: [e[row] for e in evaluations] for row in evaluations[0]})
+        line_of = dict(zip(across.columns, zip(*across.rows, strict=True), strict=True))
+        several = len(evaluations) > 1
+        body = []
+        for _, metric, values in measured(self.rows):
+            heads = [f"{metric} ({rules})" if several else metric for rules in values]
+            if len(heads) > 1 and len({line_of[head] for head in heads}) == 1:
+                body.append([metric, *line_of[heads[0]]])
+            else:
+                body += [[head, *line_of[head]] for head in heads]
+        note = "In brackets: 95 % interval over videos."
+        note += " A line that names no protocol is the same under all." * several
+        return Table(self.title, ["", *evaluations[0]], body, note)
+
+    def text(self) -> str:
+        """All of it as Markdown."""
+        first = [rows[GIVEN] for rows in self.rows.values()]
+        rules = [f"- {e.protocol.describe()}: {e.evaluated} of {e.total} evaluated." for e in first]
+        left_out = [f"- {name} does not fit: {why}." for name, why in self.left_out.items()]
+        parts = [f"# {self.title}", self.table().markdown(), "\n".join(rules + left_out)]
+        return "\n\n".join([*parts, *self.remarks])
+
+    def to_json(self) -> dict[str, Any]:
+        """`protocols` -> protocol -> row -> what `Evaluation.to_json` gives, and the rest."""
+        return {
+            "title": self.title,
+            "protocols": {
+                name: {row: found.to_json() for row, found in rows.items()}
+                for name, rows in self.rows.items()
+            },
+            "left_out": dict(self.left_out),
+            "remarks": list(self.remarks),
+        }
+
+    def write(self, folder: str | Path) -> None:
+        """Writes `score.md`, `score.json` and, of each protocol, `PROTOCOL/items.csv`."""
+        folder = Path(folder).expanduser()
+        for name, rows in self.rows.items():
+            rows[GIVEN].write(folder / name)
+        text = json.dumps(self.to_json(), indent=2, allow_nan=False)
+        (folder / "score.json").write_text(text + "\n", encoding="utf-8")
+        (folder / "score.md").write_text(self.text() + "\n", encoding="utf-8")
+
+
+def measured(
+    rows: Mapping[str, Mapping[str, Evaluation]],
+) -> list[tuple[str, str, dict[str, float]]]:
+    """Task, metric, and the maps' value of it under each protocol that has it."""
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    for name, evaluations in rows.items():
+        own = evaluations[GIVEN]
+        for metric, value in own.metrics.items():
+            found.setdefault((own.protocol.task, metric), {})[name] = value["value"]
+    tasks = list(dict.fromkeys(task for task, _ in found))
+    in_order = sorted(found, key=lambda key: tasks.index(key[0]))
+    return [(*key, found[key]) for key in in_order]

@@ -1,0 +1,141 @@
+"""The tables of a run: kept in its folder, printed, shown in its report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from avloc.drawing.page import Table
+from avloc.evaluation import HEARD_METRICS, comparison, protocols
+from avloc.evaluation.results import Evaluation
+from avloc.runs.folder import RunFolder
+from avloc.training.methods import method_title
+
+Rows = dict[str, Evaluation]
+"""Evaluations on one split under one protocol, by the name of the row."""
+
+
+_HEARD_NOTE = (
+    "By the sound alone, of every item whose sounds are all of known category. Found is what "
+    "scores 0.5 or more; precision and recall are over all pairs of an item and a category, macro "
+    "ones are means over categories. Quiet: 6 to 12 dB under the loudest of the mixture. In "
+    "brackets: 95 % interval over videos."
+)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The tables of a run.
+
+    Attributes:
+      splits: the rows of each split that could be scored.
+      left_out: splits that could not, with the reason.
+    """
+
+    splits: Mapping[str, Rows]
+    left_out: Mapping[str, str]
+
+    def text(self) -> str:
+        """The tables as they are printed."""
+        parts = [f"{table.title}\n\n{table.markdown()}" for table in self.tables()]
+        return "\n\n".join([*parts, *self.remarks()])
+
+    def tables(self) -> list[Table]:
+        """For each split, what is found in the pictures, and what is heard of the sounds."""
+        tables = []
+        for split, rows in self.splits.items():
+            about = heading(split, rows)
+            heard = comparison(rows, f"What is heard: {about}", HEARD_METRICS.__contains__)
+            tables += [
+                comparison(rows, about, lambda name: name not in HEARD_METRICS),
+                replace(heard, note=_HEARD_NOTE),
+            ]
+        return [table for table in tables if len(table.columns) > 1]
+
+    def remarks(self) -> list[str]:
+        """A sentence for each split, or part of one, whose places could not be scored."""
+        told = [f"Split {split} is not scored: {why}." for split, why in self.left_out.items()]
+        for split, rows in self.splits.items():
+            first = next(iter(rows.values()))
+            told += [
+                f"Split {split}: places are not scored in {count} of {first.total} items: {why}."
+                for why, count in first.reasons.items()
+            ]
+        return told
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON knows it: `splits` -> split -> row -> what `Evaluation.to_json` gives."""
+        return {
+            "splits": {
+                split: {row: evaluation.to_json() for row, evaluation in rows.items()}
+                for split, rows in self.splits.items()
+            },
+            "left_out": dict(self.left_out),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Scores:
+        """The inverse of `to_json`, but for the single items, which it does not hold.
+
+        Raises:
+          ValueError: made under a protocol that has changed since.
+        """
+        splits = {
+            split: {row: _evaluation(entry) for row, entry in rows.items()}
+            for split, rows in data["splits"].items()
+        }
+        return cls(splits, data["left_out"])
+
+
+def network_row(method: str, stage: str, *, alone: bool) -> str:
+    """The row of a trained network; `alone`: a later stage was trained on it."""
+    row = f"{method_title(method)} after {stage.replace('_', ' ')}"
+    return f"{row} alone" if alone else row
+
+
+def heading(split: str, rows: Rows) -> str:
+    """What a table is about: the kind of its items, told by what could be scored, and the split."""
+    first = next(iter(rows.values()))
+    if first.protocol.task == "single":
+        return f"One source at a time (split {split})"
+    held = [
+        what
+        for name, what in (
+            ("AUROC", "silent objects"),
+            ("off-screen AUROC", "off-screen sounds"),
+        )
+        if name in first.metrics
+    ]
+    return f"Scenes{' with ' if held else ''}{' and '.join(held)} (split {split})"
+
+
+def stored_scores(run: RunFolder) -> Scores | None:
+    """What `metrics.json` of the run says; None where there is none that still holds."""
+    file = run.path / "metrics.json"
+    if not file.is_file():
+        return None
+    try:
+        return Scores.from_json(json.loads(file.read_text()))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _evaluation(data: Mapping[str, Any]) -> Evaluation:
+    protocol = protocols.get(data["protocol"])
+    if protocol.version != data["protocol_version"]:
+        raise ValueError(f"protocol {protocol.name} has changed since this was scored")
+    metrics = {
+        name: {key: float("nan") if x is None else x for key, x in value.items()}
+        for name, value in data["metrics"].items()
+    }
+    return Evaluation(
+        protocol=protocol,
+        metrics=metrics,
+        evaluated=data["evaluated"],
+        total=data["total"],
+        reasons=data["not_scored"],
+        items=(),
+        clusters=data["clusters"],
+    )

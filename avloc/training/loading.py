@@ -1,0 +1,63 @@
+"""A trained run, loaded: its method, and what that has learnt."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+from ml_collections import ConfigDict
+
+from avloc.clustering.assignment import CategoryMap
+from avloc.runs.checkpoints import example_batch, finished_stages, read_stage, shapes
+from avloc.runs.folder import RunFolder
+from avloc.training.methods import create
+from avloc.types import Aux, DatasetInfo, Method, Variables
+
+
+class LoadedRun(NamedTuple):
+    """A trained method, ready to predict."""
+
+    config: ConfigDict
+    method: Method
+    variables: Variables
+    aux: Aux
+    categories: CategoryMap
+
+
+def load_run(workdir: str | Path, stage: str | None = None) -> LoadedRun:
+    """The run in `workdir`, after its last finished stage or the one named.
+
+    `categories` is the identity, `object 0` and on, where the run was not fitted to class names.
+
+    Raises:
+      ValueError: the folder holds no run, no finished stage, or a damaged one.
+    """
+    run = RunFolder(workdir)
+    config = run.config()
+    method = create(config, _recorded_info(run))
+    finished = finished_stages(run, method)
+    if not finished:
+        raise ValueError(
+            f"{run.path} has no finished stage yet: go on with `avloc train --workdir {run.path}`"
+        )
+    stage = finished[-1] if stage is None else stage
+    if stage not in finished:
+        raise ValueError(f"{run.path} has no stage {stage!r}; finished: {', '.join(finished)}")
+    variables, aux = shapes(method, config)
+    tree = read_stage(run.stages / stage, {"variables": variables, "aux": aux})
+    if run.categories.is_file():
+        categories = CategoryMap.from_json(json.loads(run.categories.read_text()))
+    else:
+        made = jax.eval_shape(method.predict, variables, aux, example_batch(config))
+        categories = CategoryMap.unnamed(made.scores.shape[-1])
+    return LoadedRun(config, method, tree["variables"], tree["aux"], categories)
+
+
+def _recorded_info(run: RunFolder) -> DatasetInfo:
+    file = run.path / "data.json"
+    if not file.is_file():
+        raise ValueError(f"{run.path} has no data.json: the run never started; train it anew")
+    info = json.loads(file.read_text())
+    return DatasetInfo(**{**info, "class_names": tuple(info["class_names"])})

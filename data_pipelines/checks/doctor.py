@@ -1,0 +1,303 @@
+"""What of a data set is in a user's folder, and what there is to know of it before it is built."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+
+from avloc.data_pipelines.checks.inspection import FileFacts
+from avloc.data_pipelines.collection import VIDEO_ENDINGS, Collection, Folder, Moment, Recording
+from avloc.data_pipelines.media.video import END_SLACK
+
+LENGTH_SLACK = 1.0
+"""A file may be so many seconds longer or shorter than its list says; cutting is not exact."""
+
+
+@dataclass
+class Count:
+    """Recordings: `wanted` is `found` and `missing` together; `damaged` are some of the found."""
+
+    wanted: int = 0
+    found: int = 0
+    missing: int = 0
+    damaged: int = 0
+
+    def add(self, state: str) -> None:
+        """Counts one that is "found", "missing" or "damaged"."""
+        self.wanted += 1
+        self.found += state != "missing"
+        self.missing += state == "missing"
+        self.damaged += state == "damaged"
+
+
+@dataclass
+class BoxFindings:
+    """Annotated moments of a split, their recording found or not.
+
+    Attributes:
+      moments: how many there are.
+      boxes: all boxes of them.
+      without_box: moments in which nothing is boxed; they are not scored.
+      several: moments of recordings with two or more labels.
+      one_class: those of them that have boxes of one category only.
+      outside: keys of moments with a box that leaves the frame.
+      empty: keys of moments with a box of no area.
+      stranger: keys of moments with a box of a category that their recording is not said to have.
+    """
+
+    moments: int = 0
+    boxes: int = 0
+    without_box: int = 0
+    several: int = 0
+    one_class: int = 0
+    outside: list[str] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
+    stranger: list[str] = field(default_factory=list)
+
+
+@dataclass
+class TimeFindings:
+    """Lengths and rates of the videos found for a split.
+
+    Attributes:
+      beyond: keys of moments that the video ends before.
+      shorter: recordings that end before the stretch that is wanted.
+      longer: files from whose beginning a stretch is wanted, and that go on after it: perhaps a
+        whole video where one that was cut is meant.
+      unknown: recordings whose file does not tell its length.
+      turned: recordings with a rotation tag.
+      rates: how many videos have which frame rate, in frames a second.
+      sizes: how many have which upright size.
+      offset: the most, in seconds, by which a decoded frame can be away from the moment that was
+        annotated; None where nothing is annotated, or no rate is known.
+    """
+
+    beyond: list[str] = field(default_factory=list)
+    shorter: list[str] = field(default_factory=list)
+    longer: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    turned: list[str] = field(default_factory=list)
+    rates: dict[str, int] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    offset: float | None = None
+
+
+@dataclass
+class SplitFindings:
+    """What was found of a split.
+
+    Attributes:
+      count: of its recordings.
+      items: records that can be made of what is there; by what files say of their length.
+      classes: recordings of each category; one of two categories counts for both.
+      missing: ids.
+      damaged: id, file and reason of each.
+      boxes: of its annotation.
+      times: of its videos.
+    """
+
+    count: Count = field(default_factory=Count)
+    items: int = 0
+    classes: dict[str, Count] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    damaged: list[dict[str, str]] = field(default_factory=list)
+    boxes: BoxFindings = field(default_factory=BoxFindings)
+    times: TimeFindings = field(default_factory=TimeFindings)
+
+
+@dataclass
+class Findings:
+    """What was found of a data set.
+
+    Attributes:
+      splits: by name.
+      overlaps: ids that two splits share: the splits' names, how many, and the ids.
+      duplicates: groups of ids whose files have the same content, with the splits that want them.
+      blocked: a sentence about each split that cannot be made.
+      notes: sentences of the data set's own about its lists.
+      unused: videos of the folder that no split wants, as paths inside it.
+      unclassed: name under which recordings of no known category are counted.
+    """
+
+    splits: dict[str, SplitFindings]
+    overlaps: list[dict]
+    duplicates: list[dict]
+    blocked: list[str]
+    notes: list[str]
+    unused: list[str] = field(default_factory=list)
+    unclassed: str = "(no category)"
+
+
+def wanted_files(collection: Collection) -> set[Path]:
+    """The files that a collection found for its recordings."""
+    everything = (recording for split in collection.splits.values() for recording in split)
+    return {path for r in everything for path in (r.path, r.sound) if path is not None}
+
+
+def unused_videos(folder: Folder, collection: Collection) -> list[str]:
+    """Videos that no split wants, as paths inside the folder: a wrong name is found here."""
+    wanted = wanted_files(collection)
+    return [
+        path.relative_to(folder.root).as_posix()
+        for path in folder.files
+        if path.suffix.lower()[1:] in VIDEO_ENDINGS and path not in wanted
+    ]
+
+
+def examine(collection: Collection, facts: Mapping[Path, FileFacts]) -> Findings:
+    """Compares what a data set wants with what is there.
+
+    Args:
+      collection: what it wants.
+      facts: of each of `wanted_files(collection)`.
+    """
+    findings = Findings(
+        splits={name: _split(collection, name, facts) for name in collection.splits},
+        overlaps=list(_overlaps(collection)),
+        duplicates=list(_duplicates(collection, facts)),
+        blocked=[],
+        notes=list(collection.notes),
+    )
+    for name, split in findings.splits.items():
+        count = split.count
+        if not count.wanted:
+            findings.notes.append(f"the lists name nothing for split {name}")
+        elif not count.found:
+            findings.blocked.append(f"{name}: none of its {count.wanted} recordings is there")
+        elif not split.items and count.found == count.damaged:
+            findings.blocked.append(f"{name}: none of the {count.found} found can be used")
+        elif not split.items:
+            findings.blocked.append(
+                f"{name}: no annotated moment and no whole clip lies in the {count.found} found"
+            )
+    return findings
+
+
+def problem(recording: Recording, facts: Mapping[Path, FileFacts]) -> tuple[Path, str] | None:
+    """The file of a recording that cannot be used, or not to its end, and why."""
+    for path in (recording.path, recording.sound):
+        if path is not None and facts[path].problem:
+            return path, facts[path].problem
+    silent = recording.path and recording.sound is None and not facts[recording.path].has_audio
+    return (recording.path, "no sound track") if silent else None
+
+
+def _split(collection: Collection, name: str, facts: Mapping[Path, FileFacts]) -> SplitFindings:
+    made = SplitFindings(classes={kind: Count() for kind in collection.classes})
+    for recording in collection.splits[name]:
+        there = recording.path is not None and (not recording.still or recording.sound is not None)
+        if not there:
+            state = "missing"
+            made.missing.append(recording.id)
+        elif fault := problem(recording, facts):
+            state = "damaged"
+            path, why = fault
+            made.damaged.append({"id": recording.id, "file": str(path), "reason": why})
+        else:
+            state = "found"
+        made.count.add(state)
+        for kind in _kinds(recording, collection.classes):
+            made.classes.setdefault(kind, Count()).add(state)
+        for moment in recording.moments or ():
+            _boxes(made.boxes, recording, moment)
+        if there:
+            made.items += _times(made.times, recording, facts, collection.clip_seconds)
+    return made
+
+
+def _kinds(recording: Recording, classes: Sequence[str]) -> Iterator[str]:
+    """Names of the categories of a recording, by its labels or else by what is boxed in it."""
+    labels = set(recording.labels) or {
+        thing.label for moment in recording.moments or () for thing in moment.objects
+    }
+    known = [classes[label] for label in sorted(labels) if 0 <= label < len(classes)]
+    yield from known or [Findings.unclassed]
+
+
+def _boxes(made: BoxFindings, recording: Recording, moment: Moment) -> None:
+    boxed = [thing for thing in moment.objects if thing.box is not None]
+    made.moments += 1
+    made.boxes += len(boxed)
+    made.without_box += not boxed
+    if len(recording.labels) > 1:
+        made.several += 1
+        made.one_class += len({thing.label for thing in boxed}) == 1
+    if any(min(thing.box) < -_ROUNDING or max(thing.box) > 1 + _ROUNDING for thing in boxed):
+        made.outside.append(moment.name)
+    if any(thing.box[2] <= thing.box[0] or thing.box[3] <= thing.box[1] for thing in boxed):
+        made.empty.append(moment.name)
+    if recording.labels and any(thing.label not in (*recording.labels, -1) for thing in boxed):
+        made.stranger.append(moment.name)
+
+
+_ROUNDING = 1e-3  # boxes are published with so few digits
+
+
+def _times(
+    made: TimeFindings, recording: Recording, facts: Mapping[Path, FileFacts], clip_seconds: int
+) -> int:
+    """Notes lengths and rates of a recording that is there; gives how many records it makes."""
+    about = facts[recording.path]
+    if about.width:
+        _count(made.sizes, f"{about.width} x {about.height}")
+    if about.rotation:
+        made.turned.append(recording.id)
+    if about.rate:
+        _count(made.rates, f"{about.rate:.5g}")
+        if recording.moments:
+            made.offset = max(made.offset or 0.0, 0.5 / about.rate)
+    files = [facts[path] for path in (recording.path, recording.sound) if path is not None]
+    lengths = [fact.duration for fact in files if fact.duration is not None]
+    good = [fact.good for fact in files if fact.good is not None]
+    wanted = None if recording.length is None else recording.start + recording.length
+    if recording.sound is None and not about.has_audio:
+        good.append(0.0)
+    elif not lengths and not good:
+        made.unknown.append(recording.id)
+    if wanted is not None and lengths:
+        if min(lengths) < wanted - LENGTH_SLACK:
+            made.shorter.append(recording.id)
+        elif recording.start == 0 and min(lengths) > wanted + LENGTH_SLACK:
+            made.longer.append(recording.id)
+    if recording.moments is None:
+        known = [*lengths, *good, *([wanted] if wanted is not None else [])]
+        span = min(known) - recording.start if known else 0.0
+        return max(0, math.floor(span / clip_seconds + END_SLACK))
+
+    def within(moment: Moment, end: float) -> bool:
+        return (
+            moment.time <= end + END_SLACK and moment.start + clip_seconds * (1 - END_SLACK) <= end
+        )
+
+    ends = min(lengths, default=math.inf)
+    made.beyond += [moment.name for moment in recording.moments if not within(moment, ends)]
+    return sum(within(moment, min([ends, *good])) for moment in recording.moments)
+
+
+def _count(counts: dict[str, int], what: str) -> None:
+    counts[what] = counts.get(what, 0) + 1
+
+
+def _overlaps(collection: Collection) -> Iterator[dict]:
+    ids = {name: {r.id for r in split} for name, split in collection.splits.items()}
+    for one, other in combinations(ids, 2):
+        if shared := sorted(ids[one] & ids[other]):
+            yield {"splits": [one, other], "count": len(shared), "ids": shared}
+
+
+def _duplicates(collection: Collection, facts: Mapping[Path, FileFacts]) -> Iterator[dict]:
+    """Recordings of different ids with the same content: the same pictures and the same sound."""
+    wanting: dict[str, dict[str, set[str]]] = {}
+    for name, split in collection.splits.items():
+        for r in split:
+            files = [path for path in (r.path, r.sound) if path is not None]
+            if r.path is not None and all(facts[path].sha256 for path in files):
+                content = "+".join(facts[path].sha256 for path in files)
+                wanting.setdefault(content, {}).setdefault(r.id, set()).add(name)
+    for content, ids in sorted(wanting.items()):
+        if len(ids) > 1:
+            splits = sorted(set().union(*ids.values()))
+            yield {"ids": sorted(ids), "splits": splits, "sha256": content}

@@ -1,0 +1,245 @@
+"""What the files of a data set's source hold: sound and pictures, content hashes, damage.
+
+What was learnt of a file is kept, so that only new and changed files are read again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Collection as Some
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import av
+from PIL import Image, UnidentifiedImageError
+from tqdm import tqdm
+
+from avloc.data_pipelines.builders.workers import run
+from avloc.data_pipelines.collection import IMAGE_ENDINGS, SOUND_ENDINGS, VIDEO_ENDINGS
+from avloc.data_pipelines.media.tracks import Damage, VideoError, open_file, picture_stream
+from avloc.data_pipelines.media.tracks import decode as decoded
+from avloc.data_pipelines.media.video import cut, probe
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What a file is, as far as it was looked at.
+
+    Attributes:
+      bytes: its size.
+      changed: time of its last change, in ns.
+      sha256: of its content.
+      problem: why it cannot be used, or not to its end; None: nothing was seen.
+      good: seconds that can be used before the damage; None: all of it.
+      decoded: whether all of it was decoded, not just its header and first frame.
+      duration: in seconds; None where the file does not say, or has none.
+      rate: frames a second on average; None where the file does not say, or has none.
+      width: of the upright picture, in pixels; 0: no picture.
+      height: of the upright picture, in pixels; 0: no picture.
+      rotation: by which a player turns the coded picture, in degrees counterclockwise.
+      has_audio: whether there is a sound track.
+    """
+
+    bytes: int
+    changed: int
+    sha256: str = ""
+    problem: str | None = None
+    good: float | None = None
+    decoded: bool = False
+    duration: float | None = None
+    rate: float | None = None
+    width: int = 0
+    height: int = 0
+    rotation: int = 0
+    has_audio: bool = False
+
+
+def inspect(path: Path, *, decode: bool = False, known: FileFacts | None = None) -> FileFacts:
+    """Looks at one file.
+
+    Args:
+      path: of a video, sound or picture, told by its ending; of any other file only the hash is
+        taken.
+      decode: whether to decode all of a video or sound; else its header and first frame.
+      known: what was learnt of it before; used as far as the file is still the same.
+    """
+    facts = FileFacts(0, 0, decoded=decode)
+    try:
+        facts = replace(facts, **_state(path))
+        if known is not None and _state(path).items() <= asdict(known).items():
+            if known.decoded or not decode:
+                return known
+            facts = replace(facts, sha256=known.sha256)
+        else:
+            with open(path, "rb") as file:
+                facts = replace(facts, sha256=hashlib.file_digest(file, "sha256").hexdigest())
+    except OSError as fault:  # such as a link to nowhere
+        return replace(facts, problem=f"cannot be read ({fault.strerror})", good=0.0)
+    ending = path.suffix.lower()[1:]
+    if ending in VIDEO_ENDINGS:
+        return _video(path, facts, decode)
+    if ending in SOUND_ENDINGS:
+        return _sound(path, facts, decode)
+    return _picture(path, facts) if ending in IMAGE_ENDINGS else facts
+
+
+def _state(path: Path) -> dict[str, int]:
+    stat = path.stat()
+    return {"bytes": stat.st_size, "changed": stat.st_mtime_ns}
+
+
+def inspect_all(
+    paths: Some[Path],
+    notes: Path | None = None,
+    *,
+    decode: bool = False,
+    workers: int | None = None,
+) -> dict[Path, FileFacts]:
+    """Looks at each file, a few at a time, and shows how far it is.
+
+    Args:
+      paths: files to look at.
+      notes: JSON file in which to keep what is learnt, and to look first; None: nowhere.
+      decode: see `inspect`.
+      workers: threads, or processes where all is decoded; None: one a core.
+    """
+    before = _read(notes) if notes else {}
+    learnt: dict[Path, FileFacts] = {}
+    workers = workers or os.cpu_count() or 1
+    look = _in_processes if decode else _in_threads
+    bar = tqdm(total=len(paths), desc="decoding" if decode else "looking", unit="file")
+    try:
+        with bar:
+            for path, facts in look(sorted(paths), before, workers):
+                learnt[path] = facts
+                bar.update()
+    finally:  # stopped halfway, the next call goes on from here
+        if notes:
+            _write(notes, before | {str(path): facts for path, facts in learnt.items()})
+    return learnt
+
+
+Found = Iterator[tuple[Path, FileFacts]]
+
+
+def _in_threads(paths: Sequence[Path], before: Mapping[str, FileFacts], workers: int) -> Found:
+    """Reading and hashing run outside the interpreter's lock."""
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            known = (before.get(str(path)) for path in paths)
+            yield from zip(paths, pool.map(_look, paths, known), strict=True)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _look(path: Path, known: FileFacts | None) -> FileFacts:
+    return inspect(path, known=known)
+
+
+def _in_processes(paths: Sequence[Path], before: Mapping[str, FileFacts], workers: int) -> Found:
+    """Files are decoded in other processes, as a decoder may take its process along."""
+    if all((fact := before.get(str(path))) and fact.decoded for path in paths):
+        workers = 0  # likely nothing is left to do
+    with tempfile.TemporaryDirectory() as folder:
+        jobs = [
+            (path, before.get(str(path)), Path(folder, f"{place}.json"))
+            for place, path in enumerate(paths)
+        ]
+        for (path, _, target), crashed in run(_decode_into, jobs, min(workers, len(jobs))):
+            if crashed:
+                facts = FileFacts(**_state(path), problem="the decoder crashed on it", good=0.0)
+            else:
+                facts = FileFacts(**json.loads(target.read_text(encoding="utf-8")))
+            yield path, facts
+
+
+def _decode_into(path: Path, known: FileFacts | None, target: Path) -> None:
+    facts = inspect(path, decode=True, known=known)
+    target.write_text(json.dumps(asdict(facts)), encoding="utf-8")
+
+
+def _video(path: Path, facts: FileFacts, decode: bool) -> FileFacts:
+    good = 0.0
+    try:
+        info = probe(path)
+        facts = replace(
+            facts,
+            duration=info.duration,
+            rate=None if info.rate is None else float(info.rate),
+            width=info.width,
+            height=info.height,
+            rotation=info.rotation,
+            has_audio=info.has_audio,
+        )
+        if decode and info.has_audio:
+            for clip in cut(path, _SMALL):
+                good = clip.place + 1.0
+        elif decode:
+            with open_file(path) as container:
+                for frame in decoded(container, picture_stream(container, path)):
+                    good = max(good, frame.time)
+    except VideoError as fault:
+        reason = str(fault).removeprefix(f"{path}: ")
+        return replace(facts, problem=reason, good=good)
+    except Damage:
+        return replace(facts, problem=f"damaged at second {int(good)}", good=good)
+    return facts
+
+
+_SMALL = 32  # short side to which frames are scaled where only the decoding matters
+
+
+def _sound(path: Path, facts: FileFacts, decode: bool) -> FileFacts:
+    """Decodes the first piece of a sound file, or all of it."""
+    good = 0.0
+    try:
+        with open_file(path) as container:
+            if not container.streams.audio:
+                return replace(facts, problem="no sound track", good=0.0)
+            if container.duration is not None:
+                facts = replace(facts, duration=container.duration / av.time_base)
+            for piece in decoded(container, container.streams.audio[0]):
+                good = piece.time + piece.samples / piece.sample_rate
+                if not decode:
+                    break
+            if not good:
+                return replace(facts, problem="no sound can be decoded", good=0.0)
+    except VideoError:
+        return replace(facts, problem="not a sound that can be read", good=0.0)
+    except Damage:
+        return replace(facts, problem=f"damaged at second {int(good)}", good=good)
+    return replace(facts, has_audio=True)
+
+
+def _picture(path: Path, facts: FileFacts) -> FileFacts:
+    try:
+        with Image.open(path) as image:
+            image.load()
+            width, height = image.size
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as fault:
+        strange = isinstance(fault, UnidentifiedImageError)
+        reason = "not a picture that can be read" if strange else "damaged"
+        return replace(facts, problem=reason, good=0.0)
+    return replace(facts, width=width, height=height)
+
+
+def _read(notes: Path) -> dict[str, FileFacts]:
+    """What an earlier call wrote; nothing where that cannot be read."""
+    try:
+        files = json.loads(notes.read_text(encoding="utf-8"))["files"]
+        return {path: FileFacts(**facts) for path, facts in files.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _write(notes: Path, files: dict[str, FileFacts]) -> None:
+    notes.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = notes.with_name(notes.name + ".part")
+    content = {"files": {path: asdict(facts) for path, facts in files.items()}}
+    unfinished.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    os.replace(unfinished, notes)

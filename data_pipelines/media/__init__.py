@@ -1,0 +1,1 @@
+"""From files to clips: video, tracks, sound, pictures."""

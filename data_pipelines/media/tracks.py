@@ -1,0 +1,350 @@
+"""The picture and the sound track of a file, read at wanted times as streams of bounded memory.
+
+Time is counted in seconds from the first picture, `origin` on the file's own clock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from jaxtyping import Int16, UInt8
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from avloc.data_pipelines.records.features import SAMPLE_RATE
+
+END_SLACK = 0.05
+"""A track that ends (or begins) by this share of a clip too early (or late) still fills it."""
+
+SEEK_GAP = 10.0
+"""So many seconds that nobody wants are decoded rather than jumped over: key frames are rare."""
+
+_SEEK_MARGIN = 1.0
+"""Decoding begins so many seconds before what is wanted: decoders need a run-up."""
+
+_JITTER = 0.05
+"""Time stamps of sound that differ by so many seconds from where the samples end are a jump."""
+
+_SEEKABLE = ("mp4", "matroska")
+"""Containers with an index, where a jump lands where it says."""
+
+
+class VideoError(ValueError):
+    """A file that cannot be used, or not to its end. The sentence names the file and the fault."""
+
+
+class Damage(Exception):
+    """The track cannot be read past `time` seconds of the file's own clock."""
+
+    def __init__(self, time: float):
+        super().__init__(time)
+        self.time = time
+
+
+class Want(NamedTuple):
+    """A clip that is wanted of a file, in seconds from the first picture.
+
+    Attributes:
+      start: where its sound begins.
+      times: of its frames, ascending.
+      until: the pictures have to be running then.
+    """
+
+    start: float
+    times: tuple[float, ...]
+    until: float
+
+    @property
+    def begin(self) -> float:
+        """Where it begins, pictures or sound."""
+        return min(self.start, self.times[0])
+
+
+class Pictures:
+    """The picture track: the frames nearest to wanted times.
+
+    Attributes:
+      origin: time of the first picture on the file's clock; known after `start`.
+      end: time at which the last picture ends, on the file's clock; -inf until it is decoded.
+    """
+
+    def __init__(self, container, stream, max_side: int | None):
+        stream.thread_type = "AUTO"
+        self.container, self._stream, self._max_side = container, stream, max_side
+        self._size: tuple[int, int] | None = None
+        self._array: np.ndarray | None = None
+        self.origin: float | None = None
+        self.end = -np.inf
+
+    def start(self, begin: float) -> None:
+        """Finds the first picture, then goes to shortly before `begin`."""
+        self._frames = decode(self.container, self._stream)
+        self._shown = next(self._frames, None)
+        if self._shown is None:
+            raise Damage(0.0)
+        self.origin = self._shown.time
+        self._set_size(self._shown)
+        if begin > SEEK_GAP:
+            self._frames = frames_from(self.container, self._stream, self.origin + begin)
+            self._shown = next(self._frames, self._shown)
+        self._next = self._following(gap=0.0)
+
+    def wanted(
+        self, wants: Iterable[Want]
+    ) -> Iterator[tuple[int, UInt8[np.ndarray, "n H W 3"], list[float]]]:
+        """Place of each want, its frames and by how much each is later than asked for.
+
+        Ends at the first want that the track does not last for. Wants ascend.
+        """
+        for place, want in enumerate(wants):
+            frames, late = [], []
+            for time in want.times:
+                self._go_to(time)
+                frames.append(self._rgb())
+                late.append(self._shown.time - self.origin - time)
+            self._go_to(want.until)
+            if np.isfinite(self.end) and self.end < self.origin + want.until:
+                return
+            yield place, np.stack(frames), late
+
+    def _go_to(self, time: float) -> None:
+        """Shows the frame nearest to a time, the last one after the end; never goes back."""
+        target = self.origin + time
+        while self._next is not None and target >= (self._shown.time + self._next.time) / 2:
+            gap = self._next.time - self._shown.time
+            self._shown, self._array = self._next, None
+            self._next = self._following(gap)
+
+    def _following(self, gap: float) -> av.VideoFrame | None:
+        """The frame after the one shown."""
+        for frame in self._frames:
+            if frame.time > self._shown.time:
+                return frame
+        length = float((self._shown.duration or 0) * self._shown.time_base)
+        self.end = self._shown.time + (length or gap)
+        return None
+
+    def _set_size(self, frame: av.VideoFrame) -> None:
+        """All frames get the size of the first, whatever the track does later."""
+        self._size = scaled_down(frame.width, frame.height, self._max_side)
+
+    def _rgb(self) -> UInt8[np.ndarray, "H W 3"]:
+        """The frame shown, upright."""
+        if self._array is None:
+            frame = self._shown
+            rgb = frame.reformat(*self._size, format="rgb24", interpolation="AREA").to_ndarray()
+            self._array = np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
+        return self._array
+
+
+class Still:
+    """A picture in place of a picture track; see `Pictures`."""
+
+    container, origin, end = None, 0.0, -np.inf
+
+    def __init__(self, path: str | Path, max_side: int | None):
+        try:
+            with Image.open(path) as file:
+                picture = ImageOps.exif_transpose(file).convert("RGB")
+        except FileNotFoundError as fault:
+            raise VideoError(f"{path}: no such file") from fault
+        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as fault:
+            raise VideoError(f"{path}: not a picture that can be read") from fault
+        size = scaled_down(*picture.size, max_side)
+        self._array = np.asarray(picture.resize(size, Image.Resampling.BOX))
+
+    def start(self, begin: float) -> None:
+        """Nothing to look for."""
+
+    def wanted(
+        self, wants: Iterable[Want]
+    ) -> Iterator[tuple[int, UInt8[np.ndarray, "1 H W 3"], list[float]]]:
+        """The picture, for each want."""
+        for place, _ in enumerate(wants):
+            yield place, self._array[None], [0.0]
+
+
+class Sound:
+    """The sound track: wanted stretches as int16 mono at `SAMPLE_RATE`.
+
+    Attributes:
+      origin: moment of the file's clock from which wants are counted; known once it is read.
+      end: time up to which sound was read, on the file's clock.
+    """
+
+    def __init__(self, container, stream, *, apart: bool):
+        stream.thread_type = "AUTO"
+        self._container, self._stream, self._apart = container, stream, apart
+        self.origin = self.end = 0.0
+
+    def wanted(
+        self, wants: Iterable[Want], seconds: int, *, begin: float, pictures: float
+    ) -> Iterator[tuple[int, Int16[np.ndarray, " T"]]]:
+        """Place of each want and its sound, silence where samples are missing.
+
+        A want that no sound is in, or that the track does not begin or end with, is left out.
+
+        Args:
+          wants: ascending.
+          seconds: length of each stretch.
+          begin: nothing before it is wanted.
+          pictures: when they begin on the clock of their file. Sound in a file of its own begins
+            with them.
+        """
+        begins = (self._container.start_time or 0) / av.time_base
+        self.origin = origin = begins if self._apart else pictures
+        length = seconds * SAMPLE_RATE
+        slack = round(END_SLACK * length)
+        waiting, open_ = iter(enumerate(wants)), deque()
+        coming, first = next(waiting, None), None
+        for time, samples in self._segments(origin + begin if begin > SEEK_GAP else None):
+            start = round((time - origin) * SAMPLE_RATE)
+            first = start if first is None else first
+            while open_ and open_[0].start + length <= start:
+                if (stretch := open_.popleft()).reached:
+                    yield stretch.place, stretch.wave
+            while coming and (place := round(coming[1].start * SAMPLE_RATE)) < start + len(samples):
+                if first - slack <= place and start < place + length:
+                    open_.append(_Stretch(coming[0], place, length))
+                coming = next(waiting, None)
+            for stretch in open_:
+                stretch.fill(start, samples)
+            while open_ and open_[0].reached == length:
+                stretch = open_.popleft()
+                yield stretch.place, stretch.wave
+            if coming is None and not open_:
+                return
+        for stretch in open_:
+            if stretch.reached >= length - slack:
+                yield stretch.place, stretch.wave
+
+    def _segments(self, begin: float | None) -> Iterator[tuple[float, Int16[np.ndarray, " n"]]]:
+        """Resampled pieces with the time of their first sample, all or from before `begin` on.
+
+        Inside a run of frames the samples follow each other without regard to small jitter of
+        the time stamps; a jump of more than `_JITTER` or another format begins a new run.
+        """
+        resampler, form = None, None
+        run_start, read, written = 0.0, 0.0, 0
+        if begin is None:
+            frames = decode(self._container, self._stream)
+        else:
+            frames = frames_from(self._container, self._stream, begin)
+        for frame in frames:
+            now = (frame.format.name, frame.layout.name, frame.sample_rate)
+            if now != form or abs(frame.time - (run_start + read)) > _JITTER:
+                for samples in _resample(resampler, None):
+                    yield run_start + written / SAMPLE_RATE, samples
+                    written += len(samples)
+                resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+                form, run_start, read, written = now, frame.time, 0.0, 0
+            read += frame.samples / frame.sample_rate
+            self.end = run_start + read
+            for samples in _resample(resampler, frame):
+                yield run_start + written / SAMPLE_RATE, samples
+                written += len(samples)
+        for samples in _resample(resampler, None):
+            yield run_start + written / SAMPLE_RATE, samples
+            written += len(samples)
+
+
+class _Stretch:
+    """Sound that is being gathered, from sample `start` on; `reached` samples of it are known."""
+
+    def __init__(self, place: int, start: int, length: int):
+        self.place, self.start, self.reached = place, start, 0
+        self.wave = np.zeros(length, np.int16)
+
+    def fill(self, start: int, samples: Int16[np.ndarray, " n"]) -> None:
+        """Takes what belongs to it of the samples from `start` on."""
+        begin = max(start, self.start)
+        end = min(start + len(samples), self.start + len(self.wave))
+        if begin < end:
+            self.wave[begin - self.start : end - self.start] = samples[begin - start : end - start]
+            self.reached = max(self.reached, end - self.start)
+
+
+def _resample(
+    resampler: av.AudioResampler | None, frame: av.AudioFrame | None
+) -> Iterator[Int16[np.ndarray, " n"]]:
+    """What the resampler has ready after `frame`; None empties it."""
+    if resampler is None:
+        return
+    for piece in resampler.resample(frame):
+        if piece is not None:  # what a resampler with nothing to do answers at the end
+            yield piece.to_ndarray().reshape(-1)
+
+
+def decode(container, stream) -> Iterator[av.VideoFrame | av.AudioFrame]:
+    """Frames that carry a time, in order.
+
+    Raises:
+      Damage: at the first fault after a good frame. Faults before it are the ragged beginning
+        of a recording, and skipped.
+    """
+    time = None
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+            frames = packet.decode()
+        except StopIteration:
+            return
+        except FFmpegError as fault:
+            if time is None and not isinstance(fault, av.error.EOFError):
+                continue
+            raise Damage(time or 0.0) from fault
+        for frame in frames:
+            if frame.time is not None:
+                time = frame.time
+                yield frame
+
+
+def frames_from(container, stream, time: float) -> Iterator[av.VideoFrame | av.AudioFrame]:
+    """Frames from some moment before `time` of the file's clock on, all where it cannot jump."""
+    if any(name in _SEEKABLE for name in container.format.name.split(",")):
+        container.seek(round((time - _SEEK_MARGIN) / stream.time_base), stream=stream)
+        frames = decode(container, stream)
+        first = next(frames, None)
+        if first is not None and first.time <= time:
+            return chain([first], frames)
+    container.seek(stream.start_time or 0, stream=stream)
+    return decode(container, stream)
+
+
+def open_file(path: str | Path):
+    """The opened file, as a context.
+
+    Raises:
+      VideoError: it cannot be.
+    """
+    try:
+        return av.open(str(path), metadata_errors="replace")  # tags are often not UTF-8
+    except FileNotFoundError as fault:
+        raise VideoError(f"{path}: no such file") from fault
+    except (FFmpegError, OSError) as fault:
+        raise VideoError(f"{path}: not a video that can be read ({fault.strerror})") from fault
+
+
+def picture_stream(container, path: str | Path):
+    """The first moving picture track; a cover image is none.
+
+    Raises:
+      VideoError: there is none.
+    """
+    for stream in container.streams.video:
+        if not stream.disposition & av.stream.Disposition.attached_pic:
+            return stream
+    raise VideoError(f"{path}: no picture track")
+
+
+def scaled_down(width: int, height: int, max_side: int | None) -> tuple[int, int]:
+    """Width and height with the shorter side at most `max_side`, in proportion."""
+    scale = 1.0 if max_side is None else min(1.0, max_side / min(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))

@@ -1,0 +1,298 @@
+"""Video files, or pictures with a sound, to clips: frames by time stamp, sound as mono 16 kHz.
+
+Time is counted from the first picture: second `s` of a video is `[s, s + 1)` after it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+from itertools import count, tee
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from jaxtyping import Int16, UInt8
+
+from avloc.data_pipelines.collection import IMAGE_ENDINGS
+from avloc.data_pipelines.media.tracks import (
+    END_SLACK,
+    SEEK_GAP,
+    Damage,
+    Pictures,
+    Sound,
+    Still,
+    VideoError,
+    Want,
+    decode,
+    open_file,
+    picture_stream,
+)
+
+__all__ = ["END_SLACK", "Clip", "VideoError", "VideoInfo", "cut", "cut_at", "probe"]
+
+FRAMES_PER_CLIP = 4
+"""Frames kept of each clip of a video that is cut from end to end."""
+
+CUT_SLACK = 2.0
+"""Tracks that end so many seconds before the container says were cut off."""
+
+
+class Clip(NamedTuple):
+    """A stretch of a video.
+
+    Attributes:
+      place: which of the wanted clips it is, from 0.
+      frames: RGB, turned upright, in order of time; one if the video is a picture.
+      waveform: mono, `SAMPLE_RATE` Hz.
+      late: by how many seconds each frame is later than asked for.
+    """
+
+    place: int
+    frames: UInt8[np.ndarray, "n H W 3"]
+    waveform: Int16[np.ndarray, " T"]
+    late: Sequence[float] = ()
+
+
+class VideoInfo(NamedTuple):
+    """What a video file says of itself.
+
+    Attributes:
+      duration: in seconds, None where the file does not say.
+      rate: frames a second on average, None where the file does not say.
+      width: of the upright picture, in pixels.
+      height: of the upright picture, in pixels.
+      rotation: by which the coded picture is turned to stand upright, in degrees
+        counterclockwise.
+      has_audio: whether there is a sound track.
+    """
+
+    duration: float | None
+    rate: Fraction | None
+    width: int
+    height: int
+    rotation: int
+    has_audio: bool
+
+
+def probe(path: str | Path) -> VideoInfo:
+    """Reads the header and the first picture.
+
+    Raises:
+      VideoError: not a video, or no picture track.
+    """
+    with open_file(path) as container:
+        stream = picture_stream(container, path)
+        try:
+            frame = next(decode(container, stream), None)
+        except Damage as fault:
+            raise VideoError(f"{path}: damaged at second 0") from fault
+        if frame is None:
+            raise VideoError(f"{path}: no picture can be decoded")
+        turned = frame.rotation % 180 != 0
+        return VideoInfo(
+            duration=_duration(container),
+            rate=stream.average_rate,
+            width=frame.height if turned else frame.width,
+            height=frame.width if turned else frame.height,
+            rotation=frame.rotation,
+            has_audio=bool(container.streams.audio),
+        )
+
+
+def cut(
+    path: str | Path,
+    max_side: int | None = None,
+    *,
+    seconds: int = 1,
+    start: float = 0.0,
+    length: float | None = None,
+    sound: str | Path | None = None,
+) -> Iterator[Clip]:
+    """Cuts a video into clips that do not overlap, as a stream of bounded memory.
+
+    Clip i is `[start + i seconds, start + (i + 1) seconds)`. It is given where pictures and sound
+    both run through the whole of it. Its frames are the decoded ones nearest to the middles of its
+    four quarters, whatever the frame rate. Gaps inside the sound are zeros; a clip without any
+    sound data is left out. Frames are turned as the file's display matrix says (quarter turns;
+    mirroring is not undone).
+
+    A damaged video gives the whole clips before the damage, then raises. Damage that a decoder
+    conceals without a word (some in VP8 and MPEG-4) is not noticed.
+
+    Args:
+      path: of any file that PyAV reads, or a picture.
+      max_side: frames whose shorter side is longer than this are scaled down to it.
+      seconds: length of a clip.
+      start: of the first clip.
+      length: in seconds, of the stretch that is cut; None: to the end.
+      sound: file of the sound where it lies apart; its begin is that of the pictures.
+
+    Raises:
+      VideoError: not a video, no sound or picture track, no whole clip in it, or damaged.
+    """
+    after = start  # the end of the last clip given
+    with _tracks(path, sound, max_side) as (pictures, wave):
+        try:
+            for clip in _clips(pictures, wave, _end_to_end(start, seconds, length), seconds, start):
+                yield clip
+                after = start + (clip.place + 1) * seconds
+        except Damage as fault:
+            second = max(after, fault.time - (pictures.origin or 0.0))
+            raise VideoError(f"{path}: damaged at second {int(second)}") from fault
+        except FFmpegError as fault:
+            raise VideoError(f"{path}: cannot be decoded ({fault.strerror})") from fault
+        end = max(pictures.end - pictures.origin, wave.end - wave.origin)
+        if after == start:
+            unit = "second" if seconds == 1 else f"clip of {seconds} s"
+            if start and end - start < seconds * (1 - END_SLACK):
+                raise VideoError(
+                    f"{path}: ends at {end:.2f} s, no whole {unit} from {start:g} s on"
+                )
+            if end < seconds * (1 - END_SLACK):
+                raise VideoError(f"{path}: shorter than a {unit} ({max(end, 0.0):.2f} s)")
+            raise VideoError(f"{path}: no whole {unit} in which pictures and sound both run")
+        duration = _duration(pictures.container) if length is None else None
+        if duration is not None and duration - end > CUT_SLACK:
+            missing = (pictures.container.start_time or 0) / av.time_base + duration
+            missing -= _last_time(path)
+            if missing > CUT_SLACK:
+                raise VideoError(
+                    f"{path}: damaged at second {int(after)}, the last {missing:.0f} s are missing"
+                )
+
+
+def cut_at(
+    path: str | Path,
+    moments: Sequence[tuple[float, float]],
+    max_side: int | None = None,
+    *,
+    seconds: int = 1,
+    sound: str | Path | None = None,
+) -> Iterator[Clip]:
+    """Cuts chosen clips of one frame out of a video, in order of time.
+
+    Long stretches that nobody wants are jumped over. A moment is left out where its time lies
+    beyond the end of the pictures, or the sound does not fill its clip.
+
+    Args:
+      path: as in `cut`.
+      moments: of each wanted clip, where its sound begins and where its frame lies, in seconds.
+      max_side: as in `cut`.
+      seconds: length of a clip.
+      sound: as in `cut`.
+
+    Raises:
+      VideoError: not a video, no sound or picture track, or damaged, after the clips before the
+        damage.
+    """
+    wants = [Want(start, (time,), time - END_SLACK) for start, time in moments]
+    for run in _runs(wants, seconds):
+        with _tracks(path, sound, max_side) as (pictures, wave):
+            chosen = [wants[place] for place in run]
+            begin = min(want.begin for want in chosen)
+            try:
+                for clip in _clips(pictures, wave, chosen, seconds, begin):
+                    yield clip._replace(place=run[clip.place])
+            except Damage as fault:
+                second = int(fault.time - (pictures.origin or 0.0))
+                raise VideoError(f"{path}: damaged at second {second}") from fault
+            except FFmpegError as fault:
+                raise VideoError(f"{path}: cannot be decoded ({fault.strerror})") from fault
+
+
+def _end_to_end(start: float, seconds: int, length: float | None) -> Iterator[Want]:
+    """Clips that follow each other, without end where no length is given."""
+    slack = END_SLACK * seconds
+    for place in count():
+        if length is not None and (place + 1) * seconds > length + slack:
+            return
+        begin = start + place * seconds
+        quarters = (np.arange(FRAMES_PER_CLIP) + 0.5) / FRAMES_PER_CLIP
+        yield Want(begin, tuple(begin + seconds * quarters), begin + seconds - slack)
+
+
+def _runs(wants: Sequence[Want], seconds: int) -> Iterator[list[int]]:
+    """Places of wants in ascending runs without long gaps, each to be read in one go."""
+    run: list[int] = []
+    for place in sorted(range(len(wants)), key=lambda place: wants[place]):
+        want, last = wants[place], wants[run[-1]] if run else None
+        if last is not None and (
+            want.times < last.times
+            or want.begin - max(last.start + seconds, last.times[-1]) > SEEK_GAP
+        ):
+            yield run
+            run = []
+        run.append(place)
+    if run:
+        yield run
+
+
+@contextlib.contextmanager
+def _tracks(
+    path: str | Path, sound: str | Path | None, max_side: int | None
+) -> Iterator[tuple[Pictures | Still, Sound]]:
+    """Both tracks, each read through a container of its own.
+
+    So neither has to be held in memory while the other catches up, however a file is interleaved.
+    """
+    with contextlib.ExitStack() as stack:
+        if Path(path).suffix.lower()[1:] in IMAGE_ENDINGS:
+            pictures: Pictures | Still = Still(path, max_side)
+        else:
+            video = stack.enter_context(open_file(path))
+            pictures = Pictures(video, picture_stream(video, path), max_side)
+        audio = stack.enter_context(open_file(sound or path))
+        if not audio.streams.audio:
+            raise VideoError(f"{sound or path}: no sound track")
+        yield pictures, Sound(audio, audio.streams.audio[0], apart=sound is not None)
+
+
+def _clips(
+    pictures: Pictures | Still, sound: Sound, wants: Iterable[Want], seconds: int, begin: float
+) -> Iterator[Clip]:
+    """Clips of the wants that pictures and sound both have, in order.
+
+    Args:
+      pictures: not yet read.
+      sound: not yet read.
+      wants: ascending.
+      seconds: length of a clip.
+      begin: nothing before it is wanted.
+    """
+    pictures.start(begin)
+    seen, heard = tee(wants)
+    shown = pictures.wanted(seen)
+    waves = sound.wanted(heard, seconds, begin=begin, pictures=pictures.origin)
+    picture, wave = next(shown, None), next(waves, None)
+    while picture is not None and wave is not None:
+        place = picture[0]
+        if place == wave[0]:
+            yield Clip(place, picture[1], wave[1], picture[2])
+        if place <= wave[0]:
+            picture = next(shown, None)
+        if place >= wave[0]:
+            wave = next(waves, None)
+
+
+def _duration(container) -> float | None:
+    """Length that the container states, in seconds."""
+    if container is None or container.duration is None:
+        return None
+    return container.duration / av.time_base
+
+
+def _last_time(path: str | Path) -> float:
+    """Time up to which the file holds packets, in seconds of its own clock."""
+    last = 0.0
+    with open_file(path) as container:
+        try:
+            for packet in container.demux(video=0, audio=0):
+                if packet.pts is not None:
+                    last = max(last, float(packet.pts * packet.time_base))
+        except FFmpegError:  # what cannot be read is not there
+            pass
+    return last

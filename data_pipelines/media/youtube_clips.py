@@ -1,0 +1,81 @@
+"""Stretches of YouTube videos, in whichever form a user has them.
+
+People keep `ID_000030.mp4`, `ID_30_40.mp4` or `ID_30.000_40.000.mp4` (a clip already cut, named by
+its start), or `ID.mp4` or `Title [ID].mp4`, which may be the clip or the whole video.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+from av.error import FFmpegError
+
+from avloc.data_pipelines.collection import VIDEO_ENDINGS, Folder
+
+_NAME = re.compile(
+    r"(?P<id>[\w-]{11})(?:_(?P<start>\d+(?:\.\d+)?)(?:_\d+(?:\.\d+)?)?)?"
+    r"|.* \[(?P<titled>[\w-]{11})\]"
+)
+_SLACK = 1.0
+
+
+class Stretch(NamedTuple):
+    """Where a wanted stretch lies, as in `Recording`: its file, and seconds of that file."""
+
+    path: Path | None
+    start: float
+    length: float
+
+
+class YouTubeClips:
+    """The videos of a folder by YouTube id."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._files: dict[str, list[tuple[float | None, Path]]] = {}
+        for path in folder.files:
+            name = _NAME.fullmatch(path.stem)
+            if name and path.suffix.lower()[1:] in VIDEO_ENDINGS:
+                start = name["start"]
+                self._files.setdefault(name["id"] or name["titled"], []).append(
+                    (None if start is None else float(start), path)
+                )
+
+    def find(self, id: str, start: float | None = None, length: float = 10.0) -> Stretch:
+        """The stretch of a video that begins at `start` seconds.
+
+        A file named by that start (in seconds, or thousandths) is the stretch itself, one named by
+        another start is not. `ID.mp4` and `ID_0_1000.mp4` are the whole video where the header says
+        that it is longer than the stretch; else `ID.mp4` is the stretch. Where no start is known
+        any file of that id is the stretch.
+
+        Args:
+          id: of the video.
+          start: in seconds of the video on YouTube; None: not known.
+          length: in seconds.
+        """
+        files = self._files.get(id, [])
+        if start is None:
+            return Stretch(files[0][1] if files else None, 0.0, length)
+        for named, path in files:
+            if named in (int(start), start, 1000 * start):
+                return Stretch(path, 0.0, length)
+        for named, path in files:
+            if named:  # another stretch
+                continue
+            if _seconds(path) > length + _SLACK:
+                return Stretch(path, start, length)
+            if named is None:
+                return Stretch(path, 0.0, length)
+        return Stretch(None, 0.0, length)
+
+
+def _seconds(path: Path) -> float:
+    """Length of a file as its header says; 0 where it does not, or cannot be read."""
+    try:
+        with av.open(str(path), metadata_errors="replace") as container:
+            return (container.duration or 0) / av.time_base
+    except FFmpegError:  # reported by name when it is built
+        return 0.0

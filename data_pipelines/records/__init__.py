@@ -1,0 +1,1 @@
+"""The stored layout: features, reading, fingerprint, splits."""

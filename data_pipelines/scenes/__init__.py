@@ -1,0 +1,1 @@
+"""Cocktail parties: plans, mixing, and sets that are imperfect on purpose."""
