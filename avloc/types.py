@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped, UInt8
@@ -198,3 +198,31 @@ class Method(Protocol):
 
     def predict(self, variables: Variables, aux: Aux, batch: Batch) -> Prediction:
         """Maps and scores of a batch, by evaluation statistics. Pure, jitted by the caller."""
+
+
+class Embedded(NamedTuple):
+    """Where pictures and sounds lie in the space in which a method compares them.
+
+    Attributes:
+      cells: unit vector of each cell of each picture. sounds: of each sound.
+    """
+
+    cells: Float[Array, "B h w D"]
+    sounds: Float[Array, "B D"]
+
+
+@runtime_checkable
+class Embeds(Protocol):
+    """A method that has such a space: what retrieval needs."""
+
+    def embed(self, variables: Variables, aux: Aux, batch: Batch) -> Embedded:
+        """Pure, by evaluation statistics."""
+
+
+@runtime_checkable
+class Separates(Protocol):
+    """A method that can take a mixture apart."""
+
+    def separate(self, variables: Variables, aux: Aux, batch: Batch) -> Float[Array, "B K T"]:
+        """The share of each source in each sound, at its sample rate, -1 to 1; they add up to at
+        most the sound. Pure."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from avloc.data_pipelines.media.audio import LogMel
+from avloc.inputs import PAPER_LOG_MEL
 
 _HOPPER = {"float32": 67e12, "tf32": 494.5e12, "bf16": 989e12}
 _AMPERE = {"float32": 19.5e12, "tf32": 156e12, "bf16": 312e12}
@@ -91,7 +91,7 @@ def step_by_hand(config: ConfigDict, samples: int) -> float:
       config: the experiment's.
       samples: of a clip's waveform.
     """
-    sound = LogMel()
+    sound = PAPER_LOG_MEL
     inputs = (
         ((config.image_size, config.image_size), 3, config.model.stem_pool),
         ((1 + samples // sound.hop, sound.n_mels), 1, True),

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avloc.data_pipelines.media.image import IMAGENET_MEAN, IMAGENET_STD
+from avloc.inputs import IMAGENET
 from avloc.types import Variables
 from benchmarks.step_task import Task
 
@@ -303,7 +303,7 @@ class AllPairs(nn.Module):
     def __init__(self, task: Task):
         super().__init__()
         self.net = Net(task)
-        for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
+        for name, values in (("mean", IMAGENET.mean), ("std", IMAGENET.deviation)):
             self.register_buffer(name, 255 * torch.tensor(values)[:, None, None])
 
     def forward(self, images: Tensor, sounds: Tensor) -> Tensor:

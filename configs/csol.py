@@ -47,6 +47,14 @@ def base() -> ConfigDict:
     config.negatives = "in_batch"
 
     config.model = ConfigDict()
+    # The backbones: `resnet18` or `resnet34` as they are, `resnet` of the size below, or your own,
+    # `package.module:maker`.
+    config.model.visual = "resnet"
+    config.model.audio = "resnet"
+    # Backbones that training leaves as they are: `visual`, `audio`.
+    config.model.frozen = ()
+    # Of `resnet`: channels of its first stage, blocks of each stage, and whether the visual one
+    # has the max-pooling behind the first convolution.
     config.model.width = 64
     config.model.blocks = (2, 2, 2, 2)
     config.model.stem_pool = True

@@ -22,7 +22,7 @@ TESTS = sorted(path for room in ("tests", "benchmarks") for path in (ROOT / room
 # The house, lowest floor first: a room may import those of its own floor that stand before it, and
 # those of all floors below. `avloc` is the package's own __init__, which opens `inference` lazily.
 FLOORS = (
-    ("avloc.types", "avloc.safetensors", "avloc.command_line"),
+    ("avloc.inputs", "avloc.naming", "avloc.types", "avloc.safetensors", "avloc.command_line"),
     ("avloc.configs",),
     ("avloc.data_pipelines",),
     ("avloc.losses", "avloc.clustering", "avloc.drawing"),
@@ -108,7 +108,7 @@ def test_the_arrow_reader_sees_every_way_to_import():
     ):
         assert "avloc.training" in arrows_of(path, source), source
     assert arrows_of(path, "from avloc import load") == {"avloc.inference"}
-    inside = "from . import resnet\nfrom avloc.models.resnet import ResNet\nimport jax, avloc"
+    inside = "from . import resnet\nfrom avloc.models.pooling import pooled\nimport jax, avloc"
     assert arrows_of(path, inside) == set()
 
 

@@ -12,7 +12,6 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from avloc.models.heads import EXACT, CorrespondenceHead
-from avloc.models.resnet import ResNet
 
 
 class Instances(NamedTuple):
@@ -34,7 +33,7 @@ class Embeddings(NamedTuple):
     """Named intermediates of `AudioVisualNet`; all are float32, whatever computes them.
 
     Attributes:
-      f: visual map. g: audio embedding after global max-pooling.
+      f: visual map. g: audio embedding, the summary of the last stage.
       v: unit embedding of each cell. a: unit embedding of each sound.
       scale, bias: of the correspondence logit, `scale * cosine + bias`.
       visual_logits: class head on GAP(f). audio_logits: class head on g.
@@ -62,31 +61,23 @@ class AudioVisualNet(nn.Module):
 
     Attributes:
       clusters: K, outputs of each class head.
-      width, blocks, stem_pool: of both backbones, see `ResNet`; the audio backbone keeps its
-        pooling, as spectrograms are large enough.
+      visual, audio: the backbones, see `avloc.models.backbones`.
+      frozen: which of `visual` and `audio` stay as they are: no gradient, no new statistics.
       embedding: width of the common space.
       correspondence_scale, correspondence_bias: see `CorrespondenceHead`.
-      axis_name: see `BasicBlock`.
-      dtype: of convolutions and dense layers. Parameters, statistics and `Embeddings` are float32.
-      remat: see `ResNet`.
+      dtype: of the heads' dense layers. Parameters, statistics and `Embeddings` are float32.
     """
 
     clusters: int
-    width: int = 64
-    blocks: tuple[int, ...] = (2, 2, 2, 2)
-    stem_pool: bool = True
+    visual: nn.Module
+    audio: nn.Module
+    frozen: tuple[str, ...] = ()
     embedding: int = 128
     correspondence_scale: float = 5.0
     correspondence_bias: bool = False
-    axis_name: str | None = None
     dtype: DTypeLike = jnp.float32
-    remat: bool = False
 
     def setup(self) -> None:
-        names = ("width", "blocks", "axis_name", "dtype", "remat")
-        common = {name: getattr(self, name) for name in names}
-        self.visual = ResNet(stem_pool=self.stem_pool, **common)
-        self.audio = ResNet(**common)
         self.correspondence = CorrespondenceHead(
             self.embedding, self.correspondence_scale, self.correspondence_bias, self.dtype
         )
@@ -100,13 +91,27 @@ class AudioVisualNet(nn.Module):
         train: bool = False,
     ) -> Embeddings:
         """All intermediates; what a caller leaves unused is removed by the compiler."""
-        return self.embed(self.visual(image, train), self.audio.stages(spectrogram, train))
+        return self.embed(self.see(image, train), self.listen(spectrogram, train))
+
+    def see(self, image: Float[Array, "B H W 3"], train: bool) -> Float[Array, "B h w C"]:
+        """The visual map."""
+        if "visual" in self.frozen:
+            return jax.lax.stop_gradient(self.visual(image, False))
+        return self.visual(image, train)
+
+    def listen(
+        self, spectrogram: Float[Array, "B T F 1"], train: bool
+    ) -> Sequence[Float[Array, "B t m c"]]:
+        """The stages of the audio backbone."""
+        if "audio" in self.frozen:
+            return jax.lax.stop_gradient(self.audio.stages(spectrogram, False))
+        return self.audio.stages(spectrogram, train)
 
     def embed(
         self, f: Float[Array, "B h w C"], stages: Sequence[Float[Array, "B t m c"]]
     ) -> Embeddings:
         """All that stands on the visual map and the stages of the audio backbone."""
-        f, g = f.astype(jnp.float32), pooled(stages[-1])
+        f, g = f.astype(jnp.float32), self.audio.summary(stages[-1])
         v, a, scale, bias = self.correspondence(f, g)
         return Embeddings(
             f=f,
@@ -122,14 +127,9 @@ class AudioVisualNet(nn.Module):
     def hear(
         self, spectrogram: Float[Array, "B T F 1"], train: bool = False
     ) -> Float[Array, "B C"]:
-        """Audio embedding g: the audio backbone, then global max-pooling."""
-        return pooled(self.audio(spectrogram, train))
+        """Audio embedding g."""
+        return self.audio.summary(self.listen(spectrogram, train)[-1])
 
     def hear_clusters(self, spectrogram: Float[Array, "B T F 1"]) -> Float[Array, "B K"]:
         """Class logits of sounds; needs the variables of the audio network alone."""
         return self.audio_classifier(self.hear(spectrogram)).astype(jnp.float32)
-
-
-def pooled(stage: Float[Array, "B t m C"]) -> Float[Array, "B C"]:
-    """A stage of the audio backbone after global max-pooling, float32."""
-    return stage.max(axis=(1, 2)).astype(jnp.float32)

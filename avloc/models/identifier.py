@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from avloc.models.audiovisual import AudioVisualNet, Embeddings, Instances, pooled
+from avloc.models.audiovisual import AudioVisualNet, Embeddings, Instances
+from avloc.models.pooling import pooled
 
 
 class DistinguishingSteps(nn.Module):
@@ -94,7 +95,7 @@ class InstanceNet(AudioVisualNet):
     def setup(self) -> None:
         super().setup()
         self.identifier = DistinguishingSteps(
-            self.clusters, 8 * self.width, self.middle, self.steps, self.rank, self.dtype
+            self.clusters, self.audio.channels, self.middle, self.steps, self.rank, self.dtype
         )
         constant = nn.initializers.constant
         self.presence = (
@@ -116,8 +117,7 @@ class InstanceNet(AudioVisualNet):
         train_audio: bool,
     ) -> Embeddings:
         """As `__call__`, each backbone in its own mode; one that stands still has no gradient."""
-        f = self.visual(image, train_visual)
-        stages = self.audio.stages(spectrogram, train_audio)
+        f, stages = self.see(image, train_visual), self.listen(spectrogram, train_audio)
         return self.embed(
             f if train_visual else jax.lax.stop_gradient(f),
             stages if train_audio else jax.lax.stop_gradient(stages),
@@ -125,5 +125,5 @@ class InstanceNet(AudioVisualNet):
 
     def instances(self, stages: Sequence[Float[Array, "B t m c"]]) -> Instances:
         """A feature for each source, from the stages of the audio backbone."""
-        expanded = pooled(stages[-1])[:, None] + self.identifier(stages[:-1])
+        expanded = self.audio.summary(stages[-1])[:, None] + self.identifier(stages[:-1])
         return Instances(expanded, self.correspondence.project_audio(expanded), *self.presence)

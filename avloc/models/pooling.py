@@ -1,4 +1,4 @@
-"""The max-pooling behind the first convolution, by comparisons."""
+"""Max-pooling: behind the first convolution, by comparisons; and over a whole map."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ def max_pool_3x3(x: Float[Array, "B H W C"]) -> Float[Array, "B h w C"]:
         before, even, odd = _taps(x, axis)
         x = _larger(_larger(before, even), odd)
     return x
+
+
+def pooled(stage: Float[Array, "B h w C"]) -> Float[Array, "B C"]:
+    """The maximum over all cells of a map, float32."""
+    return stage.max(axis=(1, 2)).astype(jnp.float32)
 
 
 def _taps(x: Float[Array, "B H W C"], axis: int) -> tuple[Array, Array, Array]:

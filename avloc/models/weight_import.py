@@ -24,11 +24,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from avloc.models.resnet import ResNet
+from avloc.models.backbones.resnet import BLOCKS, ResNet
 from avloc.types import Variables
-
-BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
-"""Basic blocks of each stage, by what can be imported."""
 
 _FIRST = "layer1.0.conv1.weight"
 _MODULES = {

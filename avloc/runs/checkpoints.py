@@ -12,6 +12,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 
+from avloc.models.backbones import audio_backbone
 from avloc.runs.digests import digest_of
 from avloc.runs.folder import RunFolder, write_atomically
 from avloc.runs.unwritable import writing
@@ -79,9 +80,10 @@ def shapes(method: Method, config: ConfigDict) -> tuple[Any, Any]:
 
 
 def example_batch(config: ConfigDict, size: int = 2) -> Batch:
-    """A blank batch of the config's shapes."""
-    side = config.image_size
-    return Batch.of(np.zeros((size, side, side, 3), np.uint8), np.zeros((size, 16000), np.int16))
+    """A blank batch of the config's shapes; sounds are as long as its audio backbone needs."""
+    side, sound = config.image_size, audio_backbone(config.model).front_end
+    samples = round((sound.seconds or 1.0) * sound.sample_rate)
+    return Batch.of(np.zeros((size, side, side, 3), np.uint8), np.zeros((size, samples), np.int16))
 
 
 def storable(tree: Any) -> Any:

@@ -13,6 +13,8 @@ from ml_collections import ConfigDict
 
 # Top fields that came after the first runs, with what those did: old runs stay usable.
 LATER = {"precision": "float32", "remat": False, "accumulate": 1, "on_nonfinite": "stop"}
+# The same of `config.model`.
+LATER_OF_MODEL = {"visual": "resnet", "audio": "resnet", "frozen": ()}
 
 
 def load_config(path: str | Path) -> ConfigDict:
@@ -93,6 +95,9 @@ def _parse(name: str, text: str, old: Any) -> Any:
 def with_later_fields(config: ConfigDict) -> ConfigDict:
     """The unlocked config of a run, with the fields that were not there yet when it began."""
     config.update({name: value for name, value in LATER.items() if name not in config})
+    model = config.get("model")
+    if isinstance(model, ConfigDict):
+        model.update({name: value for name, value in LATER_OF_MODEL.items() if name not in model})
     return config
 
 

@@ -23,7 +23,7 @@ from avloc.runs.folder import RunFolder, write_atomically
 from avloc.scoring.scores import Rows, Scores, network_row
 from avloc.training.loading import LoadedRun, load_run
 from avloc.training.methods import create, initialize
-from avloc.training.optimizers import make_optimizer
+from avloc.training.optimizers import make_optimizers
 from avloc.training.scan import scan_split
 from avloc.types import Aux, Batch, Prediction, TrainState, Variables
 
@@ -237,8 +237,8 @@ class Scorer:
         key = jax.random.fold_in(jax.random.key(self.config.seed), 0)
         variables, aux = initialize(self.method, key, example_batch(self.config))
         optimizers = {
-            name: make_optimizer(spec).init(variables["params"])
-            for name, spec in self.config.optimizers.items()
+            name: optimizer.init(variables["params"])
+            for name, optimizer in make_optimizers(self.config).items()
         }
         state = TrainState(variables, optimizers, aux, 0)
 

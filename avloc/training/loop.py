@@ -22,7 +22,7 @@ from avloc.runs.folder import RunFolder, write_atomically
 from avloc.runs.history import Writer, skipped_steps
 from avloc.training.epoch import Epochs
 from avloc.training.methods import create, initialize
-from avloc.training.optimizers import make_optimizer
+from avloc.training.optimizers import make_optimizers
 from avloc.training.resuming import Checkpoints, Progress
 from avloc.training.scan import scan_split
 from avloc.training.warm_start import first_phase, warm_start
@@ -65,7 +65,7 @@ class _Trainer:
         self.stop = stop
         self.devices = Devices(config.parallel)
         self.method = create(config, dataset.info, self.devices.axis_name)
-        self.optimizers = {name: make_optimizer(spec) for name, spec in config.optimizers.items()}
+        self.optimizers = make_optimizers(config)
         self.key = jax.random.key(config.seed)
         self.checkpoints = Checkpoints(run, config, dataset.info)
         self.writer: Writer | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -11,7 +11,13 @@ import optax
 from ml_collections import ConfigDict
 
 
-def make_optimizer(spec: ConfigDict) -> optax.GradientTransformation:
+def make_optimizers(config: ConfigDict) -> dict[str, optax.GradientTransformation]:
+    """Every optimizer of `config.optimizers`, by name; none moves a frozen backbone."""
+    frozen = config.model.frozen
+    return {name: make_optimizer(spec, frozen) for name, spec in config.optimizers.items()}
+
+
+def make_optimizer(spec: ConfigDict, frozen: Sequence[str] = ()) -> optax.GradientTransformation:
     """An optimizer with a learning rate for each part of the network.
 
     `spec.learning_rates` maps a top-level module's name to its rate; `default` is the others'. A
@@ -19,8 +25,12 @@ def make_optimizer(spec: ConfigDict) -> optax.GradientTransformation:
     moments, as in PyTorch's Adam, whose figures the papers report. `spec.clip_norm`: largest
     global norm of the gradient, 0 for none. All rates halve every `spec.half_life` of this
     optimizer's steps from step `spec.decay_from` on; with a half-life of 0 they stay.
+
+    Args:
+      spec: one of `config.optimizers`.
+      frozen: modules that have the rate 0 whatever `spec` says, `config.model.frozen`.
     """
-    rates = dict(spec.learning_rates)
+    rates = {**spec.learning_rates, **dict.fromkeys(frozen, 0.0)}
 
     def schedule(rate: float) -> optax.ScalarOrSchedule:
         if not spec.half_life:
@@ -51,7 +61,7 @@ def make_optimizer(spec: ConfigDict) -> optax.GradientTransformation:
 def reset_moments(state: Any, forget: Callable[[tuple[Any, ...]], bool]) -> Any:
     """An optimizer state whose entries on paths that `forget` accepts are zero.
 
-    For modules that were initialised anew: their old moments say nothing of them.
+    For modules that were given fresh values: their old moments say nothing of them.
     """
     return jax.tree_util.tree_map_with_path(
         lambda path, x: jnp.zeros_like(x) if forget(path) else x, state

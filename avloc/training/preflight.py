@@ -12,7 +12,7 @@ from avloc.machine.devices import Devices
 from avloc.runs.checkpoints import example_batch, shapes
 from avloc.runs.folder import RunFolder
 from avloc.training.epoch import skips_nonfinite
-from avloc.training.methods import create
+from avloc.training.methods import create, located
 from avloc.training.resuming import Checkpoints, origin, refuse_another
 from avloc.training.warm_start import first_phase, warm_start
 from avloc.types import Method, Phase
@@ -63,8 +63,11 @@ def check(config: ConfigDict, dataset: Dataset, run: RunFolder | None = None) ->
                 f"{config.batch_size}: lower --config.batch_size, or add data"
             )
     _require_waveforms(config, dataset)
+    _require_weights(config)
     one = config.stage_one
-    if config.stage_two.epochs and not (one.epochs or one.warmup_epochs or start):
+    # Of methods whose training has a second stage; another's may be one from the first step on.
+    second = any(phase.checkpoint_name == "stage_two" for phase in phases)
+    if second and not (one.epochs or one.warmup_epochs or start):
         raise ValueError(
             "stage two needs what a stage one learnt: set config.init_from to RUN/stages/NAME of "
             "another run, or config.stage_one.epochs"
@@ -92,6 +95,15 @@ def check(config: ConfigDict, dataset: Dataset, run: RunFolder | None = None) ->
     _trace(config, method, phases)
 
 
+def _require_weights(config: ConfigDict) -> None:
+    """Refuses to freeze what nothing was learnt by."""
+    if config.model.frozen and not config.init_from:
+        raise ValueError(
+            f"config.model.frozen names {', '.join(config.model.frozen)}, whose weights would stay "
+            "random: set config.init_from, or --config.model.frozen='()'"
+        )
+
+
 def _require_waveforms(config: ConfigDict, dataset: Dataset) -> None:
     """Refuses to mix what cannot be mixed: a data set may have log-mels and no waveforms."""
     mixes = {"config.stage_one.mixtures": config.stage_one.mixtures}
@@ -112,6 +124,7 @@ def _trace(config: ConfigDict, method: Method, phases: list[Phase]) -> None:
     """Goes through every loss and the prediction without computing them: bad names show."""
     batch = example_batch(config, 2 * config.accumulate)
     variables, aux = shapes(method, config)
-    for phase in {phase.name: phase for phase in phases if phase.epochs}.values():
-        jax.eval_shape(phase.loss, variables, aux, batch, jax.random.key(0))
-    jax.eval_shape(method.predict, variables, aux, batch)
+    with located(config.method):
+        for phase in {phase.name: phase for phase in phases if phase.epochs}.values():
+            jax.eval_shape(phase.loss, variables, aux, batch, jax.random.key(0))
+        jax.eval_shape(method.predict, variables, aux, batch)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import warnings
-from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -13,33 +12,8 @@ import numpy as np
 import scipy.signal
 from jaxtyping import Array, Float, Int16, Shaped
 
+from avloc.inputs import PAPER_LOG_MEL, LogMel
 from avloc.types import Batch
-
-
-@dataclass(frozen=True)
-class LogMel:
-    """A log-mel setting; the default is that of DSOL, CSOL and IEr (201 x 64 for one second).
-
-    IEr writes "window length of 160 ms, hop length of 80 ms", which would leave 13 frames a
-    second; it is the same 160 and 80 samples. At this length two mel filters hold no FFT bin
-    and stay empty.
-
-    Attributes:
-      sample_rate: of the waveform, in Hz.
-      n_fft: window and FFT length, in samples.
-      hop: samples from one frame to the next.
-      n_mels: number of mel bins.
-      f_min, f_max: range of the mel bins, in Hz.
-      top_db: quieter values are raised to this many dB under the clip's maximum.
-    """
-
-    sample_rate: int = 16000
-    n_fft: int = 160
-    hop: int = 80
-    n_mels: int = 64
-    f_min: float = 0.0
-    f_max: float = 8000.0
-    top_db: float = 80.0
 
 
 @functools.lru_cache
@@ -58,7 +32,7 @@ def _mel_filters(spec: LogMel) -> np.ndarray:
 
 
 def mel_spectrogram(
-    waveform: Shaped[Array, "B T"], spec: LogMel = LogMel()
+    waveform: Shaped[Array, "B T"], spec: LogMel = PAPER_LOG_MEL
 ) -> Float[Array, "B frames mels"]:
     """Mel projection of the magnitude (not power) spectrogram.
 
@@ -85,7 +59,7 @@ def mel_spectrogram(
 
 
 def log_mel(
-    waveform: Shaped[Array, "B T"], spec: LogMel = LogMel()
+    waveform: Shaped[Array, "B T"], spec: LogMel = PAPER_LOG_MEL
 ) -> Float[Array, "B frames mels 1"]:
     """Log-mel spectrogram in dB: `10 log10(max(mel, 1e-10))`, at least each clip's max - top_db.
 
@@ -98,9 +72,27 @@ def log_mel(
     return jnp.maximum(decibel, floor)[..., None]
 
 
-def spectrogram(batch: Batch, spec: LogMel = LogMel()) -> Float[Array, "B frames mels 1"]:
-    """The log-mel spectrogram of a batch: that of its waveforms, or the one that it carries."""
-    return log_mel(batch.waveform, spec) if batch.log_mel is None else batch.log_mel[..., None]
+def spectrogram(batch: Batch, spec: LogMel = PAPER_LOG_MEL) -> Float[Array, "B frames mels 1"]:
+    """The log-mel spectrogram of a batch: that of its waveforms, or the one that it carries.
+
+    Raises:
+      ValueError: the batch carries spectrograms of another number of mel bins, or its sounds are
+        not of the length that the front end needs.
+    """
+    if batch.log_mel is not None:
+        if batch.log_mel.shape[-1] != spec.n_mels:
+            raise ValueError(
+                f"the data set has spectrograms of {batch.log_mel.shape[-1]} mel bins, but "
+                f"config.model.audio takes {spec.n_mels}: train on a data set with waveforms"
+            )
+        return batch.log_mel[..., None]
+    samples = batch.waveform.shape[-1]
+    if spec.seconds is not None and samples != round(spec.seconds * spec.sample_rate):
+        raise ValueError(
+            f"config.model.audio takes {spec.seconds} s of sound, but the data set has clips of "
+            f"{samples / spec.sample_rate} s: choose another backbone, or other data"
+        )
+    return log_mel(batch.waveform, spec)
 
 
 def resample_to(

@@ -7,6 +7,8 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 from PIL import Image
 
+from avloc.inputs import IMAGENET, Scaling
+
 CROP = 224 / 256
 """Side of a random crop, as a share of the frame's side."""
 
@@ -15,9 +17,6 @@ JITTER = (0.7, 1.3)
 
 ZOOM_OUT = (0.4, 0.75)
 """Range of a zoomed-out view's side, as a share of the canvas's side."""
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R 601
 
@@ -108,10 +107,12 @@ def _smooth_noise(size: int, rng: np.random.Generator) -> Image.Image:
     return Image.fromarray(cells).resize((size, size), Image.Resampling.BICUBIC)
 
 
-def normalize(images: UInt8[Array, "B H W 3"]) -> Float[Array, "B H W 3"]:
-    """Pixels with ImageNet's mean taken away, over its standard deviation; float32."""
+def normalize(
+    images: UInt8[Array, "B H W 3"], scaling: Scaling = IMAGENET
+) -> Float[Array, "B H W 3"]:
+    """Pixels minus the mean, divided by the deviation; float32. By default ImageNet's."""
     if images.dtype != jnp.uint8 or images.ndim != 4 or images.shape[-1] != 3:
         raise ValueError(f"images must be [B, H, W, 3] uint8, not {images.shape} {images.dtype}")
-    mean = np.array(IMAGENET_MEAN, np.float32) * 255
-    std = np.array(IMAGENET_STD, np.float32) * 255
+    mean = np.array(scaling.mean, np.float32) * 255
+    std = np.array(scaling.deviation, np.float32) * 255
     return (jnp.asarray(images, jnp.float32) - mean) / std

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from avloc.models import AudioVisualNet, CorrespondenceHead, pairwise_cosine
+from avloc.models import AudioVisualNet, CorrespondenceHead, ResNet, pairwise_cosine
 from avloc.models.heads import unit
 
 
@@ -50,7 +50,9 @@ def test_correspondence_head_by_hand(bias):
 
 @pytest.fixture(scope="module")
 def network():
-    net = AudioVisualNet(clusters=5, width=4, blocks=(0, 0, 0, 1), embedding=6, stem_pool=False)
+    small = {"width": 4, "blocks": (0, 0, 0, 1)}
+    visual, audio = ResNet(stem_pool=False, **small), ResNet(**small)
+    net = AudioVisualNet(clusters=5, visual=visual, audio=audio, embedding=6)
     image = jax.random.normal(jax.random.key(0), (3, 32, 32, 3))
     sound = jax.random.normal(jax.random.key(1), (3, 40, 16, 1))
     variables = jax.jit(net.init)(jax.random.key(2), image, sound)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from avloc.models import DistinguishingSteps, InstanceNet
+from avloc.models import DistinguishingSteps, InstanceNet, ResNet
 from avloc.models.heads import instance_similarity, prototype_similarity
 
 K, C, MIDDLE = 3, 5, 4
@@ -96,9 +96,9 @@ def test_unknown_form():
 
 @pytest.fixture(scope="module")
 def network():
-    net = InstanceNet(
-        clusters=K, width=4, blocks=(1, 0, 0, 1), embedding=6, stem_pool=False, middle=8
-    )
+    small = {"width": 4, "blocks": (1, 0, 0, 1)}
+    visual, audio = ResNet(stem_pool=False, **small), ResNet(**small)
+    net = InstanceNet(clusters=K, visual=visual, audio=audio, embedding=6, middle=8)
     image = jax.random.normal(jax.random.key(0), (3, 32, 32, 3))
     sound = jax.random.normal(jax.random.key(1), (3, 40, 16, 1))
     variables = jax.jit(net.init)(jax.random.key(2), image, sound)

@@ -6,10 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from avloc.models import AudioVisualNet, InstanceNet
-from avloc.models.resnet import BasicBlock
+from avloc.models import AudioVisualNet, InstanceNet, ResNet
+from avloc.models.backbones.resnet import BasicBlock
 
-SMALL = {"clusters": 3, "width": 4, "blocks": (0, 1, 0, 1), "embedding": 16}
+BACKBONE = ResNet(width=4, blocks=(0, 1, 0, 1))
+SMALL = {"clusters": 3, "visual": BACKBONE, "audio": BACKBONE.clone(), "embedding": 16}
 NETS = {
     "csol": AudioVisualNet(**SMALL),
     "ier": InstanceNet(**SMALL, middle=8),
@@ -20,7 +21,8 @@ SOUND = jax.random.normal(jax.random.key(2), (4, 32, 32, 1))
 
 
 def half(net):
-    return net.clone(dtype=jnp.bfloat16)
+    parts = {name: getattr(net, name).clone(dtype=jnp.bfloat16) for name in ("visual", "audio")}
+    return net.clone(dtype=jnp.bfloat16, **parts)
 
 
 def dtypes(tree):

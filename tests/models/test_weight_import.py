@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from avloc.models.resnet import ResNet
+from avloc.models.backbones.resnet import ResNet
 from avloc.models.weight_import import from_torch
 from tests.torchvision_resnet import forward, state_dict
 

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from avloc.models.resnet import ResNet
+from avloc.models.backbones.resnet import ResNet
 from avloc.runs.checkpoints import read_stage
 from avloc.runs.weight_files import import_weights, read_arrays, read_record
 from tests.torchvision_resnet import forward, state_dict

@@ -25,15 +25,23 @@ from avloc.clustering.dictionary import (
     object_representations_weighted,
 )
 from avloc.clustering.kmeans import kmeans
-from avloc.data_pipelines.media.audio import spectrogram
-from avloc.data_pipelines.media.image import normalize
 from avloc.machine.devices import gather, over_devices, to_host
 from avloc.models import AudioVisualNet, Embeddings
 from avloc.models.heads import unit
 from avloc.training.methods.correspondence import match_loss, mix_sounds
-from avloc.training.methods.networks import make_network, train_forward
+from avloc.training.methods.networks import inputs, make_network, train_forward
 from avloc.training.optimizers import reset_moments
-from avloc.types import Aux, Batch, DatasetInfo, LossOutput, Phase, Scan, TrainState, Variables
+from avloc.types import (
+    Aux,
+    Batch,
+    DatasetInfo,
+    Embedded,
+    LossOutput,
+    Phase,
+    Scan,
+    TrainState,
+    Variables,
+)
 
 CLASSIFIERS = ("visual_classifier", "audio_classifier")
 TEACHER = ("audio", "audio_classifier")
@@ -56,12 +64,12 @@ class Alternation:
 
     def network(self) -> AudioVisualNet:
         """The network that `config.model` describes."""
-        return make_network(AudioVisualNet, self.config, self.axis_name)
+        return make_network(AudioVisualNet, self.config, self.info, self.axis_name)
 
     def init(self, key: PRNGKeyArray, batch: Batch) -> tuple[Variables, Aux]:
         """See `avloc.types.Method`."""
-        variables = self.net.init(key, normalize(batch.image), spectrogram(batch))
-        channels = 8 * self.config.model.width
+        variables = self.net.init(key, *inputs(self.net, batch))
+        channels = self.net.visual.channels
         k = self.config.clusters
         aux = {
             "labels": jnp.zeros(self.info.num_examples[self.config.data.stage_one], jnp.int32),
@@ -194,10 +202,15 @@ class Alternation:
         rows = self._scan_representations(state, scan)
         return self._with_dictionary(state, *rows, state.aux["labels"])
 
+    def embed(self, variables: Variables, aux: Aux, batch: Batch) -> Embedded:
+        """See `avloc.types.Embeds`: the space of the correspondence head (DSOL table 3)."""
+        out = self._forward(variables, batch)
+        return Embedded(out.v, out.a)
+
     # Parts.
 
     def _forward(self, variables: Variables, batch: Batch) -> Embeddings:
-        return self.net.apply(variables, normalize(batch.image), spectrogram(batch))
+        return self.net.apply(variables, *inputs(self.net, batch))
 
     def _train_forward(
         self, variables: Variables, batch: Batch, **how: Any

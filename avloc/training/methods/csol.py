@@ -14,17 +14,18 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from avloc import losses
 from avloc.clustering.kmeans import assign
-from avloc.data_pipelines.media.audio import spectrogram
 from avloc.machine.devices import gather
 from avloc.models.heads import prototype_similarity, unit
 from avloc.training.methods.alternation import Alternation
-from avloc.training.methods.networks import own_images
+from avloc.training.methods.networks import own_images, sound_input
 from avloc.training.microbatches import in_microbatches
 from avloc.types import Aux, Batch, LossOutput, Phase, Prediction, Variables
 
 
 class Csol(Alternation):
     """The method of both papers; every choice is a field of `config` (see `configs/csol.py`)."""
+
+    title = "CSOL"
 
     def phases(self) -> Iterator[Phase]:
         """See `avloc.types.Method`."""
@@ -101,4 +102,4 @@ class Csol(Alternation):
 
     def _teach(self, aux: Aux, batch: Batch) -> Float[Array, "B K"]:
         """Logits of the frozen stage-one audio network."""
-        return self.net.apply(aux["teacher"], spectrogram(batch), method="hear_clusters")
+        return self.net.apply(aux["teacher"], sound_input(self.net, batch), method="hear_clusters")

@@ -21,12 +21,11 @@ from ml_collections import ConfigDict
 
 from avloc import losses
 from avloc.clustering.dictionary import dictionary
-from avloc.data_pipelines.media.audio import spectrogram
 from avloc.machine.devices import gather, local_part
 from avloc.models import Embeddings, InstanceNet
 from avloc.models.heads import EXACT, instance_similarity, prototype_similarity
 from avloc.training.methods.alternation import Alternation, finite
-from avloc.training.methods.networks import make_network, own_images
+from avloc.training.methods.networks import make_network, own_images, sound_input
 from avloc.types import (
     Aux,
     Batch,
@@ -42,6 +41,8 @@ from avloc.types import (
 
 class Ier(Alternation):
     """The whole method. `P^v` is the object dictionary of `alternation`, `P^a` is in `aux` too."""
+
+    title = "IEr"
 
     def __init__(self, config: ConfigDict, info: DatasetInfo, axis_name: str | None = None):
         super().__init__(config, info, axis_name)
@@ -66,6 +67,7 @@ class Ier(Alternation):
         return make_network(
             InstanceNet,
             self.config,
+            self.info,
             self.axis_name,
             steps=spec.steps,
             middle=spec.middle,
@@ -77,9 +79,10 @@ class Ier(Alternation):
     def init(self, key: PRNGKeyArray, batch: Batch) -> tuple[Variables, Aux]:
         """See `avloc.types.Method`."""
         variables, aux = super().init(key, batch)
+        channels = self.net.audio.channels
         extra = {
-            "audio_prototypes": jnp.zeros_like(aux["dictionary"]),
-            "audio_mean": jnp.zeros_like(aux["feature_mean"]),
+            "audio_prototypes": jnp.zeros((self.config.clusters, channels)),
+            "audio_mean": jnp.zeros(channels),
             "progress": jnp.zeros(()),
         }
         return variables, {**aux, **extra}
@@ -169,7 +172,7 @@ class Ier(Alternation):
         return state._replace(aux=aux)
 
     def _hear_step(self, variables: Variables, aux: Aux, batch: Batch) -> Float[Array, "B C"]:
-        return self.net.apply(variables, spectrogram(batch), method="hear")
+        return self.net.apply(variables, sound_input(self.net, batch), method="hear")
 
     def identification_loss(
         self, variables: Variables, aux: Aux, batch: Batch, key: PRNGKeyArray

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, UInt8
 from ml_collections import ConfigDict
 
 from avloc.data_pipelines.media.audio import spectrogram
 from avloc.data_pipelines.media.image import normalize
 from avloc.models import AudioVisualNet, Embeddings
+from avloc.models.backbones import audio_backbone, visual_backbone
 from avloc.training.microbatches import in_microbatches
-from avloc.types import Batch, Variables
+from avloc.types import Batch, DatasetInfo, Variables
 
 Net = TypeVar("Net", bound=AudioVisualNet)
 
@@ -20,36 +21,61 @@ Net = TypeVar("Net", bound=AudioVisualNet)
 PRECISIONS = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
-def make_network(kind: type[Net], config: ConfigDict, axis_name: str | None, **fields: Any) -> Net:
-    """A network of `config.model`'s size.
+def make_network(
+    kind: type[Net], config: ConfigDict, info: DatasetInfo, axis_name: str | None, **fields: Any
+) -> Net:
+    """The network that `config.model` describes.
 
     Args:
       kind: `AudioVisualNet`, or one made from it.
       config: the experiment's.
+      info: of the data set.
       axis_name: mapped axis under `pmap`, else None.
       fields: what `kind` has besides.
 
     Raises:
-      ValueError: `config.precision` is unknown.
+      ValueError: `config.precision`, a backbone or a name in `config.model.frozen` is unknown, or
+        the data set's sounds have another sample rate than the audio backbone takes.
     """
     model, precision = config.model, config.precision
     if precision not in PRECISIONS:
         raise ValueError(
             f"config.precision is {' or '.join(map(repr, PRECISIONS))}, not {precision!r}"
         )
+    if unknown := set(model.frozen) - {"visual", "audio"}:
+        raise ValueError(
+            f"config.model.frozen names 'visual', 'audio' or both, not {sorted(unknown)}"
+        )
+    common = {"axis_name": axis_name, "dtype": PRECISIONS[precision], "remat": config.remat}
+    visual, audio = visual_backbone(model, **common), audio_backbone(model, **common)
+    if audio.front_end.sample_rate != info.sample_rate:
+        raise ValueError(
+            f"config.model.audio, {model.audio!r}, takes sound at {audio.front_end.sample_rate} "
+            f"Hz, but the data set has it at {info.sample_rate} Hz: choose another backbone"
+        )
     return kind(
         clusters=config.clusters,
-        width=model.width,
-        blocks=tuple(model.blocks),
-        stem_pool=model.stem_pool,
+        visual=visual,
+        audio=audio,
+        frozen=tuple(model.frozen),
         embedding=model.embedding,
         correspondence_scale=model.correspondence_scale,
         correspondence_bias=model.correspondence_bias,
-        axis_name=axis_name,
         dtype=PRECISIONS[precision],
-        remat=config.remat,
         **fields,
     )
+
+
+def inputs(
+    net: AudioVisualNet, batch: Batch
+) -> tuple[Float[Array, "B H W 3"], Float[Array, "B T F 1"]]:
+    """What the backbones of a network take, made of a batch."""
+    return normalize(batch.image, net.visual.scaling), sound_input(net, batch)
+
+
+def sound_input(net: AudioVisualNet, batch: Batch) -> Float[Array, "B T F 1"]:
+    """What the audio backbone of a network takes, made of a batch."""
+    return spectrogram(batch, net.audio.front_end)
 
 
 def train_forward(
@@ -75,8 +101,8 @@ def train_forward(
     def forward(part: Batch) -> tuple[Embeddings, Variables]:
         out, new = net.apply(
             variables,
-            _all_images(part),
-            spectrogram(part),
+            normalize(_all_images(part), net.visual.scaling),
+            sound_input(net, part),
             *modes,
             method=method,
             mutable=["batch_stats"],
@@ -92,11 +118,11 @@ def own_images(out: Embeddings, batch: Batch) -> Embeddings:
     return out._replace(f=out.f[: len(batch.image)], v=out.v[: len(batch.image)])
 
 
-def _all_images(batch: Batch) -> Float[Array, "S H W 3"]:
+def _all_images(batch: Batch) -> UInt8[Array, "S H W 3"]:
     """The batch's own images and, where negatives are drawn, those behind them."""
     if batch.negative is None:
-        return normalize(batch.image)
-    return normalize(jnp.concatenate([batch.image, batch.negative]))
+        return batch.image
+    return jnp.concatenate([batch.image, batch.negative])
 
 
 def _by_item(out: Embeddings, size: int) -> Embeddings:

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from avloc.data_pipelines.media.audio import (
-    LogMel,
     log_mel,
     mel_spectrogram,
     resample_to,
     to_mono_int16,
 )
+from avloc.inputs import LogMel
 from tests.data_pipelines import librosa_loop
 
 

@@ -1,15 +1,20 @@
-"""ResNet-18 whose last stage keeps the resolution ("ResNet-18-S5"), without classifier."""
+"""ResNets whose last stage keeps the resolution ("ResNet-18-S5"), without classifier."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from avloc.models.pooling import max_pool_3x3
+from avloc.inputs import IMAGENET, PAPER_LOG_MEL, LogMel, Scaling
+from avloc.models.pooling import max_pool_3x3, pooled
+
+BLOCKS: Mapping[str, tuple[int, ...]] = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
+"""Basic blocks of each stage of the networks that have a name."""
 
 _HE_FAN_OUT = nn.initializers.variance_scaling(2.0, "fan_out", "truncated_normal")
 
@@ -65,7 +70,7 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """ResNet for pictures and spectrograms: the papers' backbone at its defaults.
+    """ResNet for pictures and spectrograms: the papers' backbone at its defaults, ResNet-18.
 
     At its defaults `[B, 224, 224, 3]` gives `[B, 14, 14, 512]`: the last stage has stride 1.
 
@@ -76,9 +81,13 @@ class ResNet(nn.Module):
       stem_pool: whether the 3x3 max-pooling with stride 2 follows the first convolution. Small
         pictures do without it, so that 12 to 16 cells a side remain.
       axis_name, dtype: see `BasicBlock`.
-      remat: whether the backward pass computes each block's inside anew from its input, which takes
-        time and saves memory.
+      remat: whether the backward pass computes each block's inside again from its input, which
+        takes time and saves memory.
+      scaling, front_end: see `VisualBackbone` and `AudioBackbone`.
     """
+
+    scaling: ClassVar[Scaling] = IMAGENET
+    front_end: ClassVar[LogMel] = PAPER_LOG_MEL
 
     width: int = 64
     blocks: Sequence[int] = (2, 2, 2, 2)
@@ -87,6 +96,11 @@ class ResNet(nn.Module):
     axis_name: str | None = None
     dtype: DTypeLike = jnp.float32
     remat: bool = False
+
+    @property
+    def channels(self) -> int:
+        """C, channels of the last stage."""
+        return self.width * 2 ** (len(self.blocks) - 1)
 
     def __call__(self, x: Float[Array, "B H W c"], train: bool) -> Float[Array, "B h w C"]:
         """The last stage's output."""
@@ -112,3 +126,7 @@ class ResNet(nn.Module):
                 )(x, train)
             outputs.append(x)
         return outputs
+
+    def summary(self, stage: Float[Array, "B t m C"]) -> Float[Array, "B C"]:
+        """Global max-pooling, float32."""
+        return pooled(stage)

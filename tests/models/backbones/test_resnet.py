@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.signal import correlate
 
-from avloc.models.resnet import BasicBlock, ResNet
+from avloc.models.backbones.resnet import BasicBlock, ResNet
 
 
 def shape_of(net, *shape, train=False):

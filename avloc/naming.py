@@ -1,0 +1,57 @@
+"""What a config chooses by name: something of ours, or `package.module:Name` of anybody's."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+
+def named(name: str, ours: Mapping[str, Any], field: str) -> Any:
+    """What a name stands for.
+
+    Args:
+      name: a key of `ours`, or `package.module:Name`. Modules in the working directory are found
+        too, behind those that are installed.
+      ours: what comes with avloc, by name.
+      field: of the config, for sentences: `config.method`.
+
+    Raises:
+      ValueError: there is no such name, module, or name in the module.
+    """
+    if name in ours:
+        return ours[name]
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        near = difflib.get_close_matches(name, ours, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(
+            f"{field} is one of {sorted(ours)}, or package.module:Name of your own, not "
+            f"{name!r}{hint}"
+        )
+    try:
+        found = _imported(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise  # the module is there, and lacks one that it imports
+        raise ValueError(
+            f"{field} is {name!r}, but there is no module {error.name!r}: install it, or run from "
+            "the folder that holds it"
+        ) from None
+    if not hasattr(found, attribute):
+        names = [key for key, value in vars(found).items() if callable(value)]
+        near = difflib.get_close_matches(attribute, names, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{field} is {name!r}, but {found.__file__} has no {attribute!r}{hint}")
+    return getattr(found, attribute)
+
+
+def _imported(module: str) -> Any:
+    # The script `avloc` does not look in the working directory as `python -m avloc` does. Last, so
+    # that no file there takes the place of an installed module.
+    if not {"", os.getcwd()} & set(sys.path):
+        sys.path.append(os.getcwd())
+    return importlib.import_module(module)
