@@ -6,6 +6,7 @@ import json
 import re
 import runpy
 import shlex
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -29,10 +30,10 @@ from avloc.inference.video import localize_video
 from avloc.runs import experiment
 from avloc.runs.checkpoints import record_info, save_stage
 from avloc.runs.folder import RunFolder
-from avloc.training import methods
 from avloc.training.loading import load_run
 from avloc.training.loop import train
-from avloc.training.methods import create
+from avloc.training.methods import create, method_title
+from avloc.training.preflight import check
 from avloc.types import Batch, DatasetInfo, TrainState
 from tests.videos import write_video
 
@@ -81,13 +82,12 @@ def test_commands_are_those_that_there_are(page: Path):
         elif words[0] == "avloc":
             rest, fields = split_off_fields(words[1:])
             args = _parser().parse_args(rest)
-            if getattr(args, "config", None):
-                assert (ROOT / args.config).is_file(), words
+            if getattr(args, "config", None) and f"as `{args.config}`" not in page.read_text():
                 if rest[0] == "ablate":
                     assert not fields, words
-                    load_ablation(ROOT / args.config)
+                    load_ablation(args.config)
                 else:
-                    experiment.override(experiment.load_config(ROOT / args.config), fields)
+                    experiment.override(experiment.load_config(args.config), fields)
         elif words[0].endswith("python") and words[1] == "-m":
             importlib.import_module(words[2]).make_parser().parse_args(words[3:])
         else:
@@ -99,7 +99,7 @@ def test_fields_of_the_config_are_there(page: Path):
     known = {name for config in (csol.base(), ier.base()) for name, _ in experiment.fields(config)}
     groups = {name.split(".")[0] for name in known if "." in name}
     text = page.read_text()
-    named = set(re.findall(r"config\.([a-z_]+(?:\.[a-z_]+)*)", text))
+    named = set(re.findall(r"(?<!\w)config\.([a-z_]+(?:\.[a-z_]+)*)", text))
     named -= {"json", "lock", "method"}
     bare = re.findall(r"`([a-z_]+)(\.[a-z_.]+)\b", text)
     named |= {group + rest for group, rest in bare if group in groups and rest != ".json"}
@@ -293,21 +293,33 @@ def test_localization_json_is_as_shown(place, monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("0 object 1, object 2")
 
 
-def test_the_method_of_the_page_trains_and_predicts(dataset, tmp_path, monkeypatch):
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    """A project's folder, which avloc is run from."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = set(sys.modules)
+    yield tmp_path
+    for name in ("sound_prototypes", "patches"):
+        if name not in before:
+            sys.modules.pop(name, None)
+
+
+def test_the_method_of_the_page_trains_and_predicts_from_a_project_of_its_own(dataset, project):
     method, config = blocks(ROOT / "docs" / "adding_a_method.md", "python")
-    defined = SimpleNamespace()
-    exec(method, vars(defined))
-    exec(config, vars(defined))
-    registered = {**methods.METHODS, "sound_prototypes": defined.SoundPrototypes}
-    monkeypatch.setattr(methods, "METHODS", registered)
-    assert defined.get_config().is_locked
-    config = tiny(defined.get_config())
-    run = RunFolder(tmp_path / "run")
+    (project / "sound_prototypes.py").write_text(method)
+    (project / "my_config.py").write_text(config)
+    config = experiment.load_config("my_config.py")
+    assert config.is_locked
+    config = tiny(config)
+    run = RunFolder(project / "run")
+    check(config, dataset, run)
     run.open_for_training(config)
     state = train(config, run, dataset)
     assert int(state.step) == 8
     lengths = np.linalg.norm(np.asarray(state.aux["prototypes"]), axis=-1)
     np.testing.assert_allclose(lengths, 1, atol=1e-5)
+    assert method_title(config.method) == "Sound prototypes"
 
     loaded = load_run(run.path)
     batch = Batch.of(np.full((3, 32, 32, 3), 90, np.uint8), np.ones((3, 16000), np.int16))
@@ -315,6 +327,23 @@ def test_the_method_of_the_page_trains_and_predicts(dataset, tmp_path, monkeypat
     assert found.maps.shape == (3, 4, 4, 10) and found.cluster.shape == (3,)
     np.testing.assert_allclose(found.scores.sum(-1), 1, atol=1e-5)
     np.testing.assert_allclose(found.maps.sum(-1), found.localization, atol=1e-5)
+
+
+def test_the_backbone_of_the_page_trains(dataset, project):
+    [backbone] = blocks(ROOT / "docs" / "adding_a_backbone.md", "python")
+    (project / "patches.py").write_text(backbone)
+    config = tiny(experiment.load_config("csol_toy.py"))
+    config = experiment.override(config, [("model.visual", "patches:make")])
+    for name in ("warmup_epochs", "epochs"):
+        config.stage_one[name] = 1
+    run = RunFolder(project / "run")
+    check(config, dataset, run)
+    run.open_for_training(config)
+    state = train(config, run, dataset)
+    kernel = state.variables["params"]["visual"]["Conv_0"]["kernel"]
+    assert kernel.shape == (16, 16, 3, 32)
+    assert state.aux["dictionary"].shape == (10, 32)
+    assert load_run(run.path).config.model.visual == "patches:make"
 
 
 def test_figures_are_made_from_a_run(place, dataset, capsys):

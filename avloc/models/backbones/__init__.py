@@ -8,7 +8,7 @@ below; its parameters stand under `visual` or `audio` in a method's variables.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import flax.linen as nn
 from jaxtyping import Array, Float
@@ -18,7 +18,6 @@ from avloc.models.backbones.resnet import BLOCKS, ResNet
 from avloc.naming import named
 
 
-@runtime_checkable
 class VisualBackbone(Protocol):
     """From pictures to maps of features.
 
@@ -34,7 +33,6 @@ class VisualBackbone(Protocol):
         """The map of each picture; `train` says which statistics BatchNorm uses."""
 
 
-@runtime_checkable
 class AudioBackbone(Protocol):
     """From sounds to intermediate stages, and from the last of them to one vector.
 
@@ -56,6 +54,8 @@ class AudioBackbone(Protocol):
 
 
 Maker = Callable[..., nn.Module]
+_VISUAL = ("scaling", "channels", "__call__")
+_AUDIO = ("front_end", "channels", "stages", "summary")
 
 
 def _family(model: Any, **common: Any) -> dict[str, Any]:
@@ -89,28 +89,27 @@ def visual_backbone(model: Any, **common: Any) -> nn.Module:
     Raises:
       ValueError: there is none of that name, or it is no visual backbone.
     """
-    return _made(model.visual, VISUAL, "config.model.visual", VisualBackbone, model, common)
+    return _made(model.visual, VISUAL, "config.model.visual", _VISUAL, model, common)
 
 
 def audio_backbone(model: Any, **common: Any) -> nn.Module:
     """The backbone that `config.model.audio` names; as `visual_backbone`."""
-    return _made(model.audio, AUDIO, "config.model.audio", AudioBackbone, model, common)
+    return _made(model.audio, AUDIO, "config.model.audio", _AUDIO, model, common)
 
 
 def _made(
     name: str,
     ours: Mapping[str, Maker],
     field: str,
-    kind: type,
+    wanted: Sequence[str],
     model: Any,
     common: Mapping[str, Any],
 ) -> nn.Module:
     maker = named(name, ours, field)
     made = maker(model, **common) if callable(maker) else None
-    if not isinstance(made, nn.Module) or not isinstance(made, kind):
-        wanted = sorted(kind.__protocol_attrs__) if hasattr(kind, "__protocol_attrs__") else []
+    if not isinstance(made, nn.Module) or not all(hasattr(made, part) for part in wanted):
         raise ValueError(
             f"{field} is {name!r}, which makes {type(made).__name__}, no Flax module with "
-            f"{', '.join(wanted) or 'what a backbone has'}: see docs/adding_a_backbone.md"
+            f"{', '.join(wanted)}: see docs/adding_a_backbone.md"
         )
     return made

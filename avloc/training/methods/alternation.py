@@ -68,7 +68,8 @@ class Alternation:
 
     def init(self, key: PRNGKeyArray, batch: Batch) -> tuple[Variables, Aux]:
         """See `avloc.types.Method`."""
-        variables = self.net.init(key, *inputs(self.net, batch))
+        # The collection is there too where no backbone has BatchNorm.
+        variables = {"batch_stats": {}, **self.net.init(key, *inputs(self.net, batch))}
         channels = self.net.visual.channels
         k = self.config.clusters
         aux = {

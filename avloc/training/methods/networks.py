@@ -107,7 +107,7 @@ def train_forward(
             method=method,
             mutable=["batch_stats"],
         )
-        return _by_item(out, len(part.image)), new["batch_stats"]
+        return _by_item(out, len(part.image)), new.get("batch_stats", {})
 
     out, stats = in_microbatches(forward, batch, parts)
     return _by_place(out), stats
