@@ -65,8 +65,9 @@ def check(config: ConfigDict, dataset: Dataset, run: RunFolder | None = None) ->
     _require_waveforms(config, dataset)
     _require_weights(config)
     one = config.stage_one
-    # Of methods whose training has a second stage; another's may be one from the first step on.
-    second = any(phase.checkpoint_name == "stage_two" for phase in phases)
+    # A method of one stage has nothing to learn from another.
+    splits = {phase.split for phase in phases if phase.epochs or phase.refresh}
+    second = config.stage_two.epochs and {config.data.stage_one, config.data.stage_two} <= splits
     if second and not (one.epochs or one.warmup_epochs or start):
         raise ValueError(
             "stage two needs what a stage one learnt: set config.init_from to RUN/stages/NAME of "

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from avloc.configs.csol import base
-from avloc.runs.experiment import LATER, override
+from avloc.runs.experiment import LATER, LATER_OF_MODEL, override
 from avloc.runs.folder import RunFolder
 from avloc.training.loading import load_run
 
@@ -15,6 +15,7 @@ from avloc.training.loading import load_run
 def test_old_runs_did_what_the_default_does():
     config = base()
     assert {name: config[name] for name in LATER} == LATER
+    assert {name: config.model[name] for name in LATER_OF_MODEL} == LATER_OF_MODEL
 
 
 @pytest.fixture
@@ -22,7 +23,10 @@ def old(copy):
     """A finished run whose config lacks what came later."""
     file = copy / "config.json"
     fields = json.loads(file.read_text())
-    file.write_text(json.dumps({name: x for name, x in fields.items() if name not in LATER}))
+    fields = {name: x for name, x in fields.items() if name not in LATER}
+    for name in LATER_OF_MODEL:
+        del fields["model"][name]
+    file.write_text(json.dumps(fields))
     return copy
 
 

@@ -281,6 +281,12 @@ def test_they_are_no_stage_one(bench, folder, monkeypatch):
     """Stage two needs more than eyes."""
     config = line_settings(init_from=str(folder))
     config.stage_one.epochs = 0
-    monkeypatch.setitem(METHODS, "line", Seeing)
+
+    class Both(Seeing):
+        def phases(self):
+            yield from super().phases()
+            yield Phase("then", "scenes", 1, "matching", self.loss)
+
+    monkeypatch.setitem(METHODS, "line", Both)
     with pytest.raises(ValueError, match="stage two needs what a stage one learnt: set"):
         check(config, bench.dataset)

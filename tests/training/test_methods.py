@@ -74,8 +74,8 @@ def test_titles(faulty):
          r"own, not 'cosl'; did you mean 'csol'\?"),
         ("nowhere:Net", "there is no module 'nowhere': install it, or run from the folder"),
         ("faulty:Eary", r"faulty\.py has no 'Eary'; did you mean 'Early'\?"),
-        ("faulty:NoMethod", "is no class with phases, predict: see docs/adding_a_method.md"),
-        ("faulty:function", "is no class with init, phases, predict"),
+        ("faulty:NoMethod", "is no class with phases: see docs/adding_a_method.md"),
+        ("faulty:function", "is no class with init, phases: see"),
     ],
 )  # fmt: skip
 def test_what_is_no_method_gets_a_sentence(faulty, name, sentence):

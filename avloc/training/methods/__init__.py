@@ -32,7 +32,7 @@ def method_class(name: str) -> type[Method]:
       ValueError: there is none, or it is no method.
     """
     found = named(name, METHODS, "config.method")
-    lacks = [part for part in ("init", "phases", "predict") if not hasattr(found, part)]
+    lacks = [part for part in ("init", "phases") if not hasattr(found, part)]
     if not inspect.isclass(found) or lacks:
         raise ValueError(
             f"config.method is {name!r}, which is no class with {', '.join(lacks or ['init'])}: "
