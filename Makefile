@@ -15,7 +15,7 @@ INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench soak test lint format lock clean
+.PHONY: help demo bench soak test docs lint format lock clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -39,6 +39,10 @@ soak: $(INSTALLED)  ## kill, stop and damage a small training for MINUTES, and c
 
 test: lint  ## lint and all fast tests; PYTEST_ARGS="-m slow" for the long ones
 	$(BIN)/python -m pytest -q -n $(PYTEST_JOBS) --dist loadfile $(PYTEST_ARGS)
+
+docs: $(INSTALLED)  ## build the documentation site into build/site; a broken link fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
+	@echo "open build/site/index.html; to search, too: $(BIN)/python -m http.server -d build/site 8000"
 
 lint: $(INSTALLED)  ## what ruff has to say
 	$(BIN)/ruff check .

@@ -37,6 +37,10 @@ DEPENDENCIES = [
 
 EXTRAS = {
     "test": [
+        # The documentation site, which a test builds.
+        "mkdocs>=1.6.1,<2",
+        "mkdocs-material>=9.7,<10",
+        "mkdocstrings[python]>=1,<2",
         # The notebook, which a test runs.
         "ipykernel>=6.29,<8",
         "ipython>=7.34",
@@ -53,6 +57,7 @@ EXTRAS = {
         "scikit-learn>=1.5,<2",
         "threadpoolctl>=3.5,<4",
     ],
+    "docs": ["mkdocs>=1.6.1,<2", "mkdocs-material>=9.7,<10", "mkdocstrings[python]>=1,<2"],
     "notebook": ["ipykernel>=6.29,<8", "ipython>=7.34", "matplotlib>=3.9,<4"],
     # JAX 0.10 has wheels for CUDA 12 and 13; 12 runs on older drivers and cards too.
     "gpu": ["jax[cuda12]>=0.10,<0.11"],

@@ -42,7 +42,9 @@ def instance_bce(
       similarity: cosine of each prototype with its feature.
       targets: 1 at the sources that the sound holds; multi-hot for mixtures.
       mask: False where the item is padding.
-      scale, bias, kind: see `presence`.
+      scale: see `presence`.
+      bias: see `presence`.
+      kind: see `presence`.
     """
     if kind == "sigmoid":  # on logits, which stays finite where the sigmoid is 0 or 1
         loss = optax.sigmoid_binary_cross_entropy(scale * similarity + bias, targets)

@@ -78,7 +78,8 @@ def cross_distillation(
     """`L_u = 1/2 KL(p^va || p^av) + 1/2 KL(p^av || p^va)` (IEr eq. 6), in nats.
 
     Args:
-      seen, heard: logits of `p^va` and `p^av`.
+      seen: logits of `p^va`.
+      heard: logits of `p^av`.
       mask: False where the item is padding.
       targets: `soft`, the first distribution of each term is a target as in distillation: no
         gradient flows into it. `both`: gradients flow into both.
