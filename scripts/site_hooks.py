@@ -9,15 +9,17 @@ ROOT = Path(__file__).parents[1]
 INSIDE = ("configs", "data_pipelines")
 
 
-def on_config(config: Any) -> Any:
-    """Lays the package out as it is when installed, for mkdocstrings to read."""
+def on_startup(**_: Any) -> None:
+    """Lays the package out as it is when installed, for mkdocstrings to read.
+
+    At startup: later mkdocstrings has looked for the folder, and passes over one that is not there.
+    """
     package = ROOT / "build" / "package" / "avloc"
     package.mkdir(parents=True, exist_ok=True)
     for link in package.iterdir():
         link.unlink()
     for source in (*(ROOT / "avloc").iterdir(), *(ROOT / name for name in INSIDE)):
         (package / source.name).symlink_to(source)
-    return config
 
 
 def on_page_markdown(markdown: str, config: Any, page: Any, **_: Any) -> str:
