@@ -287,3 +287,12 @@ def test_the_version_comes_with_those_of_python_and_jax(capsys):
 def test_dir_shows_what_avloc_gives():
     assert {"__version__", "draw", "load"} <= set(dir(avloc))
     assert all(hasattr(avloc, name) for name in dir(avloc))
+
+
+def test_the_changelog_has_this_version_and_what_comes_next():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    sections = re.findall(r"^## (\S+)", text, re.MULTILINE)
+    assert sections[0] == "Unreleased" and avloc.__version__ in sections
+    # A list of what changed belongs to a kind that Keep a Changelog names.
+    kinds = set(re.findall(r"^### (.*)", text, re.MULTILINE))
+    assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
