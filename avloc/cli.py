@@ -82,8 +82,18 @@ def _parser() -> argparse.ArgumentParser:
             "report": _report,
             "ablate": _ablate,
             "import-weights": _import_weights,
+            "--version": _version,
         }
     )
+
+
+def _version() -> str:
+    from importlib.metadata import version
+    from platform import python_version
+
+    from avloc import __version__
+
+    return f"avloc {__version__} (Python {python_version()}, jax {version('jax')})"
 
 
 def _quiet_libraries() -> None:

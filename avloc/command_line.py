@@ -14,11 +14,20 @@ class _Parser(argparse.ArgumentParser):
         raise ValueError(f"{message} (see `{self.prog} --help`)")
 
 
+class _Tell(argparse.Action):
+    """Prints what its function gives, and ends."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        print(self.const())
+        parser.exit()
+
+
 def make_parser(runs: Mapping[str, Callable[[argparse.Namespace], Any]]) -> argparse.ArgumentParser:
     """The parser of the whole line; what it parses has `run`, the function of its verb.
 
     Args:
-      runs: the function of each verb, by the verb's words: `train`, `data build`.
+      runs: the function of each verb, by the verb's words: `train`, `data build`; and the one
+        that gives the line of `--version`.
     """
     common = _Parser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show where an error came from")
@@ -29,6 +38,9 @@ def make_parser(runs: Mapping[str, Callable[[argparse.Namespace], Any]]) -> argp
         epilog="Help on one: `avloc train --help`.",
         allow_abbrev=False,
         parents=[common],
+    )
+    parser.add_argument(
+        "--version", action=_Tell, nargs=0, const=runs.get("--version"), help="print versions"
     )
     verbs = parser.add_subparsers(required=True, metavar="VERB", parser_class=_Parser)
 

@@ -3,17 +3,22 @@
 import ast
 import json
 import os
+import platform
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import jax
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import avloc
+from avloc.cli import main
 
 ROOT = Path(__file__).parents[1]
 OURS = {"avloc", "benchmarks", "configs", "data_pipelines", "tests"}
@@ -25,6 +30,7 @@ INSTALLED_AS = {
     "google.protobuf": "protobuf",
     "orbax": "orbax-checkpoint",
     "sklearn": "scikit-learn",
+    "yaml": "PyYAML",
 }
 # Installed, though no file of ours imports them: what they are for.
 TOOLS = {
@@ -38,19 +44,17 @@ TOOLS = {
     "nbformat": "reads the notebooks",
     "pytest-xdist": "tests in several processes",
     "ruff": "lint",
+    "setuptools": "builds the sdist and the wheel that a test installs",
 }
 
 
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
 def declared() -> dict[str, list[Requirement]]:
-    """Requirements of setup.py: under "" what avloc needs, then one entry an extra."""
-    values = {}
-    for node in ast.parse((ROOT / "setup.py").read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in (
-            "DEPENDENCIES",
-            "EXTRAS",
-        ):
-            values[ast.unparse(node.targets[0])] = ast.literal_eval(node.value)
-    lists = {"": values["DEPENDENCIES"], **values["EXTRAS"]}
+    """Requirements of pyproject.toml: under "" what avloc needs, then one entry an extra."""
+    lists = {"": project()["dependencies"], **project()["optional-dependencies"]}
     return {extra: [Requirement(line) for line in lines] for extra, lines in lists.items()}
 
 
@@ -119,14 +123,16 @@ def test_third_party_reads_every_kind_of_import():
 def test_what_is_imported_is_declared(folders: tuple[str, ...], extras: tuple[str, ...]):
     for file, source in sources(*folders).items():
         missing = third_party(source) - names(*extras)
-        assert not missing, f"{file} imports {sorted(missing)}: add to setup.py, then `make lock`"
+        assert not missing, (
+            f"{file} imports {sorted(missing)}: add to pyproject.toml, then `make lock`"
+        )
 
 
 def test_notebooks_run_with_the_notebook_extra():
     # Colab's own package is there and nowhere else.
     for file, source in notebooks().items():
         missing = third_party(source) - names("", "notebook") - {"google-colab"}
-        assert not missing, f"{file} imports {sorted(missing)}, not in setup.py's `notebook`"
+        assert not missing, f"{file} imports {sorted(missing)}, not in pyproject.toml's `notebook`"
 
 
 def test_what_is_declared_is_imported():
@@ -136,7 +142,7 @@ def test_what_is_declared_is_imported():
     ]
     used = set().union(*map(third_party, texts))
     unused = names("", "test", "notebook", "torch") - used - set(TOOLS)
-    assert not unused, f"setup.py declares {sorted(unused)}, which nothing imports"
+    assert not unused, f"pyproject.toml declares {sorted(unused)}, which nothing imports"
 
 
 def test_the_lock_pins_every_requirement_within_its_range():
@@ -219,11 +225,77 @@ def test_ci_runs_make_test_and_nothing_else():
     assert commands[-1] == "make test" and len(commands) == 3
 
 
-def test_importing_avloc_is_light_and_gives_the_version():
-    code = "import sys, avloc; print(avloc.__version__, 'jax' in sys.modules)"
+def github(path: str) -> dict:
+    return yaml.safe_load((ROOT / ".github" / path).read_text(encoding="utf-8"))
+
+
+def test_the_workflow_runs_ci_on_every_python_that_is_declared():
+    job = github("workflows/ci.yml")["jobs"]["tests"]
+    versions = job["strategy"]["matrix"]["python"]
+    assert versions[0] == project()["requires-python"].removeprefix(">=")
+    label = "Programming Language :: Python :: 3."
+    classified = [line for line in project()["classifiers"] if line.startswith(label)]
+    assert [f"Programming Language :: Python :: {version}" for version in versions] == classified
+    assert [step["run"] for step in job["steps"] if "run" in step] == [".ci/run"]
+    setup = next(step["with"] for step in job["steps"] if "setup-python" in step.get("uses", ""))
+    assert setup["python-version"] == "${{ matrix.python }}" and setup["cache"] == "pip"
+
+
+@pytest.mark.parametrize("name", ["bug", "feature"])
+def test_an_issue_form_is_one_that_github_takes(name: str):
+    form = github(f"ISSUE_TEMPLATE/{name}.yml")
+    assert form["name"] and form["description"]
+    fields = form["body"]
+    assert {field["type"] for field in fields} <= {"textarea", "input", "checkboxes"}
+    assert all(field["attributes"]["label"] for field in fields)
+    assert len({field["id"] for field in fields}) == len(fields)
+    assert any(field.get("validations", {}).get("required") for field in fields)
+
+
+def python(code: str) -> list[str]:
+    """The words that a program prints, in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert done.stdout.split() == [avloc.__version__, "False"]
+    return done.stdout.split()
+
+
+def test_importing_avloc_is_light_and_gives_the_version():
+    assert python("import sys, avloc; print(avloc.__version__, 'jax' in sys.modules)") == [
+        avloc.__version__,
+        "False",
+    ]
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert f"\nversion: {avloc.__version__}\n" in citation
+
+
+def test_help_and_version_wait_for_no_library():
+    heavy = "{'jax', 'numpy', 'av', 'ml_collections'} & set(sys.modules)"
+    assert python(f"import sys, avloc; dir(avloc); print({heavy})") == ["set()"]
+    for option in ("--help", "--version"):
+        code = (
+            "import sys\nfrom avloc.cli import main\n"
+            f"try:\n    main(['{option}'])\nexcept SystemExit as end:\n    print(end.code, {heavy})"
+        )
+        assert python(code)[-2:] == ["0", "set()"]
+
+
+def test_the_version_comes_with_those_of_python_and_jax(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    numbers = f"{avloc.__version__} (Python {platform.python_version()}, jax {jax.__version__})"
+    assert end.value.code == 0 and capsys.readouterr().out == f"avloc {numbers}\n"
+
+
+def test_dir_shows_what_avloc_gives():
+    assert {"__version__", "draw", "load"} <= set(dir(avloc))
+    assert all(hasattr(avloc, name) for name in dir(avloc))
+
+
+def test_the_changelog_has_this_version_and_what_comes_next():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    sections = re.findall(r"^## (\S+)", text, re.MULTILINE)
+    assert sections[0] == "Unreleased" and avloc.__version__ in sections
+    # A list of what changed belongs to a kind that Keep a Changelog names.
+    kinds = set(re.findall(r"^### (.*)", text, re.MULTILINE))
+    assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}

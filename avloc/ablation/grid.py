@@ -13,7 +13,8 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from avloc.ablation.declaration import SHARED, Ablation, check_seeds
-from avloc.runs.experiment import call, differences, load_config, override
+from avloc.runs.config_files import call
+from avloc.runs.experiment import differences, load_config, override
 from avloc.runs.folder import RunFolder
 from avloc.training.methods import create
 from avloc.types import DatasetInfo
@@ -181,7 +182,7 @@ class Grid:
 
 
 def load_ablation(path: str | Path) -> Ablation:
-    """The ablation that a file's `get_ablation()` gives; shipped ones by their file's name too.
+    """The ablation that a file's `get_ablation()` gives; found as `load_config` finds a config.
 
     Raises:
       ValueError: there is no such file, it has no such function, or declares what cannot be.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import difflib
-import importlib.util
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
+
+from avloc.runs.config_files import call
 
 # Top fields that came after the first runs, with what those did: old runs stay usable.
 LATER = {"precision": "float32", "remat": False, "accumulate": 1, "on_nonfinite": "stop"}
@@ -20,34 +21,15 @@ LATER_OF_MODEL = {"visual": "resnet", "audio": "resnet", "frozen": ()}
 def load_config(path: str | Path) -> ConfigDict:
     """The config that a file's `get_config()` gives.
 
-    A path that does not exist is also looked for among the configs that come with the package.
+    A path that does not exist, with or without `.py`, is also looked for among the configs that
+    come with the package.
 
     Raises:
-      ValueError: there is no such file, or it has no `get_config`.
+      ValueError: there is no such file, it cannot be imported, or it has no `get_config`.
     """
     import avloc.configs
 
     return call(path, "get_config", Path(avloc.configs.__file__).parent)
-
-
-def call(path: str | Path, function: str, shipped: Path) -> Any:
-    """What a function of a Python file gives; the file may lie in the folder `shipped` too.
-
-    Raises:
-      ValueError: there is no such file, or it has no such function.
-    """
-    file = Path(path)
-    if not file.is_file():
-        file = shipped / Path(path).name
-        if not file.is_file():
-            names = ", ".join(sorted(p.name for p in shipped.glob("*_*.py") if p.stem[0] != "_"))
-            raise ValueError(f"there is no config file {path}; shipped ones: {names}")
-    spec = importlib.util.spec_from_file_location(f"_config_{file.stem}", file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if not hasattr(module, function):
-        raise ValueError(f"{file} is not a config: it has no {function}()")
-    return getattr(module, function)()
 
 
 def override(config: ConfigDict, assignments: Iterable[tuple[str, str]]) -> ConfigDict:
