@@ -29,6 +29,7 @@ DEPENDENCIES = [
     "orbax-checkpoint>=0.12,<0.13",
     "pillow>=11,<14",
     "protobuf>=6,<8",
+    "safetensors>=0.8,<0.9",
     "scipy>=1.14,<2",
     "tensorboardX>=2.6,<3",
     "tensorflow-datasets>=4.9.8,<5",
