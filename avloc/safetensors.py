@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-_TAKEN = "BOOL U8 I8 U16 I16 U32 I32 U64 I64 F16 BF16 F32 F64".split()
+_TAKEN = ["BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F16", "BF16", "F32", "F64"]
 
 
 class Safetensors(Mapping[str, np.ndarray]):

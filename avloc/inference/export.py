@@ -70,7 +70,7 @@ def export_model(checkpoint: str | Path, out: str | Path) -> Path:
     try:
         made.mkdir()
         (made / FUNCTION).write_bytes(function.serialize())
-        # Not by `save_file`, whose error of a full disk is no OSError. One entry of metadata, as the
+        # Not by `save_file`, whose error of a full disk is no OSError. One entry of metadata: the
         # library writes several in any order, and equal models give equal files.
         (made / PARAMETERS).write_bytes(save(arrays, {"format": FORMAT}))
         with ocp.StandardCheckpointer() as checkpointer:
