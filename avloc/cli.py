@@ -145,6 +145,7 @@ def _data_list(args: argparse.Namespace) -> None:
 def _data_doctor(args: argparse.Namespace) -> int:
     from avloc.data_pipelines import registry
     from avloc.data_pipelines.dataset import Dataset
+    from avloc.drawing.table import terminal_width
     from avloc.reports import data as data_report
     from avloc.reports.data_tables import built_table, source_summary
 
@@ -154,13 +155,13 @@ def _data_doctor(args: argparse.Namespace) -> int:
             raise ValueError("--decode goes with --source: a built data set is decoded")
         dataset = Dataset(registry.open_dataset(args.name, args.data_dir))
         built, page = data_report.examine_built(args.name, dataset, out)
-        print(f"{built_table(built).markdown()}\n\npage         {page}")
+        print(f"{built_table(built).text(terminal_width())}\n\npage         {page}")
         return OK
     wanted = registry.collection(args.name, args.source)
     findings, page = data_report.examine_source(
         args.name, args.source, wanted, out, decode=args.decode
     )
-    print(f"{source_summary(findings)}\n\npage         {page}")
+    print(f"{source_summary(findings, terminal_width())}\n\npage         {page}")
     return INCOMPLETE if findings.blocked else OK
 
 
@@ -229,6 +230,7 @@ def _train_and_score(args: argparse.Namespace) -> None:
 
 def _score(run: RunFolder, dataset: Dataset) -> None:
     """Scores a finished run, writes its report, and says where everything is."""
+    from avloc.drawing.table import terminal_width
     from avloc.machine import hosts
     from avloc.reports.run import write_run_report
     from avloc.scoring.run import Scorer
@@ -241,7 +243,7 @@ def _score(run: RunFolder, dataset: Dataset) -> None:
         report = write_run_report(run, scores, scorer.by_itself())
     except KeyboardInterrupt as stop:
         raise type(stop)("stopped while scoring, training is done") from None
-    print(f"\n{scores.text()}\n")
+    print(f"\n{scores.text(terminal_width())}\n")
     for what, path in (
         ("checkpoints", run.stages),
         ("scores", run.path / "metrics.json"),
@@ -252,6 +254,7 @@ def _score(run: RunFolder, dataset: Dataset) -> None:
 
 def _evaluate(args: argparse.Namespace) -> None:
     with _joined(args):
+        from avloc.drawing.table import terminal_width
         from avloc.machine import hosts
         from avloc.runs.folder import RunFolder
         from avloc.scoring.run import Scorer
@@ -261,18 +264,19 @@ def _evaluate(args: argparse.Namespace) -> None:
             scorer = Scorer(run, _open(run.config().data.name, run, args.data_dir))
         hosts.require_same("data", str(replace(scorer.dataset.info, extra={})))
         scores = scorer.score(args.split, args.protocol, args.stage)
-        print(f"{scores.text()}\n\neach item's scores are in {run.evaluation}")
+        print(f"{scores.text(terminal_width())}\n\neach item's scores are in {run.evaluation}")
 
 
 def _score_maps(args: argparse.Namespace) -> None:
     from avloc.data_pipelines.dataset import Dataset
+    from avloc.drawing.table import terminal_width
     from avloc.scoring.map_scores import score_maps
 
     dataset = Dataset.open(args.data, args.data_dir)
     source = dataset.source(args.split)
     title = f"{Path(args.maps).name} on {args.data}, split {args.split}"
     scores = score_maps(args.maps, source, dataset.info, args.protocol, title)
-    print(scores.text())
+    print(scores.text(terminal_width()))
     if args.out:
         scores.write(args.out)
         print(f"\nwritten to {args.out}")
@@ -331,6 +335,7 @@ def _ablate(args: argparse.Namespace) -> int:
     from avloc.ablation.grid import Grid, check_stage, load_ablation
     from avloc.ablation.runner import train_all
     from avloc.ablation.table import write
+    from avloc.drawing.table import terminal_width
     from avloc.runs.folder import RunFolder
     from avloc.training.preflight import check, training_data
 
@@ -352,7 +357,7 @@ def _ablate(args: argparse.Namespace) -> int:
         check(run.config, lessons)
         check_stage(run, lessons.info)
     failed = train_all(runs, args.jobs, args.data_dir)
-    print(write(grid, title))
+    print(write(grid, title, terminal_width()))
     for file in ("ablation.md", "ablation.json"):
         print(f"{file:14} {grid.workdir / file}")
     return INCOMPLETE if failed else OK

@@ -28,7 +28,7 @@ import numpy as np
 
 from avloc.configs import dsol_music
 from avloc.data_pipelines.media.audio import log_mel
-from avloc.drawing.page import Table
+from avloc.drawing.table import Table
 from benchmarks import flops, machine
 from benchmarks.step_task import SECOND, Task
 from benchmarks.steps import narrow

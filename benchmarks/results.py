@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from avloc.drawing.page import Curve, Table, write_report
+from avloc.drawing.charts import Curve
+from avloc.drawing.page import write_report
+from avloc.drawing.table import Table
 from benchmarks.row import COLUMNS, REMARKS, Row
 
 

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from avloc.drawing.page import Cell
+from avloc.drawing.table import Cell
 
 
 class Spread(NamedTuple):

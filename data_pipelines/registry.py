@@ -26,6 +26,7 @@ from tensorflow_datasets.core.constants import get_default_data_dir
 from avloc.data_pipelines.builders.shuffling import bounded
 from avloc.data_pipelines.catalogue import DATASETS, Entry
 from avloc.data_pipelines.collection import Collection
+from avloc.progress import in_terminal
 
 
 class Listing(NamedTuple):
@@ -97,6 +98,8 @@ def build(
         if _version(folder, entry) is None:
             state = "in"
             with _quiet(), bounded():
+                if not in_terminal():
+                    tfds.disable_progress_bar()
                 builder = cls(config=chosen, data_dir=root)
                 with contextlib.redirect_stdout(io.StringIO()):  # TFDS's own announcements
                     builder.download_and_prepare(file_format="array_record")
@@ -306,7 +309,7 @@ def _sole_builder(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps TFDS from logging anything but errors; progress bars stay."""
+    """Keeps TFDS from logging anything but errors."""
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.ERROR)

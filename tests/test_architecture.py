@@ -22,7 +22,14 @@ TESTS = sorted(path for room in ("tests", "benchmarks") for path in (ROOT / room
 # The house, lowest floor first: a room may import those of its own floor that stand before it, and
 # those of all floors below. `avloc` is the package's own __init__, which opens `inference` lazily.
 FLOORS = (
-    ("avloc.inputs", "avloc.naming", "avloc.types", "avloc.safetensors", "avloc.command_line"),
+    (
+        "avloc.inputs",
+        "avloc.naming",
+        "avloc.types",
+        "avloc.progress",
+        "avloc.safetensors",
+        "avloc.command_line",
+    ),
     ("avloc.configs",),
     ("avloc.data_pipelines",),
     ("avloc.losses", "avloc.clustering", "avloc.drawing"),

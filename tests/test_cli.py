@@ -131,11 +131,10 @@ def test_report_again(place, copy):
 def test_interrupted_training_goes_on_as_if_it_never_stopped(place, tmp_path):
     arguments = train(tmp_path / "run", place)
     process = command(*arguments, cache=place / "cache")
-    # The bar of the first epoch: from here on, a signal is a wish to stop.
-    seen = ""
-    while "localization 1/1:   0%" not in seen:
-        seen += (character := process.stderr.read(1))
-        assert character, seen
+    # Written just before the first epoch: from here on, a signal is a wish to stop.
+    while not (tmp_path / "run" / "parameters.txt").is_file():
+        assert process.poll() is None
+        time.sleep(0.01)
     process.send_signal(signal.SIGTERM)  # the machine is taken away
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 0, errors

@@ -12,7 +12,7 @@ from typing import Any
 from avloc.ablation.grid import Grid, Run
 from avloc.ablation.pooling import Pooled, pool, read_items, same_protocol
 from avloc.ablation.runner import seconds_of
-from avloc.drawing.page import Cell, Table
+from avloc.drawing.table import Cell, Table
 from avloc.evaluation.results import digits
 from avloc.runs.folder import write_atomically
 
@@ -90,8 +90,8 @@ def missing(grid: Grid) -> list[tuple[str, int]]:
     ]
 
 
-def markdown(grid: Grid, title: str, tables: Sequence[SplitTable]) -> str:
-    """The whole table: a heading, what is missing, then a table a split."""
+def markdown(grid: Grid, title: str, tables: Sequence[SplitTable], width: int | None = None) -> str:
+    """The whole table: a heading, what is missing, then a table a split, of so wide lines."""
     lacking = missing(grid)
     parts = [f"# {title}"]
     if grid.ablation.note:
@@ -101,11 +101,11 @@ def markdown(grid: Grid, title: str, tables: Sequence[SplitTable]) -> str:
     if lacking:
         told += "; missing: " + ", ".join(f"{name} (seed {seed})" for name, seed in lacking)
     parts.append(f"{told}. Mean over seeds ± standard deviation over seeds, [95 % interval].")
-    parts += [text for table in tables if (text := _markdown(table, grid))]
+    parts += [text for table in tables if (text := _markdown(table, grid, width))]
     return "\n\n".join(parts) + "\n"
 
 
-def _markdown(table: SplitTable, grid: Grid) -> str:
+def _markdown(table: SplitTable, grid: Grid, width: int | None) -> str:
     metrics = list(dict.fromkeys(m for row in table.scores.values() for m in row))
     metrics = grid.ablation.metrics(table.split, metrics)
     if not metrics:
@@ -130,7 +130,7 @@ def _markdown(table: SplitTable, grid: Grid) -> str:
     ]
     heading = f"Split `{table.split}`, {table.rules}; {table.evaluated} of {table.total} evaluated."
     columns = ["cell", "network", "seeds", *metrics]
-    return f"{heading}\n\n{Table('', columns, rows, ' '.join(notes)).markdown()}"
+    return f"{heading}\n\n{Table('', columns, rows, ' '.join(notes)).text(width)}"
 
 
 def _cell(metric: str, score: Pooled | None, count: int) -> str | Cell:
@@ -181,14 +181,16 @@ def to_json(grid: Grid, title: str, tables: Sequence[SplitTable]) -> dict[str, A
     }
 
 
-def write(grid: Grid, title: str) -> str:
-    """Writes `ablation.md` and `ablation.json` into the workdir and gives the Markdown."""
+def write(grid: Grid, title: str, width: int | None = None) -> str:
+    """Writes `ablation.md` and `ablation.json` into the workdir, and gives the text to print.
+
+    Its tables are no wider than `width`; None: they are Markdown, as in the file.
+    """
     tables = split_tables(grid)
-    text = markdown(grid, title, tables)
     data = json.dumps(to_json(grid, title, tables), indent=2, allow_nan=False)
-    write_atomically(Path(grid.workdir) / "ablation.md", text)
+    write_atomically(Path(grid.workdir) / "ablation.md", markdown(grid, title, tables))
     write_atomically(Path(grid.workdir) / "ablation.json", data + "\n")
-    return text
+    return markdown(grid, title, tables, width)
 
 
 def _plain(value: Any) -> Any:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from avloc.drawing.page import Cell, Table
+from avloc.drawing.table import Cell, Table
 from avloc.evaluation.bootstrap import Interval
 from avloc.evaluation.protocols import Protocol
 

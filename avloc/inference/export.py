@@ -16,8 +16,8 @@ import jax.export
 import numpy as np
 import orbax.checkpoint as ocp
 from jaxtyping import Array, Float, Int16, UInt8
+from safetensors.numpy import save
 
-from avloc import safetensors
 from avloc.data_pipelines.records.features import CLIP_SECONDS, SAMPLE_RATE
 from avloc.inference.category_maps import by_category
 from avloc.inference.model import Model
@@ -70,8 +70,9 @@ def export_model(checkpoint: str | Path, out: str | Path) -> Path:
     try:
         made.mkdir()
         (made / FUNCTION).write_bytes(function.serialize())
-        head = {"format": FORMAT, "digest": about["digest"]}
-        safetensors.write(made / PARAMETERS, arrays, head)
+        # Not by `save_file`, whose error of a full disk is no OSError. One entry of metadata: the
+        # library writes several in any order, and equal models give equal files.
+        (made / PARAMETERS).write_bytes(save(arrays, {"format": FORMAT}))
         with ocp.StandardCheckpointer() as checkpointer:
             checkpointer.save(made / TREE, tree)
         shutil.copyfile(Path(__file__).with_name(EXAMPLE), made / EXAMPLE)
@@ -128,7 +129,7 @@ def named(tree: Any) -> dict[str, np.ndarray]:
     """The arrays of a tree by path: `params/visual/conv_stem/kernel`."""
     leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
     return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf)
+        jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf, order="C")
         for path, leaf in leaves
     }
 

@@ -15,13 +15,13 @@ import numpy as np
 from av.error import FFmpegError
 from jaxtyping import Int16, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
-from tqdm import tqdm
 
 from avloc.data_pipelines.media.video import cut, probe
 from avloc.data_pipelines.records.features import SAMPLE_RATE
 from avloc.inference.analysis import Overlay, Second, analyse
 from avloc.inference.model import Model, draw
 from avloc.inference.redraw import redraw
+from avloc.progress import bar, track
 
 
 def localize_video(
@@ -56,29 +56,24 @@ def localize_video(
     path, out_dir = Path(path), Path(out_dir)
     about = probe(path)
     length = about.duration or 0.0
-    bar = tqdm(
-        analyse(model, cut(path, model.config.image_size), batch_size),
-        total=math.floor(length) or None,
-        unit=" s",
-        desc="analysing",
-        disable=not progress,
-    )
-    seconds = list(bar)
+    analysed = analyse(model, cut(path, model.config.image_size), batch_size)
+    whole = math.floor(length) or None
+    seconds = list(track(analysed, "analysing", whole, "second", shown=progress))
     out_dir.mkdir(parents=True, exist_ok=True)
     target = out_dir / f"{path.stem}.localized.mp4"
     with _replacing(out_dir / "localization.json") as record, _replacing(target) as video:
-        analysed = {s.second for s in seconds}
+        seen = {s.second for s in seconds}
         head = {
             "video": path.name,
             **_provenance(model),
-            "seconds_skipped": [s for s in range(math.floor(length)) if s not in analysed],
+            "seconds_skipped": [s for s in range(math.floor(length)) if s not in seen],
         }
         with open(record, "w", encoding="utf-8") as file:
             _write_seconds(file, head, seconds, model.names)
         overlay = Overlay(seconds, model.names, length)
         frames = round(length * (about.rate or 0)) or None
-        with tqdm(total=frames, unit=" frames", desc="drawing", disable=not progress) as bar:
-            redraw(path, video, overlay.draw, bar.update)
+        with bar("drawing", frames, "frame", shown=progress) as drawn:
+            redraw(path, video, overlay.draw, drawn.update)
     return target
 
 

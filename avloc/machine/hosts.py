@@ -15,7 +15,6 @@ import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from functools import partialmethod
 from typing import Any
 
 import jax
@@ -23,7 +22,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int
-from tqdm import tqdm
+
+from avloc import progress
 
 MEETING = 300
 """Seconds in which all processes of a run have to come."""
@@ -79,13 +79,8 @@ def joined(
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Neither words nor progress bars; errors are still told."""
-    plain = tqdm.__init__
-    tqdm.__init__ = partialmethod(plain, disable=True)
-    try:
-        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
-            yield
-    finally:
-        tqdm.__init__ = plain
+    with progress.hidden(), open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        yield
 
 
 def _meet(

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tqdm import tqdm
+from avloc.progress import say
 
 # Machines that are taken away give 30 seconds.
 GRACE = 25.0
@@ -75,7 +75,7 @@ def signals() -> Iterator[Stop]:
         if stop.number is not None:
             raise KeyboardInterrupt
         stop.number = number
-        tqdm.write("stopping after this step; once more to stop at once", file=sys.stderr)
+        say("stopping after this step; once more to stop at once", sys.stderr)
 
     with _handled(dict.fromkeys((signal.SIGINT, signal.SIGTERM), ask)):
         yield stop

@@ -17,8 +17,9 @@ from avloc.data_pipelines.checks.inspection import FileFacts, inspect_all
 from avloc.data_pipelines.checks.records import BuiltFindings, check_records
 from avloc.data_pipelines.collection import Collection, Folder
 from avloc.data_pipelines.dataset import Dataset
+from avloc.drawing.bars import Bars
 from avloc.drawing.contact_sheet import contact_sheet
-from avloc.drawing.page import Bars, write_report
+from avloc.drawing.page import write_report
 from avloc.reports.data_tables import (
     balance,
     built_faults,

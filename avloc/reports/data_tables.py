@@ -7,19 +7,20 @@ from pathlib import Path
 
 from avloc.data_pipelines.checks.doctor import BoxFindings, Findings, SplitFindings
 from avloc.data_pipelines.checks.records import BuiltFindings
-from avloc.drawing.page import Bars, Table
+from avloc.drawing.bars import Bars
+from avloc.drawing.table import Table
 
 SHOWN = 20
 """Ids that a table lists of each kind; the JSON file has all."""
 
 
-def source_summary(findings: Findings) -> str:
-    """A few lines for the terminal."""
+def source_summary(findings: Findings, width: int | None = None) -> str:
+    """A few lines to print, their table no wider than so many letters; None: as Markdown."""
     ready = len(findings.splits) - len(findings.blocked)
     lines = [f"cannot be built: {sentence}" for sentence in findings.blocked]
     lines.append(f"{ready} of {len(findings.splits)} splits can be built from what is there")
     lines += unused(findings, 3)
-    return counts_table(findings).markdown() + "\n\n" + "\n".join(lines)
+    return counts_table(findings).text(width) + "\n\n" + "\n".join(lines)
 
 
 def unused(findings: Findings, most: int = SHOWN) -> list[str]:

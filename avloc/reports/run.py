@@ -16,7 +16,9 @@ from avloc.clustering.assignment import CategoryMap
 from avloc.data_pipelines.checks.preview import spread
 from avloc.data_pipelines.loader import evaluation_batches
 from avloc.drawing import rendering
-from avloc.drawing.page import Curve, Picture, Table, write_report
+from avloc.drawing.charts import Curve
+from avloc.drawing.page import Picture, write_report
+from avloc.drawing.table import Table
 from avloc.runs.folder import RunFolder
 from avloc.runs.history import skipped_steps
 from avloc.scoring.run import Scorer

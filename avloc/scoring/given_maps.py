@@ -12,10 +12,10 @@ from pathlib import PurePosixPath
 
 import numpy as np
 from jaxtyping import Float
-from tqdm import tqdm
 
 from avloc.evaluation import metrics
 from avloc.evaluation.protocols import Protocol
+from avloc.progress import track
 from avloc.scoring.map_files import NamedArrays
 from avloc.types import Batch, Prediction
 
@@ -99,7 +99,7 @@ class GivenMaps:
     def _check_maps(self) -> None:
         self.sizes: Counter[tuple[int, int]] = Counter()
         self.low, self.high, self.channels, first = np.inf, -np.inf, 0, ""
-        for i, name in tqdm(self._names.items(), desc="reading maps", unit="map", leave=False):
+        for i, name in track(self._names.items(), "reading maps", len(self._names), "map"):
             values = self._map(i)
             channels = values.shape[-1]
             if self.channels not in (0, channels):

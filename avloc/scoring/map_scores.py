@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
-from tqdm import tqdm
 
 from avloc.data_pipelines.loader import evaluation_batches
 from avloc.evaluation import protocols
@@ -18,6 +17,7 @@ from avloc.evaluation.baselines import ceiling, model_free
 from avloc.evaluation.evaluator import evaluate
 from avloc.evaluation.protocols import Protocol
 from avloc.evaluation.results import Evaluation, digits
+from avloc.progress import track
 from avloc.scoring.given_maps import GivenMaps
 from avloc.scoring.map_files import NamedArrays
 from avloc.scoring.score_table import GIVEN, MapScores, measured
@@ -110,7 +110,7 @@ def _read(source: Sequence[Any], slots: int) -> tuple[list[str], Batch]:
         raise ValueError("there is nothing to score: the split has no items")
     light = _WithoutPictures(source)
     batches = evaluation_batches(light, image_size=1, batch_size=_BATCH, slots=slots)
-    batches = tqdm(batches, "reading the split", -(-len(source) // _BATCH), leave=False)
+    batches = track(batches, "reading the split", -(-len(source) // _BATCH), "batch")
     fields = zip(*batches, strict=True)
     whole = (None if parts[0] is None else np.concatenate(parts) for parts in fields)
     return light.ids, _take(Batch(*whole), np.arange(len(source)))

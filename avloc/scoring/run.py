@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
 from avloc.clustering.assignment import CategoryMap
 from avloc.data_pipelines.dataset import Dataset
@@ -18,6 +17,7 @@ from avloc.evaluation import baselines, evaluate, fit_categories, protocols
 from avloc.evaluation.protocols import Protocol
 from avloc.machine import hosts
 from avloc.machine.devices import Devices
+from avloc.progress import track
 from avloc.runs.checkpoints import example_batch, finished_stages
 from avloc.runs.folder import RunFolder, write_atomically
 from avloc.scoring.scores import Rows, Scores, network_row
@@ -156,7 +156,7 @@ class Scorer:
         split = self.config.data.stage_one
         return fit_categories(
             self.predictor(network),
-            self.batches(split, f"{network.row}: naming clusters"),
+            self.batches(split, f"naming the clusters of {network.row}"),
             self.dataset.info.class_names,
             naming,
         )
@@ -180,7 +180,7 @@ class Scorer:
             threads=self.config.data.threads,
         )
         total = -(-len(source) // self.batch_size)
-        return map(self.devices.whole, tqdm(data, what, total, unit="batch", leave=False))
+        return map(self.devices.whole, track(data, what, total, "batch"))
 
     def _jobs(
         self, split: str | None, protocol: str | None
@@ -215,7 +215,7 @@ class Scorer:
     ) -> None:
         """Evaluates one row, and writes it down."""
         names = self.dataset.info.class_names
-        batches = self.batches(split, f"{row}: {split}")
+        batches = self.batches(split, f"scoring {row} on {split}")
         rows[row] = evaluate(predict, batches, rules, categories, names)
         if self.writes:
             rows[row].write(self.run.evaluation / split / rules.name / folder)

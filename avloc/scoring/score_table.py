@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from avloc.drawing.page import Table
+from avloc.drawing.table import Table
 from avloc.evaluation.results import Evaluation, comparison
 
 GIVEN = "given maps"
@@ -48,12 +48,12 @@ class MapScores:
         note += " A line that names no protocol is the same under all." * several
         return Table(self.title, ["", *evaluations[0]], body, note)
 
-    def text(self) -> str:
-        """All of it as Markdown."""
+    def text(self, width: int | None = None) -> str:
+        """All of it, its table in lines of so many letters; None: as Markdown."""
         first = [rows[GIVEN] for rows in self.rows.values()]
         rules = [f"- {e.protocol.describe()}: {e.evaluated} of {e.total} evaluated." for e in first]
         left_out = [f"- {name} does not fit: {why}." for name, why in self.left_out.items()]
-        parts = [f"# {self.title}", self.table().markdown(), "\n".join(rules + left_out)]
+        parts = [f"# {self.title}", self.table().text(width), "\n".join(rules + left_out)]
         return "\n\n".join([*parts, *self.remarks])
 
     def to_json(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from avloc.drawing.page import Table
+from avloc.drawing.table import Table
 from avloc.evaluation import HEARD_METRICS, comparison, protocols
 from avloc.evaluation.results import Evaluation
 from avloc.runs.folder import RunFolder
@@ -37,9 +37,9 @@ class Scores:
     splits: Mapping[str, Rows]
     left_out: Mapping[str, str]
 
-    def text(self) -> str:
-        """The tables as they are printed."""
-        parts = [f"{table.title}\n\n{table.markdown()}" for table in self.tables()]
+    def text(self, width: int | None = None) -> str:
+        """The tables as they are printed, in lines of so many letters; None: as Markdown."""
+        parts = [f"{table.title}\n\n{table.text(width)}" for table in self.tables()]
         return "\n\n".join([*parts, *self.remarks()])
 
     def tables(self) -> list[Table]:

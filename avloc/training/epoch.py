@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -10,16 +11,20 @@ import jax
 import numpy as np
 import optax
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
 from avloc.data_pipelines.dataset import Dataset
 from avloc.data_pipelines.loader import training_batches
 from avloc.machine.devices import Devices
 from avloc.machine.stopping import Stop
+from avloc.progress import Bar, bar, say, spell
 from avloc.runs.history import mean_of
 from avloc.training.resuming import Checkpoints, Progress
 from avloc.training.step import make_step
+from avloc.training.time_left import TimeLeft
 from avloc.types import Batch, Phase, TrainState
+
+# The share is of the phase, not of the epoch.
+_BAR = "{desc} {percentage:3.0f}%|{bar}| step {n_fmt}/{total_fmt}{postfix}"
 
 
 class NonFiniteLoss(ValueError):
@@ -48,6 +53,7 @@ class Epochs:
       checkpoints: where an epoch is saved to, in its middle.
       key: seed key of the run's steps.
       stop: whether the run is asked to stop.
+      time_left: learns the pace of the steps, and tells what is left by it.
     """
 
     def __init__(
@@ -59,6 +65,7 @@ class Epochs:
         checkpoints: Checkpoints,
         key: jax.Array,
         stop: Stop,
+        time_left: TimeLeft,
     ):
         self._config = config
         self._dataset = dataset
@@ -67,6 +74,7 @@ class Epochs:
         self._checkpoints = checkpoints
         self._key = key
         self._stop = stop
+        self._time_left = time_left
         self._skips = skips_nonfinite(config)
         self._steps: dict[tuple[Any, str], Callable[..., Any]] = {}
 
@@ -102,31 +110,36 @@ class Epochs:
             self._checkpoints.restore_iterator(iterator)
         logs, progress.mid_epoch, progress.logs = list(progress.logs), False, []
         pending: deque[tuple[Batch, Any]] = deque()
-        bar = tqdm(
-            total=len(source) // self._config.batch_size,
-            initial=len(logs),
-            desc=f"[{place}] {phase.name} {progress.epoch + 1}/{phase.epochs}",
-            unit="step",
-            leave=False,
+        each = len(source) // self._config.batch_size
+        earlier = progress.epoch * each
+        shown = bar(
+            f"[{place}] {phase.name} {progress.epoch + 1}/{phase.epochs}:",
+            phase.epochs * each,
+            "step",
+            earlier + len(logs),
+            shape=_BAR,
+            told=False,
         )
+        began = time.monotonic()
+        self._time_left.begin()
         every, number = self._config.checkpoint_every, int(state.step)
-        with bar:
+        with shown as drawn:
             for batch in iterator:
                 state, log = step(state, batch, self._key)
                 number += 1
                 pending.append((batch, log))
-                bar.update()
+                drawn.update()
                 # One step behind, so that the host waits for no step that still runs.
                 if len(pending) > 1:
-                    logs.append(self._settle(*pending.popleft(), phase, bar, len(logs)))
+                    logs.append(self._settle(*pending.popleft(), phase, progress, drawn, len(logs)))
                 if self._stop(number):
-                    self._save(state, progress, logs, pending, iterator, phase, bar)
+                    self._save(state, progress, logs, pending, iterator, phase, drawn)
                     raise self._stop.interrupted(f"stopped at step {number}")
                 if len(logs) % every == every - 1:
-                    self._save(state, progress, logs, pending, iterator, phase, bar)
+                    self._save(state, progress, logs, pending, iterator, phase, drawn)
             while pending:
-                logs.append(self._settle(*pending.popleft(), phase, bar, len(logs)))
-            seconds = bar.format_dict["elapsed"]
+                logs.append(self._settle(*pending.popleft(), phase, progress, drawn, len(logs)))
+        seconds = time.monotonic() - began
         good = [log for log in logs if "skipped" not in log]
         if logs and not good:
             raise NonFiniteLoss(
@@ -138,23 +151,39 @@ class Epochs:
             row["skipped"] = len(logs) - len(good)
         return state, row, seconds
 
-    def _settle(self, batch: Batch, log: Any, phase: Phase, bar: tqdm, count: int) -> Any:
+    def _settle(
+        self,
+        batch: Batch,
+        log: Any,
+        phase: Phase,
+        progress: Progress,
+        drawn: Bar,
+        count: int,
+    ) -> Any:
         """The step's scalars on the host, `skipped` alone of one that changed nothing."""
         values = {name: float(value) for name, value in jax.device_get(log).items()}
+        self._time_left.stepped(phase)
         bad = [name for name in ("loss", "gradient_norm") if not np.isfinite(values[name])]
         if bad:
             source = self._dataset.source(phase.split)
             ids = ", ".join(source[int(i)]["id"].decode() for i in batch.index)
             if self._skips:
-                tqdm.write(f"        skipped step {count + 1}: its {bad[0]} is not finite: {ids}")
+                say(f"        skipped step {count + 1}: its {bad[0]} is not finite: {ids}")
                 return {"skipped": 1.0}
             raise NonFiniteLoss(
                 f"the {bad[0]} of phase {phase.name} is {values[bad[0]]} at its step {count + 1}; "
                 f"the last good checkpoint is kept; examples: {ids}"
             )
         if count % self._config.log_every == 0:
-            bar.set_postfix(loss=f"{values['loss']:.3f}")
+            drawn.note(f"loss {values['loss']:.3f}{self._left(progress, drawn.done)}")
         return values
+
+    def _left(self, progress: Progress, done: int) -> str:
+        """What is left of the phase and of the run, in words; empty where nobody knows."""
+        left = self._time_left.left(progress.phase, done)
+        if left is None:
+            return ""
+        return f", left: phase {spell(left[0])}, run {spell(left[1])}"
 
     def _save(
         self,
@@ -164,10 +193,10 @@ class Epochs:
         pending: deque[tuple[Batch, Any]],
         iterator: Any,
         phase: Phase,
-        bar: tqdm,
+        drawn: Bar,
     ) -> None:
         while pending:
-            logs.append(self._settle(*pending.popleft(), phase, bar, len(logs)))
+            logs.append(self._settle(*pending.popleft(), phase, progress, drawn, len(logs)))
         progress.mid_epoch, progress.logs = True, list(logs)
         self._checkpoints.save(state, progress, iterator)
         progress.mid_epoch, progress.logs = False, []

@@ -10,13 +10,13 @@ import jax
 import numpy as np
 from clu import parameter_overview
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
 from avloc.clustering.agreement import nmi
 from avloc.data_pipelines.dataset import Dataset
 from avloc.data_pipelines.loader import evaluation_batches
 from avloc.machine.devices import Devices
 from avloc.machine.stopping import Stop, signals
+from avloc.progress import say, spell
 from avloc.runs.checkpoints import record_info, save_stage
 from avloc.runs.folder import RunFolder, write_atomically
 from avloc.runs.history import Writer, skipped_steps
@@ -25,8 +25,12 @@ from avloc.training.methods import create, initialize
 from avloc.training.optimizers import make_optimizers
 from avloc.training.resuming import Checkpoints, Progress
 from avloc.training.scan import scan_split
+from avloc.training.time_left import TimeLeft
 from avloc.training.warm_start import first_phase, warm_start
 from avloc.types import Phase, TrainState
+
+# What an epoch's line says of it, in this order, where a phase has it; the rest is in train.jsonl.
+_SAID = ("loss", "accuracy", "retrieval", "nmi", "matching", "precision", "recall")
 
 
 def train(config: ConfigDict, run: RunFolder, dataset: Dataset) -> TrainState:
@@ -49,7 +53,7 @@ def train(config: ConfigDict, run: RunFolder, dataset: Dataset) -> TrainState:
         try:
             state = trainer.run()
             if skipped := skipped_steps(run):
-                tqdm.write(skipped)
+                say(skipped)
         finally:
             trainer.close()
         if stop():
@@ -69,12 +73,21 @@ class _Trainer:
         self.key = jax.random.key(config.seed)
         self.checkpoints = Checkpoints(run, config, dataset.info)
         self.writer: Writer | None = None
+        self.phases = list(self.method.phases())
+        self.time_left = TimeLeft(self.phases, self._steps)
         self.epochs = Epochs(
-            config, dataset, self.devices, self.optimizers, self.checkpoints, self.key, stop
+            config,
+            dataset,
+            self.devices,
+            self.optimizers,
+            self.checkpoints,
+            self.key,
+            stop,
+            self.time_left,
         )
 
     def run(self) -> TrainState:
-        phases = list(self.method.phases())
+        phases = self.phases
         state, progress = self._begin(phases)
         record_info(self.folder, self.dataset.info)
         self.writer = Writer(self.folder)
@@ -106,14 +119,14 @@ class _Trainer:
         if restored is not None:
             state, progress = restored
             self.folder.rewind(progress.rows)
-            tqdm.write(f"resuming {self.folder.path} at step {int(state.step)}")
+            say(f"resuming {self.folder.path} at step {int(state.step)}")
             return self.devices.replicate(state), progress
         self.folder.rewind(0)
         progress = Progress(phase=first_phase(self.config, phases))
         if not self.config.init_from:
             return self.devices.replicate(state), progress
         start = warm_start(self.config, state.variables, state.aux)
-        tqdm.write(start.said)
+        say(start.said)
         state = state._replace(variables=start.variables, aux=start.aux)
         state = self.devices.replicate(state)
         self.checkpoints.save(state, progress)  # the other run is needed no more
@@ -137,10 +150,12 @@ class _Trainer:
 
     def _phase(self, state: TrainState, phase: Phase, progress: Progress, place: str) -> TrainState:
         if phase.refresh is not None and not progress.refreshed:
-            tqdm.write(f"[{place}] {phase.name}: refresh")
+            say(f"[{place}] {phase.name}: refresh")
+            self.time_left.begin()
             key = jax.random.fold_in(self.key, 1_000_000 + progress.phase)
             state = phase.refresh(state, self._scan, key)
             state = self.devices.replicate(state)
+            self.time_left.refreshed()
             self._log_agreement(state)
             progress.refreshed = True
             if self.stop():
@@ -168,8 +183,15 @@ class _Trainer:
         row: dict[str, float],
         seconds: float,
     ) -> None:
-        text = "  ".join(f"{name} {value:.3f}" for name, value in row.items())
-        tqdm.write(f"[{place}] {phase.name} {progress.epoch + 1}/{phase.epochs}  {text}")
+        words = [f"{name} {row[name]:.3f}" for name in _SAID if name in row]
+        if skipped := row.get("skipped"):
+            words.append(f"{skipped} step{'' if skipped == 1 else 's'} skipped")
+        words.append(f"took {spell(seconds)}")
+        done = (progress.epoch + 1) * self._steps(phase.split)
+        left = self.time_left.left(progress.phase, done)
+        if left is not None and left[1] >= 1:
+            words.append(f"about {spell(left[1])} of the run left")
+        say(f"[{place}] {phase.name} {progress.epoch + 1}/{phase.epochs}: {', '.join(words)}")
         self.writer.write_epoch(
             {
                 "phase": phase.name,
@@ -180,6 +202,10 @@ class _Trainer:
                 **row,
             }
         )
+
+    def _steps(self, split: str) -> int:
+        """Steps of an epoch."""
+        return len(self.dataset.source(split)) // self.config.batch_size
 
     def _scan(self, f: Callable[..., Any], state: TrainState, split: str) -> Any:
         """See `avloc.types.Scan`."""
@@ -192,7 +218,7 @@ class _Trainer:
             return
         truth = self.dataset.labels(self.config.data.stage_one)
         value = float(nmi(truth, np.asarray(labels)))
-        tqdm.write(f"        clusters against categories: NMI {value:.3f}")
+        say(f"        clusters against categories: NMI {value:.3f}")
         self.writer.write_epoch(
             {
                 "phase": "clusters",

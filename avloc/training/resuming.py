@@ -9,8 +9,8 @@ from typing import Any
 import grain
 import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
+from avloc.progress import say
 from avloc.runs.checkpoints import abstract, first_line, storable
 from avloc.runs.digests import digest_of, seal, unseal
 from avloc.runs.experiment import differences, with_later_fields
@@ -118,7 +118,7 @@ class Checkpoints:
                 restored = self._read(number, like)
             except Exception as error:  # Orbax has no one error for a damaged checkpoint
                 where = f"checkpoint {number} in {self._run.checkpoints}"
-                tqdm.write(f"{where} is damaged: {first_line(error)}")
+                say(f"{where} is damaged: {first_line(error)}")
                 self._damaged.append(number)
                 continue
             return restored

@@ -8,12 +8,12 @@ from typing import Any
 import jax
 import numpy as np
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
 from avloc.data_pipelines.dataset import Dataset
 from avloc.data_pipelines.loader import evaluation_batches
 from avloc.machine.devices import Devices
 from avloc.machine.stopping import Stop
+from avloc.progress import track
 from avloc.types import TrainState
 
 
@@ -28,16 +28,17 @@ def scan_split(
 ) -> Any:
     """`f` over a split: the rows of real items, stacked in the order of their index."""
     call, count = devices.scan_fn(f), len(dataset.source(split))
+    size = devices.even(config.batch_size)
     batches = evaluation_batches(
         dataset.source(split),
         image_size=config.image_size,
-        batch_size=devices.even(config.batch_size),
+        batch_size=size,
         slots=dataset.info.max_objects,
         shard=devices.shard,
         threads=config.data.threads,
     )
     rows = []
-    for batch in tqdm(batches, desc="features", unit="batch", leave=False):
+    for batch in track(batches, "features", -(-count // size), "batch", told=False):
         if stop is not None and stop():
             raise stop.interrupted("stopped between two phases")
         rows.append(call(state.variables, state.aux, devices.put(batch)))

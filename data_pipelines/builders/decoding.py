@@ -21,12 +21,12 @@ import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import Int16, UInt8
 from PIL import Image
-from tqdm import tqdm
 
 from avloc.data_pipelines.builders import workers
 from avloc.data_pipelines.collection import Recording, digest, file_state
 from avloc.data_pipelines.media.video import Clip, VideoError, cut, cut_at
 from avloc.data_pipelines.records.features import encode_frame
+from avloc.progress import bar
 
 SHORT_SIDE = 256
 """Frames are scaled down to this shorter side, in pixels."""
@@ -96,13 +96,13 @@ class ClipStore:
         wanted = {self._target(r): r for r in recordings if r.path is not None}
         jobs = [(r, self._seconds, path) for path, r in wanted.items() if not path.exists()]
         done = len(wanted) - len(jobs)
-        with tqdm(total=len(wanted), initial=done, desc="decoding", unit="video") as bar:
+        with bar("decoding", len(wanted), "video", done) as shown:
             for (recording, _, target), crashed in workers.run(store, jobs, processes):
                 if crashed:  # the decoder took its process along: report it, keep the rest
                     with _written(target) as archive:
                         _report(archive, [], "the decoder crashed on it")
-                bar.set_postfix_str(recording.path.name, refresh=False)
-                bar.update()
+                shown.note(recording.path.name)
+                shown.update()
 
     def load(self, recording: Recording) -> StoredClips:
         """What `fill` made of a recording that has a file."""

@@ -11,13 +11,13 @@ from typing import ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import Bool, Int
-from tqdm import tqdm
 
 from avloc.data_pipelines.builders.placed import Placed
 from avloc.data_pipelines.records.features import clip_features
 from avloc.data_pipelines.records.reading import Records, some_fields
 from avloc.data_pipelines.scenes import mixing
 from avloc.data_pipelines.scenes.plan import RECIPES, ScenePlan, SceneSplit, plan_scenes
+from avloc.progress import track
 
 CELL_SIZE = 128
 """Side of a cell in pixels: two rows of them are as high as a stored frame of a clip."""
@@ -72,8 +72,7 @@ class SoloClips:
         self._records = Records(built, split)
         known = some_fields(built, split, "video", "objects")
         facts = [
-            _facts(record)
-            for record in tqdm(known, desc=f"looking at {split}", total=len(self), leave=False)
+            _facts(record) for record in track(known, f"looking at {split}", len(self), "record")
         ]
         videos, labels, usable, placed = zip(*facts, strict=True)
         self.labels, self.usable, self.placed = map(np.asarray, (labels, usable, placed))

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import av
 from PIL import Image, UnidentifiedImageError
-from tqdm import tqdm
 
 from avloc.data_pipelines.builders.workers import run
 from avloc.data_pipelines.collection import IMAGE_ENDINGS, SOUND_ENDINGS, VIDEO_ENDINGS
 from avloc.data_pipelines.media.tracks import Damage, VideoError, open_file, picture_stream
 from avloc.data_pipelines.media.tracks import decode as decoded
 from avloc.data_pipelines.media.video import cut, probe
+from avloc.progress import bar
 
 
 @dataclass(frozen=True)
@@ -112,12 +112,11 @@ def inspect_all(
     learnt: dict[Path, FileFacts] = {}
     workers = workers or os.cpu_count() or 1
     look = _in_processes if decode else _in_threads
-    bar = tqdm(total=len(paths), desc="decoding" if decode else "looking", unit="file")
     try:
-        with bar:
+        with bar("decoding" if decode else "looking", len(paths), "file") as shown:
             for path, facts in look(sorted(paths), before, workers):
                 learnt[path] = facts
-                bar.update()
+                shown.update()
     finally:  # stopped halfway, the next call goes on from here
         if notes:
             _write(notes, before | {str(path): facts for path, facts in learnt.items()})

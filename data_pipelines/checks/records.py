@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from avloc.data_pipelines.dataset import Dataset
+from avloc.progress import track
 
 
 @dataclass
@@ -66,7 +66,7 @@ def check_records(dataset: Dataset) -> BuiltFindings:
     for name, count in dataset.info.num_examples.items():
         source, made, videos = dataset.source(name), RecordFindings(), set()
         pictures: dict[bytes, list[str]] = {}
-        for place in tqdm(range(count), desc=f"reading {name}", unit="record", disable=None):
+        for place in track(range(count), f"reading {name}", count, "record"):
             record = source[place]
             key = _check(record, made, names)
             videos.add(record["video"])

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from avloc.drawing.charts import svg, ticks
-from avloc.drawing.page import Cell, Curve, Picture, Table, write_report
+from avloc.drawing.charts import Curve, svg, ticks
+from avloc.drawing.page import Picture, write_report
+from avloc.drawing.table import Cell, Table
 
 VOID = {"meta", "img"}
 TABLE = Table("Scores", ["", "IoU@0.5"], [["ours", Cell("61.2", "[55.0, 66.1]")]], "A <note>.")

@@ -238,7 +238,7 @@ def test_an_earlier_export_is_replaced_and_nothing_else(run, folder, tmp_path, f
 
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
     with monkeypatch.context() as patch:
-        patch.setattr(exporting.safetensors, "write", full)
+        patch.setattr(exporting, "save", full)
         assert "no space left on device" in fails(*asked)
     assert [path.name for path in tmp_path.iterdir()] == ["exported"]
 
