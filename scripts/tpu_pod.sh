@@ -86,11 +86,15 @@ status() {
 
 install() {
   local root archive
-  root=$(git -C "$(dirname "${BASH_SOURCE[0]}")" rev-parse --show-toplevel)
+  root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
   scratch=$(mktemp -d)
   trap 'rm -rf "$scratch"' EXIT
   archive=$scratch/avloc.tar.gz
-  git -C "$root" archive --format tar.gz --prefix avloc/ -o "$archive" HEAD
+  if [ -e "$root/.git" ]; then
+    git -C "$root" archive --format tar.gz --prefix avloc/ -o "$archive" HEAD
+  else  # an unpacked sdist
+    tar -C "$root" --exclude ./.venv --exclude ./runs --transform 's|^\.|avloc|' -czf "$archive" .
+  fi
   run gcloud compute tpus tpu-vm scp "$archive" "$TPU_NAME:avloc.tar.gz" "${at[@]}" --worker all
   # The machines come with Python 3.10.
   local script='set -eu

@@ -1,6 +1,7 @@
 """`scripts/tpu_pod.sh` asks gcloud for what it should, and its workers do as they are told."""
 
 import os
+import shutil
 import subprocess
 import tarfile
 import time
@@ -31,6 +32,7 @@ AT = ["--zone", "us-east1-d"]
 class Pod:
     def __init__(self, folder: Path):
         self.worker, self.calls_file = folder / "worker", folder / "calls"
+        self.script = SCRIPT
         tools = folder / "tools"
         (self.worker / "env" / "bin").mkdir(parents=True)
         tools.mkdir()
@@ -54,7 +56,7 @@ class Pod:
 
     def __call__(self, *words, status: int = 0, **settings) -> subprocess.CompletedProcess:
         made = subprocess.run(
-            ["bash", SCRIPT, *words],
+            ["bash", self.script, *words],
             env=self.environment | settings,
             capture_output=True,
             text=True,
@@ -114,6 +116,19 @@ def test_install_puts_the_last_commit_on_every_worker(pod):
         "sudo [chmod] [a+rwx] [/mnt/avloc]",
     ]
     assert not Path(copy[4]).exists()
+
+
+def test_install_of_an_unpacked_sdist_takes_its_files(pod, tmp_path):
+    unpacked = tmp_path / "avloc-0.1.0"
+    for file in ("setup.py", "avloc/cli.py", ".venv/bin/python", "runs/demo/config.json"):
+        (unpacked / file).parent.mkdir(parents=True, exist_ok=True)
+        (unpacked / file).write_text("")
+    (unpacked / "scripts").mkdir()
+    pod.script = shutil.copy(SCRIPT, unpacked / "scripts")
+    pod("install")
+    found = {str(f.relative_to(pod.worker)) for f in (pod.worker / "avloc").rglob("*.*")}
+    assert found == {"avloc/setup.py", "avloc/avloc/cli.py", "avloc/scripts/tpu_pod.sh"}
+    assert pod.done()[0].startswith("pip [install]")
 
 
 def test_train_outlives_its_connection_and_keeps_its_words(pod):

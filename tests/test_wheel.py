@@ -28,10 +28,12 @@ FOLDERS = (
     "configs",
     "data_pipelines",
     "docs",
+    "requirements",
     "scripts",
     "tests",
 )
-FILES = ("*.cff", "*.in", "*.lock", "*.md", "*.py", "*.toml", ".git*", ".pre*", "LICENSE", "Make*")
+FILES = ("*.cff", "*.in", "*.lock", "*.md", "*.py", "*.toml", "*.yml", "LICENSE", "Makefile")
+DOTTED = (".gitignore", ".pre-commit-config.yaml")
 # Less to compile and to score than for the tests of what a training does.
 TINIER = (
     "--config.batch_size=16",
@@ -40,13 +42,17 @@ TINIER = (
     "--config.evaluation.baselines=False",
 )
 # What tools leave behind.
-CACHES = ("__pycache__", ".ipynb_checkpoints", "*.pyc")
+CACHES = {"__pycache__", ".ipynb_checkpoints"}
 
 
 def tree(root: Path) -> set[str]:
     found = [path for folder in FOLDERS for path in (root / folder).rglob("*")]
-    found += [path for pattern in FILES for path in root.glob(pattern)]
-    return {str(path.relative_to(root)) for path in found if path.is_file()}
+    found += [path for pattern in (*FILES, *DOTTED) for path in root.glob(pattern)]
+    return {
+        str(path.relative_to(root))
+        for path in found
+        if path.is_file() and not CACHES & set(path.parts)
+    }
 
 
 def build(kind: str, root: Path, out: Path) -> Path:
@@ -63,13 +69,9 @@ def build(kind: str, root: Path, out: Path) -> Path:
 def checkout(tmp_path_factory) -> Path:
     """A copy of what this file lies in, where building leaves its folders."""
     copy = tmp_path_factory.mktemp("checkout")
-    for folder in FOLDERS:
-        ignored = shutil.ignore_patterns(*CACHES)
-        shutil.copytree(ROOT / folder, copy / folder, ignore=ignored)
-    for path in {path for pattern in FILES for path in ROOT.glob(pattern) if path.is_file()}:
-        shutil.copy(path, copy)
-    # A worktree's is a file.
-    (copy / ".git").unlink(missing_ok=True)
+    for name in tree(ROOT):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, copy / name)
     return copy
 
 
@@ -110,31 +112,11 @@ def test_the_wheel_holds_one_package(wheel, checkout):
         names = [name for name in file.namelist() if not name.endswith("/")]
     record = f"avloc-{avloc.__version__}.dist-info"
     assert {name.split("/")[0] for name in names} == {"avloc", record}
-    expected = {"avloc/py.typed"}
-    for folder in ("avloc", "configs", "data_pipelines"):
-        above = "" if folder == "avloc" else "avloc/"
-        expected |= {
-            f"{above}{path.relative_to(checkout)}" for path in (checkout / folder).rglob("*.py")
-        }
-    assert {"avloc/configs/csol_toy.py", "avloc/data_pipelines/registry.py"} <= expected
-    assert {name for name in names if name.startswith("avloc/") and "/templates/" not in name} == (
-        expected
-    )
-
-
-def test_templates_and_styles_are_installed(checkout, tmp_path):
-    templates = checkout / "avloc" / "drawing" / "templates"
-    copy = shutil.copytree(checkout, tmp_path / "copy")
-    folder = copy / templates.relative_to(checkout)
-    folder.mkdir(exist_ok=True)
-    for name in ("one.html", "two.jinja", "three.css"):
-        (folder / name).write_text("")
-    out = tmp_path / "out"
-    out.mkdir()
-    with zipfile.ZipFile(build("wheel", copy, out)) as file:
-        names = set(file.namelist())
-    for name in ("one.html", "two.jinja", "three.css"):
-        assert f"avloc/drawing/templates/{name}" in names
+    inside = ("configs/", "data_pipelines/")
+    expected = {name for name in tree(checkout) if name.startswith("avloc/")}
+    expected |= {f"avloc/{name}" for name in tree(checkout) if name.startswith(inside)}
+    assert {"avloc/py.typed", "avloc/configs/csol_toy.py"} <= expected
+    assert {name for name in names if name.startswith("avloc/")} == expected
 
 
 def test_the_metadata_say_what_avloc_is(metadata):
