@@ -42,16 +42,15 @@ def method_class(name: str) -> type[Method]:
 
 
 def method_title(name: str) -> str:
-    """A method's name in tables, as its paper writes it: the class's `title`, else its name.
+    """A method's name in tables: the class's `title`, else its own name.
 
-    Of a method that is not installed here, as in the report of another's run: the name in the
-    config.
+    The report of another's run is read where the method is not installed, too.
     """
+    own = name.upper() if name in METHODS else name.rpartition(":")[2]
     try:
-        found = method_class(name)
+        return getattr(method_class(name), "title", own)
     except (ValueError, ImportError):
-        return name.rpartition(":")[2]
-    return getattr(found, "title", found.__name__)
+        return own
 
 
 def create(config: ConfigDict, info: DatasetInfo, axis_name: str | None = None) -> Method:
