@@ -20,8 +20,8 @@ from avloc.types import Batch
 class LogMel:
     """A log-mel setting; the default is that of DSOL, CSOL and IEr (201 x 64 for one second).
 
-    IEr writes "window length of 160 ms, hop length of 80 ms", which would leave 13 frames a
-    second; it is the same 160 and 80 samples. At this length two mel filters hold no FFT bin
+    IEr writes "window length of 160 ms, hop length of 80 ms", which would give 13 frames a
+    second; it means the same 160 and 80 samples. At this length two mel filters contain no FFT bin
     and stay empty.
 
     Attributes:
@@ -30,7 +30,7 @@ class LogMel:
       hop: samples from one frame to the next.
       n_mels: number of mel bins.
       f_min, f_max: range of the mel bins, in Hz.
-      top_db: quieter values are raised to this many dB under the clip's maximum.
+      top_db: quieter values are raised to this many dB below the clip's maximum.
     """
 
     sample_rate: int = 16000
@@ -99,7 +99,7 @@ def log_mel(
 
 
 def spectrogram(batch: Batch, spec: LogMel = LogMel()) -> Float[Array, "B frames mels 1"]:
-    """The log-mel spectrogram of a batch: that of its waveforms, or the one that it carries."""
+    """The log-mel spectrogram of a batch: computed from its waveforms, or the one stored in it."""
     return log_mel(batch.waveform, spec) if batch.log_mel is None else batch.log_mel[..., None]
 
 

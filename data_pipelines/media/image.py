@@ -41,7 +41,7 @@ def evaluation_view(
 def view_in_proportion(shape: tuple[int, ...], side: int) -> tuple[int, int]:
     """Height and width of a view of a frame of `shape` whose shorter side is `side` pixels.
 
-    The longer side is rounded to a multiple of 16, which all networks here divide.
+    The longer side is rounded to a multiple of 16, the total stride of the networks here.
     """
     scale = side / min(shape[:2])
     height, width = (
@@ -65,13 +65,13 @@ def training_view(
 
     Some views are zoomed out: shrunk, and pasted at a random place over smooth coloured noise.
     In a 2x2 scene objects are half as large as in the clips that the network first learns from;
-    without such views a small object, and an image with much that is not the clip, would be new
-    to it there. The noise has no edges of its own to attend to.
+    without such views, small objects and images that mostly show something else would be new to it
+    there. The noise has no edges of its own that could attract attention.
 
     Args:
       frame: RGB, 0 to 255.
       size: side of the view, in pixels.
-      rng: the only source of chance; a generator in the same state gives the same view.
+      rng: the only source of randomness; a generator in the same state gives the same view.
       zoom_out: how probable a zoomed-out view is.
     """
     _check(frame)
@@ -109,7 +109,7 @@ def _smooth_noise(size: int, rng: np.random.Generator) -> Image.Image:
 
 
 def normalize(images: UInt8[Array, "B H W 3"]) -> Float[Array, "B H W 3"]:
-    """Pixels with ImageNet's mean taken away, over its standard deviation; float32."""
+    """Pixels minus ImageNet's mean, divided by its standard deviation; float32."""
     if images.dtype != jnp.uint8 or images.ndim != 4 or images.shape[-1] != 3:
         raise ValueError(f"images must be [B, H, W, 3] uint8, not {images.shape} {images.dtype}")
     mean = np.array(IMAGENET_MEAN, np.float32) * 255

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from tests.evaluation.test_report import Page
 
 from avloc.data_pipelines.collection import Collection, Folder, Moment, Object, Recording
 from avloc.reports.data import examine_built, examine_source, write_preview
 from avloc.reports.data_tables import SHOWN, source_summary
+from tests.drawing.test_page import Page
 from tests.videos import truncate, write_video
 
 BOX = (0.1, 0.2, 0.5, 0.6)
@@ -67,7 +67,7 @@ def test_a_source_folder(source, tmp_path):
     assert data["overlaps"] == [
         {"splits": ["train", "validation"], "count": 2, "ids": ["gone00", "gone01"]}
     ]
-    assert data["blocked"] == ["validation: none of its 2 recordings is there"]
+    assert data["blocked"] == ["validation: none of its 2 recordings was found"]
     assert data["source"] == str(source.root) and not data["decoded"]
     assert len(data["files"][str(source.find("whole"))]["sha256"]) == 64
 
