@@ -111,7 +111,7 @@ def inspect_all(
     learnt: dict[Path, FileFacts] = {}
     workers = workers or os.cpu_count() or 1
     look = _in_processes if decode else _in_threads
-    bar = tqdm(total=len(paths), desc="decoding" if decode else "looking", unit="file")
+    bar = tqdm(total=len(paths), desc="decoding" if decode else "checking", unit="file")
     try:
         with bar:
             for path, facts in look(sorted(paths), before, workers):
