@@ -1,1 +1,1 @@
-"""Measurements of `make bench`: ours beside what a user would run instead, in one run."""
+"""Measurements of `make bench`: our code against what a user would run instead."""

@@ -26,7 +26,7 @@ TOPICS = {
 
 
 def measure(topics: Mapping[str, str], results: Results) -> Results:
-    """Adds the rows of each topic's module; Ctrl-C ends it and keeps what there is.
+    """Adds the rows of each topic's module; Ctrl-C stops and keeps the finished rows.
 
     A topic that raises is named in `failures`, and the next one goes on.
     """
@@ -43,7 +43,7 @@ def measure(topics: Mapping[str, str], results: Results) -> Results:
                     print("  " + " | ".join(map(str, item.cells())), file=sys.stderr, flush=True)
         except KeyboardInterrupt:
             results.interrupted = True
-            print("stopped: what was measured is kept", file=sys.stderr)
+            print("stopped; the finished rows are kept", file=sys.stderr)
             break
         except Exception as error:
             traceback.print_exc()
@@ -52,7 +52,7 @@ def measure(topics: Mapping[str, str], results: Results) -> Results:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; gives its exit code: 1 where a topic failed, 130 where it was stopped."""
+    """The command; returns its exit code: 1 if a topic failed, 130 if it was stopped."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "--rows",
@@ -60,11 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         choices=TOPICS,
         metavar="NAME",
         default=list(TOPICS),
-        help=f"topics to measure: {', '.join(TOPICS)}; all unless given",
+        help=f"topics to measure, all by default: {', '.join(TOPICS)}",
     )
     parser.add_argument("--json", metavar="FILE", help="write everything measured to this file")
     parser.add_argument("--out", metavar="DIR", default="runs/bench", help="folder of report.html")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes, to try it out")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, for a test")
     args = parser.parse_args(arguments)
     results = Results(machine.describe(), [machine.load()], quick=args.quick)
     measure({name: TOPICS[name] for name in TOPICS if name in args.rows}, results)

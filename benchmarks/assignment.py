@@ -1,4 +1,4 @@
-"""Cluster-to-category assignment beside the published search: a million random draws."""
+"""Cluster-to-category assignment against the published search: a million random draws."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ DRAWS = 1_000_000
 
 
 def draw(frequencies: Float[np.ndarray, "N K"], draws: int, seed: int = 0) -> Int[np.ndarray, " K"]:
-    """Best of random assignments in which every category has a cluster, as DSOL searches them.
+    """Best of random assignments in which every category has a cluster, as in DSOL's search.
 
-    A draw gives the categories to as many random clusters, and a random category to each other
+    A draw assigns the categories to as many random clusters, and a random category to each other
     cluster; the largest sum of P is kept.
     """
     rng = np.random.default_rng(seed)
@@ -34,7 +34,7 @@ def draw(frequencies: Float[np.ndarray, "N K"], draws: int, seed: int = 0) -> In
 def best_exchange(
     frequencies: Float[np.ndarray, "N K"], categories: Int[np.ndarray, " K"]
 ) -> float:
-    """What passing clusters round categories would still gain: 0 at the optimum, else more.
+    """The gain from passing clusters around categories: 0 at the optimum, else more.
 
     Assignments are flows, and a flow without a cycle of positive gain is the best one. An edge from
     a to b passes that cluster of a which gains most; the node behind the categories lends clusters
@@ -84,7 +84,7 @@ def _row(k: int, n: int, draws: int, calls: int) -> Row:
         tuple(seconds * DRAWS / draws for seconds in times["draws"]),
         target=1000,
         equality=Equality(
-            "what an exchange would gain", best_exchange(frequencies, found["ours"]), 1e-9
+            "gain of the best exchange", best_exchange(frequencies, found["ours"]), 1e-9
         ),
         note=f"{draws:,} draws timed and scaled to all; sum of P {total(found['ours']):.4g}, best "
         f"of these draws {total(found['draws']):.4g}",

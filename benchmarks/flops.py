@@ -1,4 +1,4 @@
-"""Floating-point operations: of a training step, counted by hand and by XLA, and of devices."""
+"""Floating-point operations of a training step, by hand and by XLA, and peaks of devices."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ sheets of the H200, H100 and A100, without sparsity (half of what they print wit
 
 
 def mfu(flops: float, seconds: float, device_kind: str, precision: str) -> float | None:
-    """Share of a device's peak that a step of so many operations reaches; None: peak not known."""
+    """Share of a device's peak that a step reaches; None: the peak is not known."""
     peak = PEAKS.get(device_kind, {}).get(precision)
     return None if peak is None else flops / seconds / peak
 
@@ -56,7 +56,7 @@ def convolution(side: tuple[int, int], kernel: int, stride: int, c_in: int, c_ou
 def backbone(
     side: tuple[int, int], channels: int, config: ConfigDict, pooled: bool
 ) -> tuple[float, float]:
-    """Operations of the convolutions of a backbone on one item: all of them, the first one's.
+    """Operations of the convolutions of a backbone on one item: of all, and of the first one.
 
     Args:
       side: rows and columns of the input.
@@ -82,10 +82,10 @@ def backbone(
 
 
 def step_by_hand(config: ConfigDict, samples: int) -> float:
-    """Operations a pair of a localization step: convolutions alone, the bulk of it.
+    """Operations per pair of a localization step: only convolutions, the bulk of it.
 
-    The backward pass takes two for each one of the forward pass, but for a first convolution, whose
-    input needs no gradient.
+    The backward pass takes two for each one of the forward pass, except in the first convolution,
+    whose input needs no gradient.
 
     Args:
       config: the experiment's.

@@ -1,8 +1,8 @@
-"""`python -m benchmarks.gpu`: seconds and MFU of the stage-one step on a GPU, beside PyTorch.
+"""`python -m benchmarks.gpu`: seconds and MFU of the stage-one step on a GPU, against PyTorch.
 
 Both sides do the same work: 224x224 uint8 images and 201x64 log-mels on the device, each once
-through the networks, BCE of all pairs, backward pass, Adam. It runs on a CPU too, where sizes have
-to be small and no MFU is given.
+through the networks, BCE of all pairs, backward pass, Adam. It also runs on a CPU, with small sizes
+and without MFU.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from benchmarks.step_task import SECOND, Task
 from benchmarks.steps import narrow
 
 SIDES = OURS, EAGER, COMPILED = "avloc", "eager", "compiled"
-"""avloc, PyTorch as it is, and PyTorch by `torch.compile`."""
+"""avloc, plain PyTorch, and PyTorch with `torch.compile`."""
 
 MATMUL = {"float32": "float32", "tf32": "tensorfloat32", "bf16": "float32"}
 """What JAX multiplies float32 in, by precision; bf16 is `config.precision`, the rest float32."""
@@ -48,8 +48,8 @@ class Measured:
       what: one of `SIDES`.
       precision: `float32`, `tf32` or `bf16`.
       size: pairs.
-      seconds: of a step, the median of the rounds; None where it did not run.
-      operations: of a step, of avloc's alone.
+      seconds: of a step, the median of the rounds; None if it did not run.
+      operations: of avloc's step.
       loss: before the first step.
       note: why there is no time.
     """
@@ -64,7 +64,7 @@ class Measured:
 
 
 def make_task(size: int, precision: str, quick: bool) -> Task:
-    """The localization step of `configs/dsol_music.py`, with log-mels in place of waveforms."""
+    """The localization step of `configs/dsol_music.py`, with log-mels instead of waveforms."""
     config = dsol_music.get_config()
     if quick:
         narrow(config)
@@ -84,13 +84,13 @@ def operations(task: Task) -> float:
 def timed(
     take: Callable[[], Any], wait: Callable[[Any], None], steps: int, rounds: int
 ) -> tuple[float, float]:
-    """Seconds of a step, after 3, and the loss of the very first.
+    """Seconds of a step, after 3 warm-up steps, and the loss of the first.
 
     Steps follow each other without waiting, as in training; each round ends with the last one.
 
     Args:
-      take: asks for a step and gives its loss.
-      wait: waits for a loss and what led to it.
+      take: starts a step and returns its loss.
+      wait: waits until a loss has been computed.
     """
     first = take()
     wait(first)
@@ -115,12 +115,12 @@ def measure(
     quick: bool,
     profile: Path | None = None,
 ) -> Iterator[Measured]:
-    """Every size and precision, by some of `SIDES`.
+    """Every size and precision, for some of `SIDES`.
 
     Args:
       sizes: pairs of a batch.
       precisions: see `Measured`.
-      sides: of `SIDES`; PyTorch's use the GPU only where JAX does not hold its memory.
+      sides: of `SIDES`; PyTorch can use the GPU only if JAX does not hold its memory.
       quick: a narrow network, small images, few steps.
       profile: a folder for traces of our steps.
     """
@@ -137,7 +137,7 @@ def measure(
                         if what == OURS and profile is not None:
                             with jax.profiler.trace(str(profile / f"{precision}_{size}")):
                                 wait([take() for _ in range(3)])
-                except RuntimeError as error:  # of JAX and of torch alike
+                except RuntimeError as error:  # both of JAX and of torch
                     if not _out_of_memory(error):
                         raise
                     yield replace(found, note="out of memory")
@@ -158,9 +158,9 @@ def _side(what: str, task: Task, precision: str) -> tuple[Callable[[], Any], Cal
 
 
 def beside(args: argparse.Namespace) -> list[Measured]:
-    """PyTorch's steps, in a process of their own, in which JAX leaves the GPU alone.
+    """PyTorch's steps, in their own process, in which JAX does not use the GPU.
 
-    To be called before JAX takes the GPU's memory in this one.
+    Call it before JAX takes the GPU's memory in this process.
     """
     sides = SIDES[1:2] if args.quick else SIDES[1:]
     if not find_spec("torch"):
@@ -181,7 +181,7 @@ def _out_of_memory(error: Exception) -> bool:
 
 
 def table(found: Sequence[Measured], kind: str) -> Table:
-    """A row a step; PyTorch's MFU is by the operations of avloc's program too.
+    """One row per step; PyTorch's MFU uses the operations of avloc's program too.
 
     Args:
       found: measured.
@@ -219,8 +219,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--precision", nargs="+", choices=MATMUL, default=list(MATMUL))
     parser.add_argument("--profile", metavar="DIR", type=Path, help="write traces of our steps")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write what was measured")
-    parser.add_argument("--sides", nargs="+", choices=SIDES, help="these alone, in this process")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes, to try it out")
+    parser.add_argument("--sides", nargs="+", choices=SIDES, help="only these, in this process")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, for a test")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""k-means beside scikit-learn's, from the same centres and for as many iterations."""
+"""k-means against scikit-learn's, from the same centres and with as many iterations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.row import Equality, Row, in_turn
 
 
 def representations(rows: int, columns: int, seed: int = 0) -> Float[np.ndarray, "N C"]:
-    """Unit vectors in overlapping clouds, as object representations are."""
+    """Unit vectors in overlapping clouds, like object representations."""
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(50, columns)).astype(np.float32)
     x = centres[rng.integers(0, len(centres), rows)]
@@ -48,7 +48,7 @@ def compare(
 
 
 def working_memory(rows: int, columns: int, k: int) -> int:
-    """Bytes that the compiled program takes beside its arguments and results."""
+    """Bytes that the compiled program needs besides its arguments and results."""
     x = jax.ShapeDtypeStruct((rows, columns), np.float32)
     mask = jax.ShapeDtypeStruct((rows,), bool)
     init = jax.ShapeDtypeStruct((k, columns), np.float32)
@@ -71,7 +71,7 @@ def rows(quick: bool) -> Iterator[Row]:
             times["theirs"],
             target=1,
             equality=equality,
-            note=f"{iterations} iterations; {held / 2**20:,.0f} MiB beside the rows, of which "
+            note=f"{iterations} iterations; {held / 2**20:,.0f} MiB besides the rows, of which "
             f"{2 * x.nbytes / 2**20:,.0f} are two copies of them; all distances would be "
             f"{4 * count * k / 2**20:,.0f}",
         )

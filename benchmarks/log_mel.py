@@ -1,4 +1,4 @@
-"""Log-mel spectrograms of a batch beside librosa in a loop."""
+"""Log-mel spectrograms of a batch against librosa in a loop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.data_pipelines import librosa_loop
 
 
 def tones(clips: int) -> Int16[np.ndarray, "clips 16000"]:
-    """A tone each, in noise, of several pitches and loudnesses."""
+    """One tone each, in noise, with different pitches and loudnesses."""
     rng, time = np.random.default_rng(0), np.arange(16000) / 16000
     pitch, loudness = rng.uniform(100, 6000, (clips, 1)), rng.uniform(0.05, 0.6, (clips, 1))
     sound = loudness * np.sin(2 * np.pi * pitch * time) + rng.normal(0, 0.03, (clips, 16000))
@@ -29,7 +29,7 @@ def rows(quick: bool) -> Iterator[Row]:
     compiled = jax.jit(log_mel)
 
     def loop() -> None:
-        # Several threads only stand in each other's way: a clip is too short for them.
+        # Several threads only get in each other's way: a clip is too short for them.
         with threadpool_limits(1):
             for clip in waveforms:
                 librosa_loop.log_mel(clip)
@@ -49,9 +49,9 @@ def rows(quick: bool) -> Iterator[Row]:
 
 
 def _difference(waveforms: Int16[np.ndarray, "clips 16000"]) -> float:
-    """Before the dB step: of millions of bins some are nearly empty, and a dB tells nothing there.
+    """Before the dB step: some of millions of bins are nearly empty, and dB means nothing there.
 
-    The largest of all bins, as a share of the clip's largest value.
+    The largest difference, as a share of the clip's largest value.
     """
     ours = np.asarray(jax.jit(mel_spectrogram)(waveforms))
     theirs = np.stack([librosa_loop.mel(clip) for clip in waveforms])

@@ -1,4 +1,4 @@
-"""What figures depend on: the machine, its load, the commit, the versions of packages."""
+"""The conditions of a measurement: machine, load, commit, versions of packages."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def describe() -> dict[str, Any]:
 
 
 def load() -> list[float]:
-    """Processes that wanted a core in the last 1, 5 and 15 minutes."""
+    """Load average over the last 1, 5 and 15 minutes."""
     return [round(value, 2) for value in os.getloadavg()]
 
 
@@ -58,7 +58,7 @@ def version(package: str) -> str:
 
 
 def commit() -> str:
-    """The checkout's commit, and whether files differ from it; "unknown" outside of a checkout."""
+    """The checkout's commit, and whether files differ from it; "unknown" outside a checkout."""
     here = Path(__file__).parent
 
     def git(*words: str) -> str:

@@ -1,4 +1,4 @@
-"""CIoU, AUC and NSA of scenes beside the published loop over scenes and maps, with cv2."""
+"""CIoU, AUC and NSA of scenes against the published loop over scenes and maps, with cv2."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def scenes(count: int, categories: int) -> Scenes:
 
 
 def measured(found: Scenes, step: int = 4) -> tuple[float, float, float]:
-    """CIoU@0.3, AUC and NSA in per cent by our functions, and nothing else."""
+    """CIoU@0.3, AUC and NSA in per cent with our functions, nothing else."""
     edges = pixel_edges(_corners(found.boxes), PROTOCOL.size, PROTOCOL.edges)
     sounding, parts = np.ones(found.labels.shape, bool), []
     for start in range(0, len(found.maps), step):
@@ -89,7 +89,7 @@ def looped(found: Scenes) -> tuple[float, float, float]:
 
 
 def evaluated(found: Scenes, size: int = 32) -> None:
-    """Everything that `evaluate` reports of them."""
+    """Everything that `evaluate` reports."""
     names = [f"class {i}" for i in range(found.maps.shape[-1])]
 
     def predict(batch: Batch) -> Prediction:
@@ -144,11 +144,11 @@ def rows(quick: bool) -> Iterator[Row]:
         "the same loop",
         times["all"],
         times["loop"],
-        note="ours alone adds AP of boxes, AUROC, a table of items, 1,000 bootstrap draws a figure",
+        note="only ours adds AP of boxes, AUROC, a table of items, 1,000 bootstrap draws a figure",
     )
 
 
 def _corners(boxes: Float[np.ndarray, "*slots 4"]) -> Float[np.ndarray, "*slots 4"]:
-    """`[x, y, w, h]` as records hold them: `[ymin, xmin, ymax, xmax]` in float32."""
+    """`[x, y, w, h]` as in records: `[ymin, xmin, ymax, xmax]` in float32."""
     x, y, w, h = np.moveaxis(boxes, -1, 0)
     return np.stack([y, x, y + h, x + w], -1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The real loader on built data sets, beside what a training step on a GPU would take from it."""
+"""The real loader on built data sets, against what a training step on a GPU would need."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ BATCH, WORKERS = 32, 2
 
 GPU = "NVIDIA H200"
 MFU = 0.35
-"""Share of its peak that a training step is taken to reach: what the library aims at in bf16."""
+"""Assumed share of its peak that a training step reaches: the library's aim in bf16."""
 
 
 class Repeated(Sequence):
-    """A split as one of many items, so that reading does not end within the measurement.
+    """Repeats a split, so that reading does not end within the measurement.
 
     Args:
       source: the split.
@@ -68,7 +68,7 @@ def _data_sets(folder: Path, quick: bool) -> Iterator[tuple[str, str, Dataset]]:
 def _row(name: str, stored: str, source: Sequence[Any], quick: bool) -> Row:
     batches, rounds, workers = (1, 2, 0) if quick else (25, 5, WORKERS)
     take = _taker(Repeated(source, BATCH * batches * (rounds + 20)), workers, batches)
-    # The first call waits for the workers to start, and empties what they made meanwhile.
+    # The first call waits for the workers to start, and removes what they made meanwhile.
     seconds = in_turn({"ours": take}, rounds=rounds)["ours"]
     clips = BATCH * batches
     operations = flops.step_by_hand(dsol_music.get_config(), SECOND)
@@ -80,7 +80,7 @@ def _row(name: str, stored: str, source: Sequence[Any], quick: bool) -> Row:
     )
     return Row(
         f"loader, {workers} workers, {name}",
-        "appetite of an H200, estimated",
+        "needs of an H200, estimated",
         seconds,
         (clips / wanted["bf16"],) * len(seconds),
         amount=clips,

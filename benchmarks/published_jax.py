@@ -1,8 +1,8 @@
 """Training steps in JAX, organised as the published code organises them (see `published_torch`).
 
-Networks and losses are the library's, so what differs is the organisation alone: images of another
-video beside the pair's own, the sound twice, the frozen networks run as a whole, each cluster of
-IEr by itself.
+Networks and losses are the library's, so only the organisation differs: images of another
+video besides the pair's own, the sound twice, the frozen networks run as a whole, each cluster of
+IEr separately.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Published:
     def identification(
         self, variables: Variables, inputs: Inputs, aux: Any, taught: Any
     ) -> tuple[Float[Array, ""], Any]:
-        """IEr, stage one: single clips by their own embedding, mixtures by each cluster's."""
+        """IEr, stage one: single clips use their own embedding, mixtures that of each cluster."""
 
         def hear(net: Any, sounds: Array) -> tuple[Array, Any]:
             stages = net.audio.stages(sounds, True)
@@ -114,12 +114,12 @@ class Published:
 
 
 def step(task: Task) -> Callable[[], Float[Array, ""]]:
-    """A function that takes one step, and gives the loss before it."""
+    """A function that takes one step, and returns the loss before it."""
     published = Published(task)
     loss = getattr(published, task.phase.name)
     optimizer = make_optimizer(task.config.optimizers[task.phase.optimizer])
 
-    # A program of its own, as it is a call of its own there: nothing of it is left out.
+    # A separate program, because it is a separate call there: nothing is optimized away.
     @jax.jit
     def teach(variables: Variables, inputs: Inputs) -> Embeddings:
         return published.both(variables, inputs, False)[0]

@@ -4,12 +4,12 @@ DSOL's code sends, for each pair, the pair's image, an image of another video an
 through the networks: 32 images and 32 spectrograms for 16 pairs. In stage two the frozen networks
 get all of these as well, though only the class logits of 16 sounds are used. IEr's code was never
 published: its steps here do the paper's arithmetic in that organisation, with each cluster's
-feature and map computed by itself, as its equations are written.
+feature and map computed separately, as the equations are written.
 
 `all_pairs` does the library's own work instead, for GPUs: each image and sound once, all pairs.
 
-Written from the papers' descriptions, and given the library's weights, so that losses can be
-compared. Layers bear the library's names. Only this file imports torch.
+Written from the papers' descriptions, with the library's weights, so that losses can be compared.
+Layers have the library's names. Only this file imports torch.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """ResNet-18 whose last stage keeps the resolution; gives every stage's output."""
+    """ResNet-18 whose last stage keeps the resolution; returns every stage's output."""
 
     def __init__(self, channels: int, width: int, blocks: tuple[int, ...]):
         super().__init__()
@@ -164,14 +164,14 @@ class Net(nn.Module):
         return [out.g + step for step in self.identifier(out.stages[:-1])]
 
     def presence(self, feature: Tensor, prototype: Tensor) -> Tensor:
-        """Logit that the source of a prototype is in a feature."""
+        """Logit that the source of a prototype is present in a feature."""
         return (
             self.presence_scale * F.cosine_similarity(feature, prototype, -1) + self.presence_bias
         )
 
 
 def load(net: nn.Module, variables: Variables) -> None:
-    """Gives a network the library's weights and statistics."""
+    """Loads the library's weights and statistics into a network."""
     names = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
     for path, value in jax.tree_util.tree_flatten_with_path(dict(variables))[0]:
         _, *module, leaf = [part.key for part in path]
@@ -250,7 +250,7 @@ def referral(net: Net, inputs: Inputs, aux: Inputs, frozen: Net | None = None) -
 
 
 def _distilled(target: Tensor, found: Tensor) -> Tensor:
-    """Half the divergence from a distribution that is not learnt here."""
+    """Half the divergence from a fixed distribution."""
     target = target.detach()
     return 0.5 * (target.exp() * (target - found)).sum(-1).mean()
 
@@ -267,7 +267,7 @@ LOSSES = {
 def step(task: Task) -> Callable[[], Tensor]:
     """A function that takes one step, and gives the loss before it.
 
-    It takes as many threads as the machine lends cores to this process.
+    It uses as many threads as this process has cores.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     torch.set_num_threads(cores)
@@ -317,9 +317,9 @@ class AllPairs(nn.Module):
 
 
 def all_pairs(task: Task, precision: str, compiled: bool) -> Callable[[], Tensor]:
-    """A function that takes one step of the library's own work, and gives the loss before it.
+    """A function that takes one step of the library's own work, and returns the loss before it.
 
-    On a GPU, if there is one: layouts are channels-last there, and steps are not waited for.
+    On a GPU, if there is one, with channels-last layouts and without waiting for steps.
 
     Args:
       task: a localization step, with log-mels in its batch.
@@ -344,7 +344,7 @@ def all_pairs(task: Task, precision: str, compiled: bool) -> Callable[[], Tensor
 
 
 def wait() -> None:
-    """Until everything that was asked of the GPU is done."""
+    """Waits until the GPU has finished all work."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 

@@ -1,4 +1,4 @@
-"""Videos to build a data set from, made from a seed: as rich in detail as recorded ones."""
+"""Videos to build a data set from, made from a seed, with as much detail as recorded ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SOUND_RATE = 16000
 
 
 def texture(height: int, width: int, seed: int) -> UInt8[np.ndarray, "h w 3"]:
-    """Noise whose amplitude falls as one over frequency, as that of photographs does."""
+    """Noise whose amplitude falls as one over frequency, as in photographs."""
     rng = np.random.default_rng(seed)
     down, across = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)
     fall = 1 / np.maximum(np.hypot(down, across), 1 / max(height, width))

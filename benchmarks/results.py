@@ -1,4 +1,4 @@
-"""What a run of the benchmarks found: as JSON, as a Markdown table, as a report with curves."""
+"""Results of a run of the benchmarks, as JSON, as a Markdown table, and as a report."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Results:
       quick: whether sizes were those of a test.
       rows: measured.
       curves: measured.
-      failures: what was raised, by topic.
+      failures: errors, by topic.
       interrupted: whether the run was stopped before its end.
     """
 
@@ -37,7 +37,7 @@ class Results:
     interrupted: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, as JSON knows it."""
+        """Everything as JSON."""
         return {
             "machine": self.machine,
             "load": self.load,
@@ -59,16 +59,16 @@ class Results:
             f"Devices: {', '.join(machine['devices'])}. Packages: {versions}.",
             f"Load average over 1, 5 and 15 minutes, at the start and at the end: {loads}.",
         ]
-        told += ["Sizes are those of a test: the figures mean nothing."] * self.quick
+        told += ["The sizes are tiny, for a test: the figures are meaningless."] * self.quick
         told += ["The run was stopped before its end."] * self.interrupted
         told += [f"Topic {topic} failed: {why}." for topic, why in self.failures.items()]
         return told
 
     def tables(self) -> list[Table]:
-        """A row a comparison; then how results were compared, and what else is to be known."""
+        """One row per comparison; then how results were compared, and other remarks."""
         note = (
-            "Both sides are called in turn in each round; times are medians over the rounds, "
-            "ratios the median, lowest and highest of the rounds' own ratios."
+            "Both sides are called one after the other in each round; times are medians over "
+            "rounds, ratios the median, lowest and highest of the rounds' own ratios."
         )
         return [
             Table("Times", COLUMNS, [row.cells() for row in self.rows], note),
@@ -80,7 +80,7 @@ class Results:
         return "\n\n".join([*(table.markdown() for table in self.tables()), *self.conditions()])
 
     def write_json(self, path: str | Path) -> Path:
-        """Writes the file, whole or not at all."""
+        """Writes the file completely or not at all."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(path.name + ".part")

@@ -1,4 +1,4 @@
-"""A row of the table: seconds of ours and of what stands beside it, measured in turn.
+"""A row of the table: seconds of our code and of the alternative, measured in turn.
 
 A topic is a module with `rows(quick: bool) -> Iterator[Row | Curve]`, listed in `__main__.TOPICS`.
 It yields each row as soon as it is measured, so that a run that is stopped keeps it:
@@ -11,8 +11,8 @@ It yields each row as soon as it is measured, so that a run that is stopped keep
             amount=16, unit="pairs",
         )
 
-Where the counterpart cannot run, the row is yielded all the same, with `beside_seconds=()` and
-`missing="torch is not installed"`. `quick` asks for sizes that a test can afford.
+If the alternative cannot run, the row is still yielded, with `beside_seconds=()` and
+`missing="torch is not installed"`. `quick` asks for tiny sizes, for a test.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from avloc.drawing.table import Cell
 
 
 class Spread(NamedTuple):
-    """The middle of several values, and their ends."""
+    """Median and extremes of several values."""
 
     median: float
     low: float
@@ -48,7 +48,7 @@ class Equality:
     Attributes:
       what: the difference that was taken, such as "relative difference of the inertia".
       found: its value.
-      limit: the largest one at which results count as equal.
+      limit: the largest value at which results count as equal.
     """
 
     what: str
@@ -57,7 +57,7 @@ class Equality:
 
     @property
     def holds(self) -> bool:
-        """Whether the difference is within its limit; not where it is nan."""
+        """Whether the difference is within its limit; False if it is nan."""
         return self.found <= self.limit
 
     def __str__(self) -> str:
@@ -72,14 +72,14 @@ class Row:
     Attributes:
       name: what is measured, with its sizes.
       beside: what a user would run instead.
-      seconds: of ours, a value a round.
-      beside_seconds: of the other one in the same rounds; empty where it could not run.
-      target: how many times faster ours is to be; None: it is reported only.
-      equality: of the results of both; None where there is nothing to compare.
+      seconds: of ours, one value per round.
+      beside_seconds: of the alternative in the same rounds; empty if it could not run.
+      target: how many times faster ours must be; None: reported only.
+      equality: of both results; None if there is nothing to compare.
       amount: how many `unit`s one call works on; 0: times are shown as seconds, not as a rate.
       unit: what is counted, in the plural.
       note: of sizes, scaling and conditions.
-      missing: why there is nothing beside.
+      missing: why there is no alternative.
     """
 
     name: str
@@ -106,7 +106,7 @@ class Row:
 
     @property
     def ratio(self) -> Spread | None:
-        """How many times faster ours is, over the rounds; None where nothing is beside."""
+        """How many times faster ours is, over the rounds; None without an alternative."""
         pairs = zip(self.seconds, self.beside_seconds, strict=False)
         ratios = [theirs / ours for ours, theirs in pairs]
         return Spread.of(ratios) if ratios else None
@@ -143,7 +143,7 @@ class Row:
         return Cell(_duration(median) if median else self.missing, f"({aside})" if aside else "")
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON knows it, with the ratio that follows."""
+        """As JSON, including the ratio."""
         ratio = self.ratio
         return asdict(self) | {"ratio": ratio and ratio._asdict(), "met": self.met}
 
@@ -160,21 +160,21 @@ class Row:
 
 COLUMNS = ("what", "times faster", "target", "met", "ours", "beside")
 REMARKS = ("what", "equal", "note")
-"""Heads of the tables."""
+"""Column headings of the tables."""
 
 
 def in_turn(
     calls: Mapping[str, Callable[[], Any]], *, rounds: int, warm: int = 1
 ) -> dict[str, tuple[float, ...]]:
-    """Seconds of each call in each round, by name; all are called once a round, in turning order.
+    """Seconds of each call in each round, by name; all are called once a round, in rotating order.
 
-    Whatever else the machine does falls on all alike. A call is over when the JAX arrays that it
-    returns are there; one of another library has to wait for its own result.
+    So other load on the machine affects all of them equally. A call ends when the JAX arrays that
+    it returns are ready; a call of another library must wait for its own result.
 
     Args:
       calls: to be measured.
       rounds: at least 1.
-      warm: calls of each before, which compile and fill caches.
+      warm: earlier calls of each, which compile and fill caches.
     """
     names = list(calls)
     for name in names * warm:

@@ -1,4 +1,4 @@
-"""Time against the number of rows, of clusters and of devices."""
+"""Time as a function of the number of rows, clusters and devices."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ITERATIONS = 3
 
 
 def rows(quick: bool) -> Iterator[Curve]:
-    """k-means over N and K beside scikit-learn's; k-means and a training step over devices."""
+    """k-means over N and K against scikit-learn's; k-means and a training step over devices."""
     count, columns, k = (400, 4, 5) if quick else (50_000, 512, 100)
     x = representations(count, columns)
     yield _curve(
@@ -43,7 +43,7 @@ def rows(quick: bool) -> Iterator[Curve]:
 
 
 def over_devices(count: int, quick: bool) -> dict[str, float]:
-    """Seconds of each program of `device_times` over so many CPU devices, in a fresh process."""
+    """Seconds of each program of `device_times` over `count` CPU devices, in a fresh process."""
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={count}"
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.device_times", *["--quick"] * quick],

@@ -1,4 +1,4 @@
-"""A training step of a config at its full size, and what its counterparts need to do the same."""
+"""A training step of a config at full size, and what its alternatives need to do the same."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ class Task:
         return jax.jit(make_step(self.phase, optimizer, None), donate_argnums=0)
 
     def ours(self, negatives: str) -> Callable[[], Float[Array, ""]]:
-        """The library's step, from the batch as it comes off the loader; each call takes one.
+        """The library's step, from the batch of the loader; each call takes one step.
 
         Args:
           negatives: `in_batch` or `drawn`, as `config.negatives`.
 
         Returns:
-          A function that takes one step and gives its loss, before the step, which is there when
-          the step is over.
+          A function that takes one step and returns the loss before it, which is ready when the
+          step is over.
         """
         step = self.program()
         batch = self.batch if negatives == "drawn" else self.batch._replace(negative=None)
@@ -92,10 +92,10 @@ class Task:
 
     @cached_property
     def inputs(self) -> Mapping[str, np.ndarray]:
-        """What the published code's loader hands to a step: images and sounds ready for use.
+        """What the published code's loader passes to a step: images and sounds ready for use.
 
-        For `identification` the sounds are mixtures, and `present` and `mixed` say what they hold,
-        as the first step of ours makes them.
+        For `identification` the sounds are mixtures, and `present` and `mixed` describe them, as
+        made by our first step.
         """
         batch, found = self.batch, {}
         waveform = batch.waveform
@@ -124,7 +124,7 @@ class Task:
 
 
 def random_batch(size: int, side: int, seed: int = 0) -> Batch:
-    """Noise, each item of a video of its own, with an image of another one beside it."""
+    """Noise, each item from its own video, with an image of another video."""
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 256, (2, size, side, side, 3), dtype=np.uint8)
     waveform = rng.normal(0, 3000, (size, SECOND)).astype(np.int16)

@@ -1,4 +1,4 @@
-"""Training steps beside the same steps in the published code's organisation."""
+"""Training steps against the same steps in the published code's organisation."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ PHASES = {
     "identification": ("IEr stage-one step", ier_music, None),
     "referral": ("IEr stage-two step", ier_music, 2.0),
 }
-"""Name, config and target of each phase's step. What IEr's stage one does has no image and no pair,
-so both sides do the same work there, and the ratio is reported only."""
+"""Name, config and target of each phase's step. IEr's stage one has no images and no pairs, so
+both sides do the same work there, and the ratio is reported only."""
 
 PUBLISHED = (
-    "beside: two images a pair and the sound twice, images and log-mel ready; "
+    "beside: two images per pair and the sound twice, images and log-mel ready; "
     "ours: from uint8 and int16, each once; "
 )
 NOTES = {
     "localization": PUBLISHED,
-    "matching": PUBLISHED + "beside, all of the frozen networks runs, ours hears only; ",
-    "identification": "both: mixtures of sounds alone; beside: each cluster's feature by itself, "
+    "matching": PUBLISHED + "beside: all frozen networks run, ours: only the audio network; ",
+    "identification": "both: only mixtures of sounds; beside: each cluster's feature separately, "
     "mixtures and log-mel ready; ours: from int16",
     "referral": PUBLISHED
     + "IEr published no code: beside is its arithmetic in DSOL's organisation, "
-    "each cluster by itself; ",
+    "each cluster separately; ",
 }
 NEGATIVES = {
     "in_batch": "negatives: all other pairs of the batch",
-    "drawn": "negatives: the same drawn images, so two images a pair here too",
+    "drawn": "negatives: the same drawn images, so two images per pair here too",
 }
 
 
@@ -50,7 +50,7 @@ def rows(quick: bool) -> Iterator[Row]:
 
 
 def phase_rows(phase: str, quick: bool) -> Iterator[Row]:
-    """A phase beside PyTorch and JAX, and with drawn negatives beside PyTorch."""
+    """A phase against PyTorch and JAX, and with drawn negatives against PyTorch."""
     title, module, target = PHASES[phase]
     config = module.get_config()
     size, unit = PAIRS, "sounds" if phase == "identification" else "pairs"
@@ -93,7 +93,7 @@ def phase_rows(phase: str, quick: bool) -> Iterator[Row]:
 
 
 def narrow(config: ConfigDict) -> None:
-    """A size that a test can afford."""
+    """A tiny size, for a test."""
     with config.unlocked():
         config.image_size = 32
         config.model.update(width=4, blocks=(0, 1, 0, 1), embedding=8)

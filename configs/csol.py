@@ -1,6 +1,6 @@
 """Every field of a CSOL or DSOL run, at the paper's value; the other files change a few of them.
 
-Not an experiment by itself: see `csol_toy.py`, `csol_folder.py`, `csol_vggsound.py` and
+Not an experiment itself: see `csol_toy.py`, `csol_folder.py`, `csol_vggsound.py` and
 `dsol_music.py`.
 """
 
@@ -12,17 +12,17 @@ def base() -> ConfigDict:
     config = ConfigDict()
     config.method = "csol"
     config.seed = 0
-    # `RUN/stages/NAME` of another run: training starts after that stage, with what it learnt. Or a
+    # `RUN/stages/NAME` of another run: training starts after that stage, with its weights. Or a
     # folder of `avloc import-weights`: the visual network starts with these weights.
     config.init_from = ""
     # `jit` over a mesh of all devices, or `pmap`.
     config.parallel = "jit"
-    # What convolutions and dense layers compute in: `float32` or `bfloat16`. Parameters, statistics
-    # of BatchNorm, similarities, maps and losses are float32 with both.
+    # Format of convolutions and dense layers: `float32` or `bfloat16`. Parameters, statistics of
+    # BatchNorm, similarities, maps and losses are always float32.
     config.precision = "float32"
-    # Whether the inside of residual blocks is computed again for the backward pass, not kept.
+    # Whether the inside of residual blocks is recomputed for the backward pass instead of stored.
     config.remat = False
-    # Parts in which a batch goes through the networks, one after the other: the memory of
+    # Number of parts in which a batch goes through the networks, one after the other: the memory of
     # `batch_size / accumulate` items, and the loss and the gradient of all pairs of the batch. Each
     # part has its own BatchNorm statistics, whose mean the running ones follow.
     config.accumulate = 1
@@ -34,7 +34,7 @@ def base() -> ConfigDict:
     # Splits that `avloc evaluate` scores: single sources, and scenes of one or more kinds.
     config.data.single_test = "test"
     config.data.scene_tests = ("cocktail_test",)
-    # For ablations: stage one goes without the last so many categories, and this share of its clips
+    # For ablations: stage one leaves out this many of the last categories; this share of its clips
     # is replaced by scenes of stage two.
     config.data.missing_categories = 0
     config.data.noise = 0.0
@@ -79,7 +79,7 @@ def base() -> ConfigDict:
     config.stage_one.warmup_epochs = 0
     config.stage_one.epochs = 15
     # Share of views that are shrunk, after the warm-up, so that half-size objects are not new in
-    # scenes. (The warm-up starts sooner without.)
+    # scenes. (Without them the warm-up starts sooner.)
     config.stage_one.zoom_out = 0.0
     # Share of sounds that are averaged with another of the batch, and then match both images and
     # both labels, once this many epochs of the alternation have passed. The papers' networks hear
@@ -98,10 +98,10 @@ def base() -> ConfigDict:
     config.stage_two.localization_weight = 0.5
     config.stage_two.product = True
     # `visual_to_audio`: KL(p_v || p_a), the paper's; `audio_to_visual`: the published code's, which
-    # asks sight to cover all that is heard.
+    # requires vision to cover everything that is heard.
     config.stage_two.kl = "visual_to_audio"
-    # The frozen audio network's logits are divided by this: it saw single sources only, and is too
-    # sure of the louder one of two.
+    # The frozen audio network's logits are divided by this: it heard single sources only, and is
+    # too sure of the louder one of two.
     config.stage_two.temperature = 1.0
     # `inner`: the papers' `d . f`; `centred_cosine`: cosine about the mean feature.
     config.stage_two.similarity = "inner"
@@ -126,20 +126,20 @@ def base() -> ConfigDict:
     config.evaluation = ConfigDict()
     config.evaluation.single_protocol = "dsol-solo"
     config.evaluation.scene_protocol = "dsol-synthetic"
-    # Protocols of the splits that go by another one, by split.
+    # Protocols of splits that use another one, by split.
     config.evaluation.split_protocols = ConfigDict()
-    # Whether pictures keep their shape when they are scored, the shorter side being `image_size`;
+    # Whether pictures keep their aspect ratio when scored, with `image_size` as the shorter side;
     # else they are resized to squares, as the papers'. For sets whose scenes have wide grids.
     config.evaluation.keep_aspect = False
-    # Whether the untrained network and the model-free rows stand beside each score.
+    # Whether to score the untrained network and the model-free rows too.
     config.evaluation.baselines = True
 
     config.inference = ConfigDict()
-    # A source sounds where its score reaches this.
+    # A source sounds if its score reaches this.
     config.inference.sounding = 0.2
 
     config.log_every = 10
-    # What becomes of a step whose loss or gradient is not finite: `stop` ends the run there, with
+    # What to do with a step whose loss or gradient is not finite: `stop` ends the run there, with
     # the last good checkpoint; `skip` leaves weights and statistics as they are, and counts it.
     config.on_nonfinite = "stop"
     # Steps between checkpoints inside a phase; every phase ends with one.
@@ -148,7 +148,7 @@ def base() -> ConfigDict:
 
 
 def from_scratch(config: ConfigDict) -> ConfigDict:
-    """The changes that let small networks without ImageNet weights start, and small images do."""
+    """The changes for training small networks on small images without ImageNet weights."""
     stage_one_from_scratch(config)
     config.stage_one.mixtures = 0.5
     config.stage_two.kl = "audio_to_visual"
@@ -160,14 +160,14 @@ def from_scratch(config: ConfigDict) -> ConfigDict:
 
 
 def stage_one_from_scratch(config: ConfigDict) -> None:
-    """Those of stage one, which IEr shares.
+    """The changes in stage one, which IEr shares.
 
-    The paper's objective stays at ln 2 from random weights: a warm-up by InfoNCE over all pairs of
-    the batch, with a pooling whose gradient reaches every cell, goes before it.
+    From random weights the paper's objective stays at ln 2. So a warm-up comes first, with InfoNCE
+    over all pairs of the batch and a pooling whose gradient reaches every cell.
     """
     config.stage_one.zoom_out = 0.4
     config.model.stem_pool = False
-    # Sharper maps at first, as a short run moves the scale little.
+    # Sharper maps from the start, because a short run changes the scale little.
     config.model.correspondence_scale = 8.0
     config.model.correspondence_bias = True
     config.warmup.update(dict(bce=0.0, info_nce=1.0, pooling="log_mean_exp", sharpness=20.0))

@@ -4,7 +4,7 @@ Command: `avloc data build video_folder --source DIR`, then
 `avloc train --config configs/csol_folder.py --workdir runs/mine`. With several built folders, add
 `--config.data.name=video_folder/NAME`. Choose `--config.clusters` at or above the number of kinds
 of sounding things that you expect. An epoch of 1,000 clips takes about half a minute on 2 CPU
-cores; there is no score to expect, as it depends on the videos: `avloc evaluate` says yours.
+cores. There is no expected score, because it depends on the videos; `avloc evaluate` prints yours.
 """
 
 from ml_collections import ConfigDict
@@ -22,7 +22,7 @@ def get_config() -> ConfigDict:
 
 
 def medium(config: ConfigDict) -> None:
-    """The folder's data, pictures and networks of a middling size, and a longer stage one."""
+    """The folder's data, pictures and networks of medium size, and a longer stage one."""
     config.data.name = "video_folder"
     config.image_size = 128
     config.model.width = 32

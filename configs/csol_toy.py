@@ -16,14 +16,14 @@ def get_config() -> ConfigDict:
     config.clusters = 10
     config.stage_one.mixtures_after = 4
     config.stage_two.epochs = 2
-    # So that the result depends less on where stage two ends.
+    # Makes the result depend less on where stage two ends.
     config.optimizers.matching.update(dict(decay_from=200, half_life=60))
     config.lock()
     return config
 
 
 def small(config: ConfigDict) -> None:
-    """Pictures, networks and a stage one for some minutes on two cores."""
+    """Pictures, networks and a stage one that take a few minutes on two cores."""
     config.image_size = 96
     config.model.width = 16
     config.model.blocks = (1, 1, 1, 1)

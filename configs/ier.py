@@ -1,6 +1,6 @@
 """Every field of an IEr run, at the paper's value; the other files change a few of them.
 
-Not an experiment by itself: see `ier_toy.py`, `ier_folder.py`, `ier_music.py` and
+Not an experiment itself: see `ier_toy.py`, `ier_folder.py`, `ier_music.py` and
 `ier_vggsound.py`.
 """
 
@@ -15,7 +15,7 @@ CLASSIFIERS = ("visual_classifier", "audio_classifier")
 
 
 def base() -> ConfigDict:
-    """The fields, unlocked, for an experiment's file to fill in. Stage one begins as CSOL's."""
+    """The fields, unlocked, for an experiment's file to fill in. Stage one starts like CSOL's."""
     config = csol.base()
     config.method = "ier"
     config.data.stage_two = "unconstrained_train"
@@ -24,14 +24,14 @@ def base() -> ConfigDict:
     config.prototypes = ConfigDict()
     # Of features and prototypes: `cosine`, the paper's; `centred_cosine`, about the mean feature.
     config.prototypes.similarity = "cosine"
-    # A cosine as probability, which the paper leaves open: `sigmoid` with learnt scale and bias, or
-    # `clip`, the cosine cut to 0..1.
+    # A cosine as probability, which the paper leaves open: `sigmoid` with learned scale and bias,
+    # or `clip`, the cosine clipped to 0..1.
     config.prototypes.probability = "sigmoid"
 
     # The Audio-Instance-Identifier's network.
     config.identifier = ConfigDict()
     # `per_class`: the paper's matrix for each cluster; `factored`: one matrix for all and a vector
-    # for each, where there are more than some 200; `none`: no steps.
+    # for each, for more than about 200 clusters; `none`: no steps.
     config.identifier.steps = "per_class"
     config.identifier.middle = 512
     config.identifier.rank = 128
@@ -39,14 +39,14 @@ def base() -> ConfigDict:
     config.identifier.scale = 10.0
     config.identifier.bias = -5.0
 
-    # Its training; pairs are the first and the last epoch's.
+    # Its training; pairs are the values of the first and the last epoch.
     config.identification = ConfigDict()
     config.identification.epochs = 15
-    # Share of mixtures, and the most clips in one.
+    # Share of mixtures, and the maximum number of clips in one.
     config.identification.share = (0.5, 0.9)
     config.identification.sources = (2, 4)
-    # Clips of a mixture get gains of up to this many dB either way. The paper averages them as they
-    # are.
+    # Clips of a mixture get gains of up to this many dB either way. The paper averages them
+    # unchanged.
     config.identification.gain_db = 0.0
     # Share of views that are shrunk, as in stage one.
     config.identification.zoom_out = 0.0
@@ -61,7 +61,7 @@ def base() -> ConfigDict:
     # See `avloc.losses.visible_share`; the threshold is that of the first three rules.
     two.mask_rule = "batch_mean"
     two.mask_threshold = 0.5
-    # Factors before the softmax of what is seen and what is heard.
+    # Factors before the softmax of vision and of audio.
     two.visual_scale = 1.0
     two.audio_scale = 1.0
     # `soft`: each distribution is the other's target, without gradient; `both`: with.
@@ -70,7 +70,7 @@ def base() -> ConfigDict:
     for name in ("identification", "referral"):
         config.optimizers[name] = config.optimizers.matching.copy_and_resolve_references()
     del config.optimizers.matching
-    # Weight decay goes through Adam, and would wear away what a loss does not reach: rate 0.
+    # Weight decay through Adam would shrink modules that a loss does not reach: rate 0.
     for name in ("localization", "classification"):
         still(config.optimizers[name], IDENTIFIER)
     still(config.optimizers.identification, ("visual", "correspondence", *CLASSIFIERS))
@@ -79,7 +79,7 @@ def base() -> ConfigDict:
 
 
 def from_scratch(config: ConfigDict) -> ConfigDict:
-    """The changes that let small networks without ImageNet weights start."""
+    """The changes for training small networks without ImageNet weights."""
     csol.stage_one_from_scratch(config)
     config.prototypes.similarity = "centred_cosine"
     config.identification.epochs = 5
@@ -91,7 +91,7 @@ def from_scratch(config: ConfigDict) -> ConfigDict:
     config.stage_two.audio_scale = 4.0
     config.optimizers.identification.learning_rates.update(default=1e-3, correspondence=1e-3)
     config.optimizers.referral.learning_rates.default = 3e-4
-    # The audio network has learnt to hear mixtures, and stands still: scenes are learnt from it.
+    # The audio network has learned to hear mixtures and is frozen; scenes are learned from it.
     still(config.optimizers.referral, ("audio", *IDENTIFIER))
     return config
 

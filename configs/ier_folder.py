@@ -1,10 +1,10 @@
-"""IEr, whole, on a folder of your own videos, from scratch.
+"""IEr, all stages, on a folder of your own videos, from scratch.
 
 Command: `avloc data build video_folder --source DIR`, then
 `avloc train --config configs/ier_folder.py --workdir runs/mine_ier`. With several built folders,
 add `--config.data.name=video_folder/NAME`. Choose `--config.clusters` at or above the number of
-kinds of sounding things that you expect. There is no score to expect, as it depends on the videos:
-`avloc evaluate` says yours.
+kinds of sounding things that you expect. There is no expected score, because it depends on the
+videos; `avloc evaluate` prints yours.
 """
 
 from ml_collections import ConfigDict

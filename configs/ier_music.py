@@ -7,8 +7,8 @@ Data: `avloc data build music --source DIR`, then `avloc data build music_uncons
 Command: `avloc train --config configs/ier_music.py --workdir runs/ier_music`. The paper, from
 ImageNet weights (`--config.init_from`, see there), reports IoU@0.5 / AUC of 53.9 / 50.7 on single
 sources, and CIoU@0.3 / AUC of 15.6 / 15.3 on MUSIC-Unconstrained, 52.9 / 33.8 on MUSIC-Duet and
-47.6 / 29.8 on MUSIC-Synthetic (`--config.data.name=music+music_synthetic`). It says of K only that
-it is larger than the 11 categories. Use a GPU or TPU.
+47.6 / 29.8 on MUSIC-Synthetic (`--config.data.name=music+music_synthetic`). About K it only says
+that it is larger than the 11 categories. Use a GPU or TPU.
 """
 
 from ml_collections import ConfigDict

@@ -1,4 +1,4 @@
-"""IEr, whole, on the embedded data set, from scratch on a laptop's CPU.
+"""IEr, all stages, on the embedded data set, from scratch on a laptop's CPU.
 
 Command: `avloc train --config configs/ier_toy.py --workdir runs/ier` (or `make demo METHOD=ier`).
 Mean of three seeds: single sources IoU@0.5 78.5; scenes of 2 sounding, 2 silent and 1 off-screen

@@ -6,8 +6,8 @@ the harder levels are scored, on boxes of VGG-SS, as the paper's were not publis
 
 Command: `avloc train --config configs/ier_vggsound.py --workdir runs/ier_vggsound`. The paper, from
 ImageNet weights (`--config.init_from`, see there), reports IoU@0.5 / AUC of 51.3 / 46.9 on single
-sources, and CIoU@0.3 / AUC of 12.8 / 17.6 on VGG-Unconstrained. It says of K only that it is larger
-than the 98 categories. Use a GPU or TPU.
+sources, and CIoU@0.3 / AUC of 12.8 / 17.6 on VGG-Unconstrained. About K it only says that it is
+larger than the 98 categories. Use a GPU or TPU.
 """
 
 from ml_collections import ConfigDict

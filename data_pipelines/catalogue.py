@@ -1,4 +1,4 @@
-"""The data sets that there are: what each is made from, and who publishes that."""
+"""The available data sets: what each is made from, and who publishes that."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Entry(NamedTuple):
       builder: module and class of its TFDS builder.
       description: one line.
       needs: what the folder given by `--source` holds, one line; empty: it takes none.
-      publisher: who publishes that, one line; empty: it is the user's own, or made here.
-      made_from: name of the built data set that it is made from where no folder is given; empty:
-        from none.
+      publisher: who publishes that, one line; empty: it is the user's own, or generated.
+      made_from: name of the built data set that it is made from if no folder is given; empty:
+        none.
     """
 
     builder: str
@@ -36,7 +36,7 @@ class Entry(NamedTuple):
 
     @property
     def declared(self) -> bool:
-        """Whether its configurations are those of `BUILDER_CONFIGS`, and depend on nothing."""
+        """Whether its configurations are those of `BUILDER_CONFIGS`, independent of any folder."""
         return not self.needs and not self.made_from
 
     @property
@@ -64,7 +64,7 @@ DATASETS: Mapping[str, Entry] = MappingProxyType(
         "video_folder": Entry(
             _builder("video_folder"),
             "your own videos: CLASS/*.mp4, or *.mp4",
-            needs="videos, in one folder a class or in none",
+            needs="videos, in one subfolder per class or directly in the folder",
         ),
         "music": Entry(
             _builder("music"),

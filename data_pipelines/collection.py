@@ -1,7 +1,7 @@
-"""What a data set wants of a user's folder, and what of it is there.
+"""What a data set wants from a user's folder, and which of it was found.
 
 Annotation files and lists are read into a `Collection` (`avloc.data_pipelines.annotations`, and the
-data set's own module); building, checking and previewing start from it, and nothing else knows
+data set's own module); building, checking and previewing start from it, and no other code knows
 the authors' formats.
 """
 
@@ -26,11 +26,11 @@ SOUND_ENDINGS = frozenset(["wav", "flac", "mp3", "m4a", "ogg", "opus"])
 
 
 class Object(NamedTuple):
-    """An object that somebody annotated, or a sound whose place nobody knows.
+    """An annotated object, or a sound whose position is not known.
 
     Attributes:
-      box: its place; None where not known.
-      label: place of its category in `Collection.classes`, -1 where not known.
+      box: its position; None if not known.
+      label: index of its category in `Collection.classes`, -1 where not known.
       sounding: whether it is heard.
     """
 
@@ -46,7 +46,7 @@ class Moment(NamedTuple):
       name: its key in the annotation file.
       start: where the clip begins, in seconds from the first picture.
       time: of the frame, in seconds from the first picture.
-      objects: what is annotated; empty where the authors looked and found nothing to box.
+      objects: what is annotated; empty if the authors found nothing to box.
     """
 
     name: str
@@ -59,14 +59,14 @@ class Recording(NamedTuple):
     """A video, or a picture with its sound, that a split wants.
 
     Attributes:
-      id: name by which the authors' files know it, a YouTube id as a rule. Intervals are over
-        these.
-      labels: categories that are known to sound in all of it; empty where not known.
+      id: name by which the authors' files know it, usually a YouTube id. Intervals are
+        bootstrapped over these.
+      labels: categories known to sound throughout it; empty if not known.
       path: file of the video or picture; None: missing from the folder.
-      sound: file of the sound where it lies apart from the pictures; always so beside a picture.
-      start: where the wanted stretch begins, in seconds from the first picture.
-      length: of that stretch, in seconds; None: to the end.
-      moments: annotated frames; None: not annotated, every whole clip of the stretch is wanted.
+      sound: file of the sound if it is separate from the pictures; always set for a still picture.
+      start: where the wanted part begins, in seconds from the first picture.
+      length: of that part, in seconds; None: to the end.
+      moments: annotated frames; None: not annotated, every whole clip of the part is wanted.
     """
 
     id: str
@@ -91,8 +91,8 @@ class Collection:
       classes: names of the categories; empty where the set has none.
       splits: recordings of each split, in a fixed order, those that are missing included.
       clip_seconds: length of a clip.
-      notes: a sentence about each thing a reader should know: ids in two splits, and which split
-        kept them; ids of no known category.
+      notes: sentences that a reader should know: ids in two splits, and which split kept them;
+        ids without a known category.
       annotations: the files that were read.
     """
 
@@ -103,7 +103,7 @@ class Collection:
     annotations: tuple[Path, ...] = field(default=())
 
     def fingerprint(self) -> str:
-        """Changes whenever a file of a recording does, or what is wanted of one."""
+        """Changes whenever a file of a recording, or what is wanted from one, changes."""
         states = [digest(repr((self.classes, self.clip_seconds)))]
         for name, recordings in self.splits.items():
             states.append(name)
@@ -114,10 +114,9 @@ class Collection:
 
 
 class Folder:
-    """A user's folder, walked once; hidden files and links to nowhere are passed over.
+    """A user's folder, walked once; hidden files and broken links are skipped.
 
-    Files are found by name wherever below the folder they lie, so a user need not follow one
-    layout.
+    Files are found by name anywhere below the folder, so a user need not follow one layout.
 
     Raises:
       ValueError: there is no such folder.
@@ -134,7 +133,7 @@ class Folder:
                 self._by_stem.setdefault(stem, []).append(path)
 
     def find(self, stem: str, endings: frozenset[str] = VIDEO_ENDINGS) -> Path | None:
-        """The file of that name, its ending (and `_0_1000`) aside; of several the first by path."""
+        """The file of that name, ignoring extension and `_0_1000`; of several the first by path."""
         found = [p for p in self._by_stem.get(stem, ()) if p.suffix.lower()[1:] in endings]
         return found[0] if found else None
 
@@ -146,18 +145,18 @@ class Folder:
           of: who publishes it, for the message.
 
         Raises:
-          ValueError: it is not there, or there twice.
+          ValueError: it was not found, or found twice.
         """
         found = [path for path in self.files if path.name == name]
         if not found:
-            raise ValueError(f"{self.root}: {name} is not below this folder; get it from {of}")
+            raise ValueError(f"{self.root}: {name} is not in this folder; get it from {of}")
         if len(found) > 1:
             raise ValueError(f"{self.root}: two files are called {name} ({found[0]}, {found[1]})")
         return found[0]
 
 
 def files_below(root: Path) -> Iterator[Path]:
-    """Files of a folder and its subfolders, each folder once; none that is hidden."""
+    """Files of a folder and its subfolders, each folder once, without hidden ones."""
     walked: set[str] = set()  # a link may lead back up
     for folder, subfolders, names in os.walk(root, followlinks=True):
         if (place := os.path.realpath(folder)) in walked:
@@ -170,13 +169,13 @@ def files_below(root: Path) -> Iterator[Path]:
 
 
 def file_state(path: Path) -> str:
-    """Changes whenever the file does: its path, size and time of change."""
+    """The file's path, size and modification time."""
     stat = path.stat()
     return f"{path!r} {stat.st_size} {stat.st_mtime_ns}"
 
 
 def digest(text: str) -> str:
-    """A short name of a text, the same on every machine."""
+    """A short hash of a text, the same on every machine."""
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:24]
 
 

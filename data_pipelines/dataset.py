@@ -1,4 +1,4 @@
-"""A built data set, opened: its splits, its sizes, its labels."""
+"""An opened data set: its splits, sizes and labels."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Dataset:
         """Opens a built data set, or several of the same classes as one: `A+B`.
 
         Args:
-          spec: as in `registry.open_dataset`, or several of these with `+` between.
+          spec: as in `registry.open_dataset`, or several of these joined by `+`.
           data_dir: as there.
 
         Raises:
@@ -84,13 +84,13 @@ class Dataset:
 
 
 class JoinedDataset(Dataset):
-    """Several data sets as one: the splits of each. Of their metadata the first's word counts.
+    """Several data sets as one, with the splits of each and the metadata of the first.
 
     Args:
       parts: of the same classes, without a split in common.
 
     Raises:
-      ValueError: they are not so.
+      ValueError: their classes differ, or they share a split.
     """
 
     def __init__(self, parts: Sequence[Dataset]):
@@ -116,7 +116,7 @@ class JoinedDataset(Dataset):
 
     @property
     def name(self) -> str:
-        """The names of its parts, `+` between."""
+        """The names of its parts, joined by `+`."""
         return "+".join(part.name for part in self._parts)
 
     def _part(self, split: str) -> Dataset:
@@ -130,6 +130,6 @@ class JoinedDataset(Dataset):
 
 
 def _brief(names: Sequence[str], most: int = 4) -> str:
-    """How many names there are, and the first of them."""
+    """The number of names, and the first few."""
     shown = ", ".join(names[:most]) + (", ..." if len(names) > most else "")
     return f"{len(names)}: {shown}" if names else "none"

@@ -18,7 +18,7 @@ MAX_OBJECTS = DatasetInfo.max_objects
 
 
 class _Indexed:
-    """A data source whose records know their place in it."""
+    """A data source whose records know their index in it."""
 
     def __init__(self, source: Sequence[Any]):
         self._source = source
@@ -92,10 +92,10 @@ def training_batches(
 ) -> grain.IterDataset:
     """One shuffled pass over a split, in batches; the tail is dropped.
 
-    The batches and every random view in them follow from `seed` alone, whatever the number of
-    processes, threads and workers: of several processes each one has its own rows of every batch,
-    the first process the first ones. Boxes are those of the stored frame, not of the augmented
-    view: training reads none. An iterator's state is the same on every process.
+    The batches and every random view in them depend on `seed` alone, whatever the number of
+    processes, threads and workers. With several processes, each one gets its own rows of every
+    batch, the first process the first rows. Boxes are those of the stored frame, not of the
+    augmented view: training does not read them. An iterator's state is the same on every process.
 
     Args:
       source: data source of the split.
@@ -104,10 +104,10 @@ def training_batches(
       seed: give each epoch its own.
       zoom_out: share of views that are shrunk, see `training_view`.
       draw_negatives: whether `Batch.negative` holds an image of another video.
-      slots: for objects, of each item: `DatasetInfo.max_objects`.
+      slots: object slots of each item: `DatasetInfo.max_objects`.
       shard: this process and the number of processes.
-      threads: that read and decode, in this process; each makes a batch.
-      workers: extra processes that do, instead.
+      threads: threads of this process that read and decode; each makes a batch.
+      workers: extra processes that do so instead.
 
     Raises:
       ValueError: the split holds fewer items than a batch, or the processes do not divide one.
@@ -150,14 +150,14 @@ def training_batches(
 
 
 def rows_of(batch_size: int, processes: int) -> int:
-    """Rows that each process has of a batch.
+    """Number of rows of a batch for each process.
 
     Raises:
-      ValueError: they are not equally many.
+      ValueError: the batch does not divide evenly.
     """
     if batch_size % processes:
         raise ValueError(
-            f"a batch of {batch_size} does not divide over {processes} processes: change "
+            f"a batch of {batch_size} does not divide evenly over {processes} processes: change "
             "--config.batch_size"
         )
     return batch_size // processes
@@ -182,8 +182,8 @@ def evaluation_batches(
 ) -> grain.IterDataset:
     """Every item once, in order, in full batches: the last ones are padded with `mask` False.
 
-    Of several processes each one has its own rows of every batch, as in training. Arguments as in
-    `training_batches`; `image_size` may be a height and a width.
+    With several processes, each one gets its own rows of every batch, as in training.
+    Arguments as in `training_batches`; `image_size` may be a height and a width.
     """
     process, count = shard
     rows = rows_of(batch_size, count)

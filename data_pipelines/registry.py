@@ -1,4 +1,4 @@
-"""How the data sets of the catalogue are built, where they lie, how they are opened.
+"""Builds, finds and opens the data sets of the catalogue.
 
 A data set is named by a spec: `NAME`, or `NAME/CONFIG` where it has several configurations.
 """
@@ -50,7 +50,7 @@ class Listing(NamedTuple):
 
 
 def data_root(data_dir: str | Path | None = None) -> Path:
-    """Where data sets lie: `data_dir`, else `TFDS_DATA_DIR`, else TFDS's own default."""
+    """The folder of data sets: `data_dir`, else `TFDS_DATA_DIR`, else TFDS's own default."""
     return Path(data_dir or get_default_data_dir()).expanduser()
 
 
@@ -60,17 +60,17 @@ def build(
     data_dir: str | Path | None = None,
     config: str | None = None,
 ) -> tfds.core.DatasetBuilder:
-    """Builds a data set, or finds it already built, and says what became of it.
+    """Builds a data set, or finds it already built, and prints what was built and skipped.
 
-    An interrupted build leaves nothing that could be taken for a data set; run again, it
+    An interrupted build leaves nothing that could be mistaken for a data set; run again, it
     continues where decoding stopped.
 
     Args:
       spec: `NAME` or `NAME/CONFIG`.
       source: folder of what it is made from, for a data set made from one.
       data_dir: see `data_root`.
-      config: name of the configuration, if the spec gives none. For a folder of one's own videos
-        it is a name of one's own choice; by default that of the folder.
+      config: name of the configuration, if the spec gives none. For a folder of your own videos
+        it is any name you choose; by default that of the folder.
 
     Raises:
       ValueError: an unknown name, no usable video in the source, a source that is not the one
@@ -84,7 +84,7 @@ def build(
             f"{name} needs a folder of {entry.needs}: run `{_command(spec, data_dir)}`"
         )
     if source is not None and not entry.needs:
-        raise ValueError(f"{name} is not made from a folder: leave --source out")
+        raise ValueError(f"{name} is not built from a folder: leave out --source")
     root, cls = data_root(data_dir), _builder_class(entry)
     if entry.declared:
         chosen = _static_config(cls, name, given or config)
@@ -110,8 +110,8 @@ def build(
         )
         before = built.info.metadata.get("source") or built.info.metadata.get("made_from")
         raise ValueError(
-            f"{name}/{chosen.name} was built from {before} as it was "
-            f"then, not from {chosen.source} as it is now: remove {folder} and run "
+            f"{name}/{chosen.name} was built from an earlier state of "
+            f"{before}, not from {chosen.source} as it is now: remove {folder} and run "
             f"`{_command(spec, data_dir, source)}`, or {other}"
         )
     if summary := built.info.metadata.get("summary"):
@@ -122,7 +122,7 @@ def build(
 
 
 def open_dataset(spec: str, data_dir: str | Path | None = None) -> tfds.core.DatasetBuilder:
-    """Opens a built data set. What it was made from is not needed any more.
+    """Opens a built data set. Its source is not needed any more.
 
     Args:
       spec: `NAME/CONFIG`, or `NAME`: its default configuration, or the only one built of a data
@@ -130,7 +130,7 @@ def open_dataset(spec: str, data_dir: str | Path | None = None) -> tfds.core.Dat
       data_dir: see `data_root`.
 
     Raises:
-      ValueError: unknown, not built, ambiguous or damaged; the sentence says how to mend it.
+      ValueError: unknown, not built, ambiguous or damaged; the sentence says how to fix it.
     """
     name, _, config = spec.partition("/")
     entry, root = _entry(name), data_root(data_dir)
@@ -142,13 +142,13 @@ def open_dataset(spec: str, data_dir: str | Path | None = None) -> tfds.core.Dat
             built = ["default"]
         if len(built) > 1:
             choices = ", ".join(f"{name}/{choice}" for choice in built)
-            raise ValueError(f"{spec} may be any of {choices} in {root}: name one of them")
+            raise ValueError(f"{spec} is ambiguous in {root}: name one of {choices}")
         config = built[0] if built else ""
     folder = root / name / config
     version = _version(folder, entry) if config else None
     if version is None:
         older = _versions(folder) if config else []
-        known = f" (but in version {older[-1]}, which an earlier avloc wrote)" if older else ""
+        known = f" (only version {older[-1]}, from an earlier avloc)" if older else ""
         raise ValueError(
             f"data set {spec} is not built in {root}{known}: run `{_command(spec, data_dir)}`"
         )
@@ -178,22 +178,22 @@ def list_datasets(data_dir: str | Path | None = None) -> list[Listing]:
 
 
 def collection(spec: str, source: str | Path) -> Collection:
-    """What a data set wants of a user's folder, and what of it is there.
+    """What a data set wants from a user's folder, and which of it was found.
 
     Args:
       spec: `NAME` or `NAME/CONFIG`.
       source: the folder.
 
     Raises:
-      ValueError: an unknown name, a data set without a list of what it wants, no such folder, or
+      ValueError: an unknown name, a data set without a list of wanted files, no such folder, or
         annotation files that are missing or wrong.
     """
     name, _, config = spec.partition("/")
     cls = _builder_class(_entry(name))
     if not hasattr(cls, "collection"):
         raise ValueError(
-            f"{name} has no list of what it wants of a folder: build it, then look at what came of "
-            f"it by `avloc data doctor {spec}`"
+            f"{name} has no list of files to check a folder against: build it, then check the "
+            f"result with `avloc data doctor {spec}`"
         )
     return cls.config_of(source, config or None).collection
 
@@ -237,7 +237,7 @@ def _configs_built(folder: Path, entry: Entry) -> list[str]:
 
 
 def _version(folder: Path, entry: Entry) -> Path | None:
-    """Folder of what is built of a configuration in the layout that is read now, if it is there."""
+    """Folder of a built configuration in the current layout, if there is one."""
     version = str(_builder_class(entry).VERSION)
     return folder / version if version in _versions(folder) else None
 
@@ -250,7 +250,7 @@ def _versions(folder: Path) -> list[str]:
 
 
 def _opened(version: Path, spec: str, data_dir: str | Path | None) -> tfds.core.DatasetBuilder:
-    """Opens a version's folder after a look at every shard."""
+    """Opens a version's folder after checking every shard."""
     try:
         with _quiet():
             builder = tfds.builder_from_directory(version)
@@ -280,7 +280,7 @@ def _records(shard: Path) -> int:
 
 
 def _source_of(version: Path) -> str | None:
-    """The folder that a data set was made from, if it is still written down."""
+    """The folder that a data set was made from, if it is recorded."""
     try:
         return json.loads((version / "metadata.json").read_text())["source"]
     except (OSError, ValueError, KeyError):
@@ -289,7 +289,7 @@ def _source_of(version: Path) -> str | None:
 
 @contextlib.contextmanager
 def _sole_builder(folder: Path) -> Iterator[None]:
-    """Holds a configuration's folder while it is built; clears away what dead builds left."""
+    """Locks a configuration's folder while it is built; removes what dead builds left."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / ".lock"
     with open(path, "w") as file:

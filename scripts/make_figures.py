@@ -1,7 +1,7 @@
 """Makes the figures of README.md and docs/ from a trained run: `output.png` and `method.png`.
 
 Command: `python scripts/make_figures.py --workdir runs/demo --data-dir runs/data`. Scenes are
-spread evenly over the test scenes, none is picked; `--scenes` names others.
+spread evenly over the test scenes, not picked by hand; `--scenes` names others.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SIDE, TILE, GAP = 236, 88, 14
 
 
 class Scene(NamedTuple):
-    """A scene of the test split, and everything the network makes of it.
+    """A scene of the test split, and everything that the network computes from it.
 
     Attributes:
       image: as stored.
@@ -45,8 +45,8 @@ class Scene(NamedTuple):
       sources: the products s_k (CSOL eq. 8).
       maps: of categories (CSOL eq. 13).
       scores: of categories.
-      heard: names of what truly sounds; empty where the data has none.
-      objects_in: categories of the scene's objects; empty where categories have no names.
+      heard: names of what really sounds; empty if the data has no names.
+      objects_in: categories of the scene's objects; empty if categories have no names.
     """
 
     image: UInt8[np.ndarray, "H W 3"]
@@ -62,12 +62,12 @@ class Scene(NamedTuple):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Writes both figures and says where they are."""
+    """Writes both figures and prints their paths."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workdir", required=True, help="folder of a finished CSOL run")
-    parser.add_argument("--data-dir", help="where its data set lies")
+    parser.add_argument("--data-dir", help="folder of its data set")
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "images")
-    parser.add_argument("--scenes", type=int, nargs="+", help="places in the split of test scenes")
+    parser.add_argument("--scenes", type=int, nargs="+", help="indices in the split of test scenes")
     args = parser.parse_args(argv)
     try:
         run = load_run(args.workdir)
@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def scenes(run: LoadedRun, dataset: Dataset, places: Sequence[int] | None) -> list[Scene]:
-    """The scenes at these places of the split of test scenes; four, spread evenly, if None."""
+    """The scenes at these indices of the split of test scenes; four, spread evenly, if None."""
     source = dataset.source(run.config.data.scene_tests[0])
     if places is None:
         places = (np.linspace(0, len(source), 5)[:-1] + len(source) / 8).astype(int)
@@ -160,7 +160,7 @@ def found(run: LoadedRun, scene: Scene) -> UInt8[np.ndarray, "SIDE SIDE 3"]:
 
 
 def method(run: LoadedRun, scene: Scene) -> Image.Image:
-    """How a scene becomes its result, from left to right."""
+    """The steps from a scene to its result, from left to right."""
     rows = _clusters(run, scene)
     top, height = 62, len(rows) * (TILE + GAP) - GAP
     heads = (
@@ -215,7 +215,7 @@ def save(picture: Image.Image, path: Path) -> None:
     """
     smooth, plain = Image.Dither.FLOYDSTEINBERG, Image.Dither.NONE
     for colours, dither in ((256, smooth), (256, plain), (128, plain), (64, plain)):
-        # Dithering takes a palette made before.
+        # Dithering needs an existing palette.
         palette = picture.quantize(colours, Image.Quantize.MEDIANCUT)
         buffer = io.BytesIO()
         picture.quantize(palette=palette, dither=dither).save(buffer, "PNG", optimize=True)

@@ -2,7 +2,7 @@
 
 `python scripts/reproduce.py --config configs/csol_toy.py --workdir runs/reproduction` trains seeds
 0, 1 and 2, each a normal run in its own folder. Finished runs are not trained again, and an
-interrupted one goes on, so the same command can simply be given again.
+interrupted one continues, so you can simply run the same command again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TARGETS = {
     ("cocktail_test", "NSA"): 90.0,
     ("cocktail_test", "AUROC"): 0.75,
 }
-"""Least values for `configs/csol_toy.py` after stage two."""
+"""Lowest values for `configs/csol_toy.py` after stage two."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,7 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def table(split: str, seeds: Mapping[int, Mapping[str, Mapping]]) -> str:
-    """A Markdown table: a row for each method and seed, then the mean and spread over seeds."""
+    """A Markdown table: a row for each method and seed, then the mean and spread over seeds.
+
+    A method that scores the same for every seed (it is not trained) has one row, of seed `any`.
+    """
     first = next(iter(seeds.values()))
     any_row = next(iter(first.values()))
     columns = list(dict.fromkeys(name for row in first.values() for name in row["metrics"]))
@@ -69,6 +72,9 @@ def table(split: str, seeds: Mapping[int, Mapping[str, Mapping]]) -> str:
     ]
     for method in first:
         values = {seed: rows[method]["metrics"] for seed, rows in seeds.items() if method in rows}
+        one = next(iter(values.values()))
+        if len(values) > 1 and all(found == one for found in values.values()):
+            values = {"any": one}
         for seed, found in values.items():
             cells = [_cell(found.get(name)) for name in columns]
             lines.append(f"| {method} | {seed} | " + " | ".join(cells) + " |")

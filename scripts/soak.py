@@ -1,10 +1,10 @@
-"""Injects faults into a small training, again and again, and tables which of them it survived.
+"""Injects faults into a small training, again and again, and counts which it survived.
 
 `make soak WORKDIR=runs/soak`, or `python scripts/soak.py --workdir runs/soak --minutes 20`. One run
-is left alone. Others of the same config are struck by a fault, started again, and struck by the
-next until they end: with the same weights and history, or their faults were not survived. Moments
-follow from `--seed`. One item's loss is always NaN, and is skipped. Exit status 1 where a fault was
-not survived; Ctrl-C stops early and prints the table so far.
+is undisturbed. Others of the same config are hit by a fault, started again, and hit by the next one
+until they end. If weights and history then differ from the undisturbed run, the faults were not
+survived. Moments are drawn from `--seed`. One item's loss is always NaN and is skipped. Exit status
+1 if a fault was not survived; Ctrl-C stops early and prints the table so far.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def child(arguments: list[str]) -> int:
 
 
 class Training:
-    """One process that trains; it writes what it says to a file."""
+    """One process that trains; its output goes to a file."""
 
     begun: ClassVar[list[Training]] = []
 
@@ -94,7 +94,7 @@ class Training:
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 env=os.environ | _compiled(root / "cache"),
-                process_group=0,  # Ctrl-C reaches it by us
+                process_group=0,  # only we pass on Ctrl-C
                 preexec_fn=limit
                 and (lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, -1))),
             )
@@ -104,7 +104,7 @@ class Training:
         return self.log.read_text(errors="replace").replace("\r", "\n")
 
     def until(self, seen: Callable[[], bool]) -> bool:
-        """Waits for something; False where the process ended before it."""
+        """Waits for something; False if the process ended before it."""
         end = time.monotonic() + PATIENCE
         while self.process.poll() is None:
             if seen():
@@ -124,13 +124,13 @@ class Training:
         return self.said().count(STEPPED)
 
     def end(self, number: int) -> int:
-        """Sends a signal, waits, and gives the exit status."""
+        """Sends a signal, waits, and returns the exit status."""
         self.process.send_signal(number)
         return self.process.wait(PATIENCE)
 
 
 class Soak:
-    """The faults; each gives whether it was borne, or None where its moment did not come."""
+    """The faults; each returns whether it was survived, or None if its moment did not come."""
 
     def __init__(self, root: Path, seed: int):
         self.root, self.rng = root, random.Random(seed)
@@ -145,8 +145,8 @@ class Soak:
             "SIGKILL anywhere": self.kill_anywhere,
             "SIGTERM": self.terminate,
             "flipped byte in the newest checkpoint": self.flip,
-            "newest checkpoint cut off": self.cut,
-            "file of the newest checkpoint lost": self.lose,
+            "newest checkpoint truncated": self.cut,
+            "file of the newest checkpoint missing": self.lose,
             f"disk full ({self.disk.kind})": self.fill,
             "second run in the workdir": self.second,
         }
@@ -191,10 +191,10 @@ class Soak:
             return None
         begun = time.monotonic()
         status, seconds = training.end(signal.SIGTERM), time.monotonic() - begun
-        # In the seconds that Python itself takes to start, nobody listens yet.
+        # While Python itself is starting, nothing handles the signal yet.
         if status == -signal.SIGTERM:
             return None
-        return status == 0 and seconds < 30 and "the same command goes on" in training.said()
+        return status == 0 and seconds < 30 and "the same command" in training.said()
 
     def _newest(self) -> Path | None:
         found = [p for p in (self.run / "checkpoints").glob("*") if p.name.isdigit()]
@@ -203,7 +203,7 @@ class Soak:
 
     def _spoil(self, spoil: Callable[[Path], None]) -> bool | None:
         newest = self._newest()
-        # One that was spoilt before stays until the run that passed it over has saved another.
+        # One that was damaged before stays until the run that skipped it has saved another.
         if newest is None or newest.stat().st_ino in self.spoilt:
             return None
         self.spoilt.add(newest.stat().st_ino)
@@ -260,17 +260,17 @@ class Soak:
             first.end(signal.SIGKILL)
         elif first.process.returncode == 0 and status == 0:
             return None  # the first was done before the second came
-        return status == 2 and f"another process trains in {self.run}" in other.said()
+        return status == 2 and f"another process is training in {self.run}" in other.said()
 
     def finish(self) -> None:
-        """Lets the run come to its end, and says whether it is the end of the one left alone."""
+        """Lets the run finish, and says whether its result is that of the undisturbed run."""
         training = self.start()
         training.process.wait(4 * PATIENCE)
         good = training.process.returncode == 0 and same_end(self.run, self.root / "whole")
         for kind in self.pending:
             self.survived[kind] += good
         if not good:
-            print(f"  {self.run} did not end as the run left alone: see {training.log}")
+            print(f"  {self.run} did not end like the undisturbed run: see {training.log}")
             shutil.copytree(self.run, self.root / f"failed_{self.count}", dirs_exist_ok=True)
         nan = sum(row.get("skipped", 0) for row in history(self.root / "whole"))
         self.injected["NaN in an item"] += nan
@@ -280,9 +280,9 @@ class Soak:
         self.count += 1
 
     def soak(self, minutes: float) -> None:
-        """Injects faults for so long."""
+        """Injects faults for this long."""
         begun = time.monotonic()
-        print("a run that is left alone ...", flush=True)
+        print("training an undisturbed run ...", flush=True)
         shutil.rmtree(self.root / "whole", ignore_errors=True)
         alone = Training(self.root / "whole", self.root)
         if alone.process.wait(4 * PATIENCE):
@@ -294,13 +294,13 @@ class Soak:
             if not bag:
                 bag = self.rng.sample(list(self.faults), len(self.faults))
             kind = bag.pop()
-            borne = self.faults[kind]()
-            word = {None: "its moment did not come", True: "borne", False: "NOT BORNE"}[borne]
+            survived = self.faults[kind]()
+            word = {None: "its moment did not come", True: "survived", False: "FAILED"}[survived]
             left = max(0, end - time.monotonic()) / 60
             print(f"{next(turns):4} {kind:40} {word}; {left:.0f} min left", flush=True)
-            if borne is not None:
+            if survived is not None:
                 self.injected[kind] += 1
-                self.pending += [kind] if borne else []
+                self.pending += [kind] if survived else []
             if len(self.pending) >= 10 or (self.run / "metrics.json").is_file():
                 self.finish()
         if self.run.is_dir():
@@ -314,7 +314,7 @@ class Soak:
 
 
 class Disk:
-    """Where the runs lie: a small disk of their own where that is allowed, to be filled."""
+    """The folder of the runs: if allowed, a small disk of their own that can be filled."""
 
     def __init__(self, path: Path):
         self.path, self.own = path, False
@@ -326,12 +326,12 @@ class Disk:
 
     @property
     def limit(self) -> int | None:
-        """Bytes that a file may have, in place of a full disk."""
+        """A limit on the size of files, as a substitute for a full disk."""
         return None if self.own else 200_000
 
     @contextmanager
     def full(self) -> Iterator[None]:
-        """A file takes all the room there is, for a while."""
+        """A file takes all free space for a while."""
         if not self.own:
             yield
             return
@@ -353,7 +353,7 @@ def history(run: Path) -> list[dict]:
 
 
 def same_end(a: Path, b: Path) -> bool:
-    """Whether two runs have equal weights, bit by bit, after each stage, and equal histories."""
+    """Whether two runs have bitwise equal weights after each stage, and equal histories."""
     from avloc.runs.checkpoints import read_stage
     from avloc.runs.digests import digest_of
 
@@ -366,7 +366,7 @@ def same_end(a: Path, b: Path) -> bool:
 
 def _compiled(folder: Path) -> dict[str, str]:
     return {
-        "XLA_FLAGS": "--xla_backend_optimization_level=0",  # these networks compile far longer
+        "XLA_FLAGS": "--xla_backend_optimization_level=0",  # they compile far longer
         "JAX_COMPILATION_CACHE_DIR": str(folder),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
@@ -377,13 +377,13 @@ def main() -> int:
     if sys.argv[1:2] == ["child"]:
         return child(sys.argv[2:])
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--workdir", type=Path, required=True, help="new, or of an earlier soak")
+    parser.add_argument("--workdir", type=Path, required=True, help="new, or from an earlier soak")
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     root = args.workdir.absolute()
     if root.exists() and any(root.iterdir()) and not (root / "soak").is_file():
-        parser.error(f"{root} holds something else: name a new folder")
+        parser.error(f"{root} contains something else: name a new folder")
     root.mkdir(parents=True, exist_ok=True)
     (root / "soak").touch()
     from avloc.data_pipelines import registry
@@ -395,7 +395,7 @@ def main() -> int:
     try:
         soak.soak(args.minutes)
     except KeyboardInterrupt:
-        print("stopped; the faults of the run that was struck last are not judged")
+        print("stopped; the faults of the last run are not counted")
         status = 130
     finally:
         for training in Training.begun:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A Cloud TPU slice, from its request to its end; docs/tpu_pods.md says how to use it.
+# Requests, uses and deletes a Cloud TPU slice; docs/tpu_pods.md says how to use it.
 set -euo pipefail
 
 usage() {
@@ -51,7 +51,7 @@ where() {
   [[ -z ${PROJECT:-} ]] || at+=(--project "$PROJECT")
 }
 
-# A training, as the process list of its machine shows it: not the shell that looks for it.
+# Matches a training in the process list of its machine, but not the shell that searches for it.
 training='^[^ ]*python[^ ]* [^ ]*/avloc train'
 
 # on WORKERS COMMAND
@@ -120,14 +120,14 @@ train() {
   [[ $# -gt 0 ]] || fail "train needs avloc's arguments, such as --workdir /mnt/avloc/runs/one"
   local words
   printf -v words ' %q' "$@"
-  # It outlives the connection. Worker 0 is the one that speaks.
+  # It outlives the connection. Only worker 0 prints.
   on all "if pgrep -f '$training' >/dev/null; then echo 'already training' >&2; exit 1; fi
 cd avloc && setsid nohup ../env/bin/avloc train$words --distributed auto \\
   >../avloc.log 2>&1 </dev/null &"
 }
 
 stop() {
-  on 0 "pkill -TERM -f '$training' || { echo 'nothing trains there' >&2; exit 1; }"
+  on 0 "pkill -TERM -f '$training' || { echo 'no training is running there' >&2; exit 1; }"
 }
 
 fetch() {
@@ -136,7 +136,7 @@ fetch() {
 }
 
 delete() {
-  # Forced, as else only a request that was not met can be deleted.
+  # Forced, because otherwise only a pending request can be deleted.
   run gcloud compute tpus queued-resources delete "$TPU_NAME" "${at[@]}" --force --quiet
 }
 

@@ -48,7 +48,7 @@ def test_doctor_of_a_folder(source, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["data", "doctor", "video_folder", "--source", str(source)]) == 1
     said = capsys.readouterr().out
-    assert "test: none of its 1 recordings is there" in said and "1 of 2 splits" in said
+    assert "test: none of its 1 recordings was found" in said and "1 of 2 splits" in said
     out = tmp_path / "doctor_video_folder"
     assert sorted(p.name for p in out.iterdir()) == ["doctor.html", "doctor.json", "files.json"]
     assert json.loads((out / "doctor.json").read_text())["splits"]["test"]["missing"] == ["two"]
@@ -64,7 +64,7 @@ def test_doctor_of_bad_input(source, tmp_path, fails):
     words = ("data", "doctor", "video_folder")
     assert "no such folder; --source takes a folder" in fails(*words, "--source", tmp_path / "no")
     (source / "ids.txt").unlink()
-    assert "ids.txt is not below this folder" in fails(*words, "--source", source)
+    assert "ids.txt is not in this folder" in fails(*words, "--source", source)
     assert "no data set is called 'musik'" in fails("data", "doctor", "musik", "--source", source)
     sentence = "--decode goes with --source"
     assert sentence in fails(*words, "--decode", "--out", tmp_path / "out")
@@ -73,7 +73,7 @@ def test_doctor_of_bad_input(source, tmp_path, fails):
 
 def test_doctor_of_a_data_set_without_a_list(tmp_path, fails):
     words = ("data", "doctor", "toy_orchestra/tiny", "--source", tmp_path)
-    assert "toy_orchestra has no list of what it wants" in fails(*words)
+    assert "toy_orchestra has no list of files to check a folder against" in fails(*words)
 
 
 def test_built(toy, tmp_path, monkeypatch, capsys, fails):

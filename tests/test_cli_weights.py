@@ -69,7 +69,7 @@ def test_bad_weights(file, tmp_path, fails):
     assert "resnet18.safetensors is not a safetensors file, or is dam" in fails(*asked, file)
     file.write_bytes(file_of({"features.0.weight": np.zeros(3, np.float32)}))
     assert "no array is called layer1.0.conv1.weight" in fails(*asked, file)
-    assert f"{file} is there already" in fails("import-weights", file, "--out", file)
+    assert f"{file} already exists" in fails("import-weights", file, "--out", file)
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
 
 

@@ -86,7 +86,7 @@ def test_a_rule_that_is_named(data, score, tmp_path):
         assert rows[name]["not_scored"] == "no map was given" and rows[name]["iou"] == ""
     assert "14 of 16 evaluated" in said
     assert "2 of 16 items are not scored: no map was given." in said
-    assert "Maps of no item of the split: 1 (stranger)." in said
+    assert "Maps without an item in the split: 1 (stranger)." in said
     share = 100 * np.mean(np.array(expected) >= 0.5)
     head, _, first, *_ = cells(said)
     assert head == ["", "given maps", "centred box", "random map", "ceiling"]
@@ -125,8 +125,8 @@ def test_every_rule_that_fits(data, score, tmp_path):
                 assert found["AUC"] >= 97  # the published edges may lie a pixel off
     # The same under every rule, so said once.
     assert lines["mAP"][0].startswith("1.000") and "mAP (paper)" not in lines
-    assert "a map a class" in stored["left_out"]["dsol-solo"]
-    assert "- dsol-solo does not fit: it takes one map for all that sounds" in said
+    assert "one map per class" in stored["left_out"]["dsol-solo"]
+    assert "- dsol-solo does not fit: it takes one map for everything that sounds" in said
 
 
 def test_the_same_maps_score_by_the_rule_and_fit_by_the_split(data, score, tmp_path):
@@ -150,7 +150,7 @@ def test_the_same_maps_score_by_the_rule_and_fit_by_the_split(data, score, tmp_p
     assert values["dsol-solo"] != values["half-maximum"]
     assert "By the rule alone, AUC of these maps goes from " in said
     assert "The maps reach from -1 to 3." in said
-    assert "- paper does not fit: it tells the objects of a scene apart, and no item has" in said
+    assert "- paper does not fit: it distinguishes the objects of a scene, but no item has" in said
 
 
 def resized(ramp):
@@ -167,7 +167,7 @@ def test_no_absolute_threshold_for_maps_of_another_range(data, score, tmp_path):
     status, said = score(tmp_path / "maps.npz", "cocktail_test", "dsol-synthetic")
     lines = {line[0]: line[1] for line in cells(said)[2:]}
     assert status == 0 and lines["CIoU@0.3"].startswith("100.0") and "NSA" not in lines
-    assert "what hangs on an absolute threshold, meant for maps of 0 to 1, is left out" in said
+    assert "Metrics with an absolute threshold need maps in 0 to 1 and are left out" in said
 
 
 def test_what_is_refused(data, score, tmp_path, fails):
@@ -177,7 +177,7 @@ def test_what_is_refused(data, score, tmp_path, fails):
         (maps, "test", "papre", "there is no protocol 'papre'; choose one of"),
         (maps, "tset", "paper", "has no split 'tset'; it has"),
         (tmp_path / "nowhere", "test", "all", "there is no such folder or file of maps"),
-        (maps, "test", "all", "of 1 maps none is called by the id of an item; an id is 'test_0"),
+        (maps, "test", "all", "none of its 1 maps is named by the id of an item; an id is 'test_0"),
     ):
         status, said = score(place, split, protocol, "--out", out)
         assert status == 2 and sentence in said

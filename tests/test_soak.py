@@ -20,7 +20,7 @@ def soak(*arguments) -> subprocess.CompletedProcess:
 def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path):
     (tmp_path / "mine").write_text("")
     done = soak("--workdir", tmp_path)
-    assert done.returncode == 2 and "holds something else" in done.stderr
+    assert done.returncode == 2 and "contains something else" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 

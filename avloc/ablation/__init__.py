@@ -1,1 +1,1 @@
-"""Grids of runs that differ in a few fields: declared, trained, and set side by side in a table."""
+"""Grids of runs that differ in a few fields: declared, trained, and compared in a table."""

@@ -1,4 +1,4 @@
-"""What an ablation is: the file in `configs/ablations/` gives one by `get_ablation()`."""
+"""The declaration of an ablation, as returned by `get_ablation()` in `configs/ablations/`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 SHARED = "shared"
-"""The folder of the shared runs; so no cell is called that."""
+"""The folder of the shared runs; no cell may have this name."""
 
 PLACES = tuple(("*", metric) for metric in ("IoU@0.5", "NMI", "CIoU@0.3", "AUC", "NSA", "AUROC"))
-"""Columns: where things are, as the papers' tables have them."""
+"""Columns: localization, as in the papers' tables."""
 
 OFF_SCREEN = (("*", "off-screen false alarms"), ("*", "off-screen AUROC"))
-"""Columns: what maps make of sounds from off screen."""
+"""Columns: how maps react to sounds from off screen."""
 
 HEARING = tuple(
     ("*", metric)
@@ -32,14 +32,14 @@ HEARING = tuple(
 
 @dataclass(frozen=True)
 class Shared:
-    """A run from which cells start, so that what they have in common is trained once a seed.
+    """A run from which cells start, so that their common part is trained once per seed.
 
     Attributes:
       stage: name of the checkpoint that cells start from, such as `stage_one`.
-      changes: fields of the config by dotted name. It should train no further than `stage`.
-      start: name of the shared run, further up, that it starts from itself; empty: from none.
+      changes: fields of the config by dotted name. It should not train beyond `stage`.
+      start: name of an earlier shared run that it starts from itself; empty: none.
       config: its config file; the ablation's where empty.
-      shown_as: name of its row in the table, where the run is a cell by itself; else it has none.
+      shown_as: name of its row in the table; empty: it has no row.
     """
 
     stage: str
@@ -51,7 +51,7 @@ class Shared:
 
 @dataclass(frozen=True)
 class Cell:
-    """A row of the table: one run a seed.
+    """A row of the table: one run per seed.
 
     Attributes:
       changes: fields of the config by dotted name.
@@ -69,16 +69,16 @@ class Ablation:
     """A grid: cells times seeds.
 
     Attributes:
-      config: config file of all runs that name no other.
+      config: config file of all runs without their own.
       cells: by name, which is also the name of the cell's folder.
       shared: runs that cells start from, by name.
       seeds: `config.seed` of the runs.
       columns: (split, metric) pairs to show; the split `*` is any that has the metric. Empty: all.
-      note: stands under the title: what the paper found.
+      note: shown below the title, such as the result of the paper.
 
     Raises:
-      ValueError: no cell, no seed or the same one twice, a name that is no folder's, a start that
-        is not among `shared`.
+      ValueError: no cell, no seed or the same one twice, a name that cannot be a folder, a start
+        that is not among `shared`.
     """
 
     config: str
@@ -102,7 +102,7 @@ class Ablation:
         rows = [*shown, *self.cells]
         for name in rows:
             if rows.count(name) > 1:
-                raise ValueError(f"two rows of the ablation are called {name!r}")
+                raise ValueError(f"two rows of the ablation have the name {name!r}")
         known: list[str] = []
         for name, run in [*self.shared.items(), *self.cells.items()]:
             if run.start and run.start not in known:
@@ -115,7 +115,7 @@ class Ablation:
                 known.append(name)
 
     def metrics(self, split: str, found: Iterable[str]) -> list[str]:
-        """Which metrics of a split are shown, given those that were found."""
+        """The metrics of a split to show, given those that exist."""
         found = list(found)
         return [
             metric
@@ -125,6 +125,6 @@ class Ablation:
 
 
 def check_seeds(seeds: tuple[int, ...]) -> None:
-    """Raises a ValueError where there is no seed, or one comes twice."""
+    """Raises a ValueError if there is no seed, or the same one twice."""
     if not seeds or len(set(seeds)) != len(seeds):
         raise ValueError(f"an ablation needs seeds, each once, not {list(seeds)}")

@@ -1,4 +1,4 @@
-"""The runs of an ablation: what each one's config and folder are, and which come first."""
+"""The runs of an ablation: the config and folder of each one, and their order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from avloc.runs.folder import RunFolder
 from avloc.training.methods import create
 from avloc.types import DatasetInfo
 
-# Baselines are the same in every cell, and take most of the time that scoring takes.
+# Baselines are the same in every cell, and take most of the scoring time.
 DEFAULTS = {"evaluation.baselines": False}
 
 
@@ -30,11 +30,11 @@ class Run:
     Attributes:
       name: of the cell, or of the shared run.
       seed: its `config.seed`.
-      folder: where it is trained; absolute.
+      folder: its workdir; absolute.
       file: its config file.
-      changes: fields set on it, by dotted name; the seed and the start are not among them.
-      config: what that makes, without `init_from`.
-      after: the shared run that has to be there first.
+      changes: fields set on it, by dotted name, without the seed and the start.
+      config: the resulting config, without `init_from`.
+      after: the shared run that must be finished first.
       stage: of a shared run, the checkpoint that others start from; else empty.
     """
 
@@ -54,11 +54,11 @@ class Run:
 
     @property
     def init_from(self) -> str:
-        """The checkpoint that it starts from; empty: from none."""
+        """The checkpoint that it starts from; empty: none."""
         return str(RunFolder(self.after.folder).stages / self.after.stage) if self.after else ""
 
     def command(self, data_dir: str | None = None) -> list[str]:
-        """The command that trains it, or goes on with it."""
+        """The command that trains or continues it."""
         values = self.changes | {"seed": self.seed}
         if self.after:
             values |= {"init_from": self.init_from}
@@ -68,10 +68,10 @@ class Run:
         return [*words, "--data-dir", data_dir] if data_dir else words
 
     def check_folder(self) -> None:
-        """Raises a ValueError where its folder holds a run of another config.
+        """Raises a ValueError if its folder has a run of another config.
 
-        Fields that one of the two does not know are passed over: they came with, or left with,
-        another version. So is where the start lay, as long as it has the same name.
+        Fields that only one of the two has are ignored: they belong to another version. The
+        location of the start is ignored too, as long as it has the same name.
         """
         if not (self.folder / "config.json").is_file():
             return
@@ -124,7 +124,7 @@ class Grid:
         self._check_columns()
 
     def choose(self, names: Iterable[str] | None = None) -> list[Run]:
-        """The runs of these rows, all by default, behind the shared runs that they still need.
+        """The runs of these rows, all by default, after the shared runs that they still need.
 
         Raises:
           ValueError: there is no such row.
@@ -182,10 +182,10 @@ class Grid:
 
 
 def load_ablation(path: str | Path) -> Ablation:
-    """The ablation that a file's `get_ablation()` gives; found as `load_config` finds a config.
+    """The ablation that a file's `get_ablation()` returns; shipped ones also by file name.
 
     Raises:
-      ValueError: there is no such file, it has no such function, or declares what cannot be.
+      ValueError: there is no such file, it has no such function, or its declaration is wrong.
     """
     import avloc.configs
 
@@ -196,7 +196,7 @@ def load_ablation(path: str | Path) -> Ablation:
 
 
 def changed(config: ConfigDict, changes: Mapping[str, Any], name: str) -> ConfigDict:
-    """The config with fields set by dotted name; `name` says whose they are.
+    """The config with fields set by dotted name; `name` is used in messages.
 
     Raises:
       ValueError: an unknown field, a value of another type, or a field that the runner sets.
@@ -218,7 +218,7 @@ def changed(config: ConfigDict, changes: Mapping[str, Any], name: str) -> Config
 
 
 def check_stage(run: Run, info: DatasetInfo) -> None:
-    """Raises a ValueError where a shared run never reaches the stage that others start from."""
+    """Raises a ValueError if a shared run never reaches the stage that others start from."""
     names = [phase.checkpoint_name for phase in create(run.config, info).phases()]
     if run.stage and run.stage not in names:
         there = ", ".join(filter(None, names)) or "none"

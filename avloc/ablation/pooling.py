@@ -29,9 +29,9 @@ class Pooled:
       spread: standard deviation over seeds (ddof 1); nan of one seed.
       low: of the 95 % interval.
       high: of the same.
-      interval: where that comes from. `videos`: each item's score is averaged over seeds, then
-        videos are resampled. `seeds`: the mean of each seed's own bounds, for metrics that are no
-        mean of items; wider, as it leaves out that seeds average. Empty: there is none.
+      interval: its origin. `videos`: each item's score is averaged over seeds, then videos are
+        resampled. `seeds`: the mean of each seed's own bounds, for metrics that are not a mean of
+        items; wider, because it ignores the averaging over seeds. Empty: there is none.
       seeds: value of each seed.
     """
 
@@ -55,7 +55,7 @@ def pool(
       metric: its name.
       found: by seed its `value`, `low` and `high`, as `metrics.json` has them; at least one.
       items: by seed the items behind it.
-      protocol: its rules; None where they are not known any more.
+      protocol: its rules; None if they are no longer known.
     """
     values = {seed: _number(entry["value"]) for seed, entry in found.items()}
     mean, spread = mean_and_spread(list(values.values()))
@@ -82,9 +82,9 @@ def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
 
 
 def item_scores(metric: str, items: Items, protocol: Protocol) -> Float[np.ndarray, " S"] | None:
-    """What each item adds to a metric that is a mean of items, in per cent.
+    """The contribution of each item to a metric that is a mean of items, in per cent.
 
-    nan where an item is not scored; None where the metric is no mean of what the items hold.
+    nan if an item is not scored; None if the metric is not a mean over the items.
     """
     column = {"single": "iou", "multiple": "ciou"}[protocol.task]
     if metric == "NSA":
@@ -105,7 +105,7 @@ def item_scores(metric: str, items: Items, protocol: Protocol) -> Float[np.ndarr
 
 
 def read_items(file: Path) -> Items:
-    """The rows of an `items.csv`; none where there is no such file."""
+    """The rows of an `items.csv`; empty if there is no such file."""
     if not file.is_file():
         return ()
     with file.open(newline="", encoding="utf-8") as text:
@@ -113,7 +113,7 @@ def read_items(file: Path) -> Items:
 
 
 def same_protocol(name: str, version: int) -> Protocol | None:
-    """The protocol as it was at that version; None where there is none such any more."""
+    """The protocol of that version; None if it no longer exists."""
     there = protocols.PROTOCOLS.get(name)
     return there if there is not None and there.version == version else None
 

@@ -1,4 +1,4 @@
-"""Trains the runs of a grid, each in a process of its own, several at a time."""
+"""Trains the runs of a grid, each in its own process, several at a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import IO, Any
 from avloc.ablation.grid import Run
 from avloc.runs.folder import write_atomically
 
-# Seconds between looks at the processes.
+# Seconds between checks of the processes.
 _POLL = 0.1
 
 
@@ -32,17 +32,17 @@ class _Process:
 def train_all(runs: Sequence[Run], jobs: int = 1, data_dir: str | None = None) -> dict[Run, str]:
     """Trains what is not finished yet, shared runs before those that start from them.
 
-    A run writes to `log.txt` in its folder. One that fails is told of and the others go on; those
-    that would start from it are not begun. Ctrl-C asks the running ones to save and stop, waits
-    for them, and comes out as KeyboardInterrupt.
+    A run writes to `log.txt` in its folder. If one fails, it is reported and the others continue;
+    runs that would start from it are skipped. Ctrl-C asks the running ones to save and stop, waits
+    for them, and raises KeyboardInterrupt.
 
     Args:
       runs: of a grid; any order.
-      jobs: how many at once. With more than one, each has its share of the cores to itself.
-      data_dir: where data sets lie.
+      jobs: how many at once. With more than one, each gets its own share of the cores.
+      data_dir: folder of the data sets.
 
     Returns:
-      The runs that failed, with the last line of each one's log.
+      The runs that failed, with the last line of each log.
     """
     waiting = [run for run in runs if not run.finished]
     slots = list(range(min(jobs, len(waiting))))
@@ -86,16 +86,16 @@ def train_all(runs: Sequence[Run], jobs: int = 1, data_dir: str | None = None) -
 
 
 def seconds_of(run: Run) -> float | None:
-    """What a run took, all attempts together; None where it was not trained by `train_all`."""
+    """Training time of a run, all attempts together; None if `train_all` did not train it."""
     return _attempts(run).get("seconds")
 
 
 def last_line(run: Run) -> str:
-    """The last line of a run's log that says something."""
+    """The last line of a run's log that is not empty."""
     file = run.folder / "log.txt"
     text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "its log is empty"
 
 
 class _Progress:
@@ -125,14 +125,14 @@ def _start(run: Run, slot: int, data_dir: str | None, share: set[int] | None) ->
             stdout=log,
             stderr=subprocess.STDOUT,
             env=environment,
-            # Not the terminal's: its Ctrl-C reaches a run once, from us.
+            # A new process group, so that Ctrl-C reaches a run only once, from us.
             process_group=0,
         )
     return _Process(run, slot, time.monotonic(), log, popen)
 
 
 def _finish(process: _Process) -> float:
-    """Waits for the end, writes down what the attempt took, and gives its seconds."""
+    """Waits for the end, records the time of the attempt, and returns its seconds."""
     status = process.popen.wait()
     process.log.close()
     seconds = time.monotonic() - process.begun
@@ -154,8 +154,8 @@ def _attempts(run: Run) -> Mapping[str, Any]:
 def _stop(running: Sequence[_Process]) -> None:
     """Asks processes to save and end, and waits; another Ctrl-C makes them end at once.
 
-    By SIGTERM, which training takes as it takes SIGINT. Before training begins, a SIGINT can get
-    lost, as Python drops a KeyboardInterrupt that is raised in a destructor.
+    It sends SIGTERM, which training handles like SIGINT. Before training begins, a SIGINT can get
+    lost, because Python drops a KeyboardInterrupt that is raised in a destructor.
     """
     if not running:
         return
@@ -177,7 +177,7 @@ def _cores() -> list[int]:
 
 
 def _share(cores: Sequence[int], slot: int, count: int) -> set[int]:
-    """The cores of one of `count` slots; where there are fewer cores, slots take turns on them."""
+    """The cores of one of `count` slots; if there are fewer cores, slots share them."""
     if len(cores) < count:
         return {cores[slot % len(cores)]} if cores else set()
     return set(cores[slot * len(cores) // count : (slot + 1) * len(cores) // count])
@@ -185,7 +185,7 @@ def _share(cores: Sequence[int], slot: int, count: int) -> set[int]:
 
 @contextmanager
 def _on(cores: set[int] | None) -> Iterator[None]:
-    """What is started inside runs on these cores alone, from its first moment."""
+    """Processes started inside run only on these cores, from the start."""
     if not cores:
         yield
         return

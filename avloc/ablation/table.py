@@ -1,4 +1,4 @@
-"""The table of an ablation: a row a cell, pooled over seeds, in Markdown and JSON."""
+"""The table of an ablation: one row per cell, pooled over seeds, in Markdown and JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from avloc.runs.folder import write_atomically
 
 @dataclass(frozen=True)
 class SplitTable:
-    """All that was scored on one split under the same rules.
+    """All scores on one split under the same rules.
 
     Attributes:
       split: its name.
@@ -28,7 +28,7 @@ class SplitTable:
       evaluated: items that were scored.
       total: items that there are.
       scores: by row and metric.
-      stages: of each row, which network it is, as `CSOL after stage two`.
+      stages: the network of each row, such as `CSOL after stage two`.
     """
 
     split: str
@@ -41,12 +41,12 @@ class SplitTable:
 
 
 def split_tables(grid: Grid) -> list[SplitTable]:
-    """What the finished runs scored; runs under other rules stand in a table of their own."""
+    """Scores of the finished runs; runs under other rules get their own table."""
     found: dict[tuple[Any, ...], dict[str, dict[int, tuple[Run, str, Any]]]] = {}
     for name, runs in grid.rows.items():
         for seed, run in runs.items():
             for split, rows in _splits(run).items():
-                # The last stage stands first.
+                # The last stage comes first.
                 row, entry = next(iter(rows.items()))
                 same = [entry[key] for key in ("protocol", "protocol_version", "rules")]
                 rules = (split, *same, entry["evaluated"], entry["total"])
@@ -81,7 +81,7 @@ def _splits(run: Run) -> Mapping[str, Any]:
 
 
 def missing(grid: Grid) -> list[tuple[str, int]]:
-    """Row and seed of the runs that the table lacks."""
+    """Row and seed of the runs that are missing in the table."""
     return [
         (name, seed)
         for name, runs in grid.rows.items()
@@ -122,8 +122,8 @@ def _markdown(table: SplitTable, grid: Grid, width: int | None) -> str:
         notes.append("[ ]: scores averaged over seeds, then bootstrapped over videos.")
     if "seeds" in sources:
         notes.append(
-            "~[ ]: mean of each seed's own interval over videos, as the metric is no mean of "
-            "items; wider than one of the seeds' mean."
+            "~[ ]: mean of each seed's own interval over videos, because the metric is not a mean "
+            "over items; wider than an interval of the mean over seeds."
         )
     notes += [
         f"No cell has {m}." for m in metrics if not any(m in s for s in table.scores.values())
@@ -134,7 +134,7 @@ def _markdown(table: SplitTable, grid: Grid, width: int | None) -> str:
 
 
 def _cell(metric: str, score: Pooled | None, count: int) -> str | Cell:
-    """A value as it is printed; `count`: the seeds of its row, of which it may lack some."""
+    """A value as it is printed; `count`: the seeds of its row, some of which may lack it."""
     if score is None or math.isnan(score.mean):
         return "-"
     n = digits(metric)
@@ -150,7 +150,7 @@ def _cell(metric: str, score: Pooled | None, count: int) -> str | Cell:
 
 
 def to_json(grid: Grid, title: str, tables: Sequence[SplitTable]) -> dict[str, Any]:
-    """The table with all that it was made of; a value that does not exist is None."""
+    """The table with everything behind it; a missing value is None."""
 
     def told(runs: Mapping[int, Run]) -> dict[str, Any]:
         run = runs[grid.seeds[0]]

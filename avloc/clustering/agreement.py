@@ -33,7 +33,7 @@ def nmi(
     entropies = _entropy(joint.sum(axis=1)) + _entropy(joint.sum(axis=0))
     if entropies == 0:
         return 1.0
-    # Rounding may leave a value an ulp outside.
+    # Rounding may leave a value slightly outside.
     return float(np.clip(2 * (entropies - _entropy(joint)) / entropies, 0, 1))
 
 

@@ -1,4 +1,4 @@
-"""Which category each cluster stands for; for evaluation and display only, never for training."""
+"""Assigns a category to each cluster; for evaluation and display only, never for training."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def match(frequencies: Float[np.ndarray, "N K"]) -> Int[np.ndarray, " K"]:
 
 
 def majority(counts: Int[np.ndarray, "N K"]) -> Int[np.ndarray, " K"]:
-    """The category with most samples in each cluster (IEr, supplement); some may have none."""
+    """The most common category in each cluster (IEr, supplement); some may get no cluster."""
     return np.asarray(counts).argmax(axis=0)
 
 
@@ -80,7 +80,7 @@ class CategoryMap:
     """The category of each cluster.
 
     Attributes:
-      of_cluster: place in `names` of each of the K clusters.
+      of_cluster: index in `names` for each of the K clusters.
       names: of the N categories.
     """
 
@@ -112,7 +112,7 @@ class CategoryMap:
         return jnp.matmul(maps, member, precision=jax.lax.Precision.HIGHEST)
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON knows it."""
+        """As JSON."""
         return {"of_cluster": list(self.of_cluster), "names": list(self.names)}
 
     @classmethod
@@ -124,7 +124,7 @@ class CategoryMap:
 def purity_report(
     counts: Int[np.ndarray, "N K"], category_map: CategoryMap
 ) -> list[dict[str, Any]]:
-    """A row a cluster, then one for all: `cluster`, `category`, `size`, `purity`.
+    """One row per cluster, then one for all: `cluster`, `category`, `size`, `purity`.
 
     Purity is the share of the samples that belong to the category that the cluster was matched
     to; 0 for an empty cluster. The last row has cluster "all".

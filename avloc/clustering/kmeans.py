@@ -13,7 +13,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 _ROWS, _DISTANCES = 2**11, 2**23
-"""Of a chunk at most: 32 MiB of distances stay in a CPU's cache and still fill a GPU."""
+"""Distances in a chunk: 32 MiB stay in a CPU's cache and still keep a GPU busy."""
 
 
 class KMeans(NamedTuple):
@@ -45,7 +45,7 @@ def kmeans(
     """Clusters the rows of x; the best of several restarts by inertia.
 
     Seeds by greedy k-means++ (the best of `2 + log k` candidates each time), then Lloyd's
-    iterations. A cluster that falls empty starts again at the row farthest from its centroid, so
+    iterations. A cluster that becomes empty restarts at the row farthest from its centroid, so
     clusters stay empty only where x has fewer than k different rows. Call it outside `jit`; rows
     may be sharded over a mesh.
 
@@ -54,10 +54,10 @@ def kmeans(
       k: number of clusters, at most the number of unmasked rows.
       key: fixes the seeding.
       restarts: independent seedings; 1 with `init`.
-      iterations: Lloyd iterations at most, for each restart.
+      iterations: maximum of Lloyd iterations for each restart.
       tolerance: stop when the squared movement of the centroids, summed, is at most this times
         the mean variance of the columns.
-      chunk: rows whose distances to all centroids are held at once; by k unless given.
+      chunk: rows whose distances to all centroids are in memory at once; depends on k by default.
       mask: False where a row is padding: it moves no centroid and gets label -1.
       init: centroids to start from in place of seeding.
 
@@ -79,7 +79,7 @@ def kmeans(
     if k > rows:
         raise ValueError(f"k-means cannot make k = {k} clusters of {rows} samples: lower k")
     if not finite:
-        raise ValueError("k-means got values that are not finite: look at the features it is fed")
+        raise ValueError("k-means got values that are not finite: check the features passed to it")
     chunk = min(chunk or _chunk(k), len(x))
     return _kmeans(x, mask, key, init, tolerance, iterations, k, restarts, chunk)
 
@@ -160,8 +160,8 @@ def _nearest(rows, centroids) -> tuple[Int[Array, " n"], Float[Array, " n"]]:
 
 
 def _add_up(labels, rows, weights, k: int) -> tuple[Float[Array, "K C"], Float[Array, " K"]]:
-    """For each cluster the sum and the number of its rows, alike on every run."""
-    # A CPU scatters in order; a GPU in any, so that sums would differ between runs.
+    """For each cluster the sum and the number of its rows, reproducible from run to run."""
+    # A CPU scatters in order; a GPU in any order, so sums would differ between runs.
     return lax.platform_dependent(
         labels,
         rows,
@@ -221,13 +221,13 @@ def _reseed(means, empty, rows, distances):
     """Puts the n-th empty cluster on the row n-th farthest from its centroid."""
     _, farthest = lax.top_k(distances.ravel(), len(means))
     order = jnp.cumsum(empty) - 1
-    # By chunk and place in it: flattened, the rows of all devices would be gathered.
+    # By chunk and index in it: flattened, the rows of all devices would be gathered.
     seeds = rows[jnp.divmod(farthest[order], rows.shape[1])]
     return jnp.where(empty[:, None], seeds, means)
 
 
 def _plus_plus(x, mask, k: int, key) -> Float[Array, "K C"]:
-    """Greedy k-means++: of a few rows drawn by squared distance, the one that lowers it most."""
+    """Greedy k-means++: of a few rows drawn by squared distance, keeps the best one."""
     trials = 2 + int(math.log(k))
     first_key, key = jax.random.split(key)
     first = x[jax.random.categorical(first_key, jnp.where(mask, 0.0, -jnp.inf))]
@@ -239,10 +239,10 @@ def _plus_plus(x, mask, k: int, key) -> Float[Array, "K C"]:
 
     def add(i, carry):
         centroids, nearest = carry
-        # Where every row has a centroid on it, any row will do.
+        # If every row has a centroid on it, any row is fine.
         weights = jnp.where(nearest.sum() > 0, nearest, mask.astype(jnp.float32))
         step_key = jax.random.fold_in(key, i)
-        # A key a draw: so rows that are added as padding change none.
+        # One key per draw, so that rows added as padding do not change the draws.
         keys, logits = jax.random.split(step_key, trials), jnp.log(weights)
         drawn = jax.vmap(lambda key: jax.random.categorical(key, logits))(keys)
         candidates = jnp.minimum(nearest[:, None], squared(x[drawn]))

@@ -1,1 +1,1 @@
-"""Pictures, charts and pages; nothing here knows of runs."""
+"""Pictures, charts and pages; nothing here knows about runs."""

@@ -1,4 +1,4 @@
-"""A sheet of a data set's items: what is seen with its boxes, what is heard beneath."""
+"""A sheet of a data set's items: frames with boxes, and the sound below."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _COLUMNS = 4
 _PAPER, _DIM = (250, 250, 248), (96, 104, 112)
 _WHITE = (255, 255, 255)
 
-# Dark to light, ever brighter: violet, magenta, orange, pale yellow.
+# From dark to light: violet, magenta, orange, pale yellow.
 _LOUDNESS = np.array([[8, 6, 24], [84, 18, 110], [187, 55, 84], [249, 142, 8], [252, 255, 180]])
 
 LEGEND = (
-    "Solid box: sounds. Dashed white box: silent. Beneath: the sound of the clip, log-mel, "
-    "low pitch at the bottom, time to the right."
+    "Solid box: sounds. Dashed white box: silent. Below: the sound of the clip as log-mel "
+    "spectrogram, low pitch at the bottom, time to the right."
 )
 
 
@@ -65,7 +65,7 @@ def contact_sheet(
 
 
 def _cell(item: Item, names: Sequence[str]) -> Image.Image:
-    """An item: its id, its frame with boxes, what has no box, its spectrogram."""
+    """An item: its id, its frame with boxes, objects without a box, its spectrogram."""
     frame = _framed(item, names)
     lines = _wrapped(_unplaced(item, names), _SIDE)
     height = _LINE + frame.height + _GAP + _SOUND + _GAP + _LINE * len(lines)
@@ -90,7 +90,7 @@ def _framed(item: Item, names: Sequence[str]) -> Image.Image:
     canvas = image.resize(size, Image.Resampling.BICUBIC)
     placed = item.boxes.any(-1)
     taken: list[tuple[int, int, int, int]] = []
-    # Silent ones first, so that what sounds lies on top.
+    # Silent ones first, so that sounding ones are on top.
     order = [i for i in np.argsort(item.sounding, kind="stable") if placed[i]]
     for i in order:
         colour = _colour(item.labels[i], names) if item.sounding[i] else _WHITE
@@ -110,8 +110,8 @@ def _unplaced(item: Item, names: Sequence[str]) -> str:
     said = []
     for what, those in (
         ("off screen", unplaced & item.offscreen),
-        ("sounds, place not known", unplaced & ~item.offscreen & item.sounding),
-        ("silent, place not known", unplaced & ~item.offscreen & ~item.sounding),
+        ("sounds, position not known", unplaced & ~item.offscreen & item.sounding),
+        ("silent, position not known", unplaced & ~item.offscreen & ~item.sounding),
     ):
         if those.any():
             listed = [_name(label, names) or "unknown" for label in item.labels[those]]
@@ -121,7 +121,7 @@ def _unplaced(item: Item, names: Sequence[str]) -> str:
 
 def _sound(spectrogram: Float[np.ndarray, "T mels"]) -> Image.Image:
     """A spectrogram, low pitch at the bottom, from the clip's noise to its loudest."""
-    heard = spectrogram[:, np.ptp(spectrogram, axis=0) > 0]  # some mel bins hold no frequency
+    heard = spectrogram[:, np.ptp(spectrogram, axis=0) > 0]  # some mel bins contain no frequency
     low, high = np.percentile(heard, (20, 100)) if heard.size else (0.0, 0.0)
     share = np.clip((spectrogram.T[::-1] - low) / max(high - low, 1e-6), 0, 1)
     points = np.linspace(0, 1, len(_LOUDNESS))
@@ -134,14 +134,14 @@ def _name(label: int, names: Sequence[str]) -> str:
 
 
 def _colour(label: int, names: Sequence[str]) -> tuple[int, int, int]:
-    """A category's colour; that of the first where it is not known."""
+    """A category's colour; that of the first if it is not known."""
     known = label if 0 <= label < len(names) else 0
     red, green, blue = palette(known + 1)[known]
     return int(red), int(green), int(blue)
 
 
 def _fit(text: str, width: int, size: int) -> str:
-    """The text, its middle left out where it is wider than `width` pixels."""
+    """The text, shortened in the middle if it is wider than `width` pixels."""
     face, keep = font(size), len(text)
     short = text
     while face.getlength(short) > width and keep > 2:

@@ -1,6 +1,6 @@
 """Pictures of what was found: heat maps, outlines and names over an image.
 
-Everything here takes and gives NumPy arrays, so that reports, notebooks and videos share it.
+Everything here takes and returns NumPy arrays, so reports, notebooks and videos can share it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ INK = (18, 19, 24)
 """Near black, of edges, labels and backgrounds; RGB."""
 
 _OPACITY = 0.6
-_FAINT = 0.25  # share of the maximum under which nothing is tinted: softmax maps never reach 0
+_FAINT = 0.25  # share of the maximum below which nothing is tinted: softmax maps never reach 0
 _GRID = 360  # heat maps are mixed on a grid of at most this many cells a side, then enlarged
 
-# Near Okabe and Ito's colours, moved so that every two differ by 25 or more in CIE 1976 delta E,
-# also to eyes without one kind of cone.
+# Close to Okabe and Ito's colours, adjusted so that any two differ by 25 or more in CIE 1976
+# delta E, also with any one kind of colour blindness.
 _COLOURS = (
     (202, 62, 2),
     (58, 208, 255),
@@ -50,7 +50,7 @@ def _palette(n: int) -> tuple[tuple[int, int, int], ...]:
 
 
 def palette(n: int) -> UInt8[np.ndarray, "n 3"]:
-    """Colours of n classes, RGB. Class i has the same colour whatever n is."""
+    """Colours of n classes, RGB. Class i has the same colour for any n."""
     return np.array(_palette(n), np.uint8).reshape(n, 3)
 
 
@@ -84,14 +84,14 @@ def draw(
     """The image with a tinted, outlined and named region for each sounding source.
 
     Each map is shown relative to its own maximum; the outline runs at half of it (`REGION`).
-    How sure the method is stands in the label, not in the tint.
+    The label shows how sure the method is, not the tint.
 
     Args:
       image: RGB.
-      maps: of each class over the whole image, 0 to 1. Maps that are 0 throughout are not drawn.
+      maps: of each class over the whole image, 0 to 1. Maps of zeros are not drawn.
       names: of the classes.
       sounding: which classes to draw; all if None. Values between 0 and 1 draw them fainter.
-      scores: shown behind the names, if given.
+      scores: shown after the names, if given.
       boxes: for each class, boxes to draw in its colour, as `[ymin, xmin, ymax, xmax]` fractions.
       truth: annotated boxes, drawn in dashed white; boxes that are all zero are left out.
 
@@ -103,7 +103,7 @@ def draw(
         raise ValueError(f"image must be [H, W, 3] uint8, not {image.shape} {image.dtype}")
     maps = np.asarray(maps, np.float32)
     if maps.ndim != 3 or maps.shape[-1] != len(names):
-        raise ValueError(f"maps must be [h, w, {len(names)}], one a name, not {maps.shape}")
+        raise ValueError(f"maps must be [h, w, {len(names)}], one per name, not {maps.shape}")
     strength = np.ones(len(names)) if sounding is None else np.asarray(sounding, np.float32)
     shown = [n for n in range(len(names)) if strength[n] > 0 and maps[..., n].max() > 0]
 
@@ -149,7 +149,7 @@ def _tint(image: np.ndarray, fields: dict[int, np.ndarray], strength: np.ndarray
     ramp = {n: np.clip((f - _FAINT) / (1 - _FAINT), 0, 1) for n, f in fields.items()}
     weight = {n: strength[n] * r * r * (3 - 2 * r) for n, r in ramp.items()}
     total = sum(weight.values())
-    # Elsewhere any colour would do; this one keeps the edges of a heat map clean.
+    # Elsewhere any colour is fine; this one keeps the edges of a heat map clean.
     mixed = sum((w[..., None] + 1e-6) * colours[n] for n, w in weight.items())
     mixed /= (total + len(weight) * 1e-6)[..., None]
     alpha = _OPACITY * np.maximum.reduce(list(weight.values()))
@@ -175,7 +175,7 @@ def _outline(
 def rectangle(
     canvas: Image.Image, box: np.ndarray, colour: tuple, width: int, dashed: bool = False
 ) -> None:
-    """Draws `[ymin, xmin, ymax, xmax]`, in 0..1, with a dark edge; a box of no area is left out."""
+    """Draws `[ymin, xmin, ymax, xmax]`, in 0..1, with a dark edge; skips a box without area."""
     ymin, xmin, ymax, xmax = (float(v) for v in box)
     if ymax <= ymin or xmax <= xmin:
         return

@@ -12,11 +12,11 @@ from avloc.drawing.rendering import INK, font, font_size, palette
 
 
 class Timeline:
-    """A strip that shows over time which classes sound: time to the right, a row a class.
+    """A strip that shows over time which classes sound: time to the right, one row per class.
 
     A row is filled where its class sounds and shows its score as a low, dim curve where it is
-    silent. Only classes that sound at some time have a row; of more than `MAX_ROWS`, those that
-    sound longest are kept, and a last line counts the others.
+    silent. Only classes that sound at some time have a row; if there are more than `MAX_ROWS`,
+    those that sound longest are kept, and a last line counts the others.
     """
 
     MAX_ROWS = 6
@@ -97,7 +97,7 @@ class Timeline:
         area[:, heard] = colour
 
     def _ticks(self, pen: ImageDraw.ImageDraw, face: ImageFont.FreeTypeFont, pad: int) -> None:
-        """Times under the rows, at the closest round distance that leaves room between them."""
+        """Times below the rows, at the smallest round distance that leaves room between them."""
         span = self._right - self._left
         text = _clock(self._seconds)
         room = max(1, int(span / (1.9 * face.getlength(text) + 1)))
@@ -140,7 +140,7 @@ def timeline_strip(
 
 
 def _fit(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:
-    """The text, its end replaced by an ellipsis where it is wider than `width` pixels."""
+    """The text, its end replaced by an ellipsis if it is wider than `width` pixels."""
     if face.getlength(text) <= width:
         return text
     while text and face.getlength(text + "…") > width:

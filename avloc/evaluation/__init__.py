@@ -1,4 +1,4 @@
-"""Metrics, protocols and baselines: what a set of predictions is worth."""
+"""Metrics, protocols and baselines for scoring predictions."""
 
 from avloc.evaluation.baselines import ceiling, centred_box, random_map
 from avloc.evaluation.clusters import fit_categories

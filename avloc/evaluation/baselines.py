@@ -1,7 +1,7 @@
-"""Model-free predictions on the same items: what a score is worth is how far it is above these.
+"""Model-free predictions on the same items: a score means little unless it is above these.
 
-Each maker returns a function of a batch, as the evaluator takes it. None says anything of
-clusters (`cluster` is -1).
+Each function returns a function of a batch, for the evaluator. None of them predicts clusters
+(`cluster` is -1).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Predict = Callable[[Batch], Prediction]
 def model_free(
     grid: tuple[int, int], n: int, protocol: Protocol | None = None
 ) -> dict[str, Predict]:
-    """All of them by the name of their row in a table; the protocol is for the ceiling."""
+    """All baselines by the name of their row; the protocol is for the ceiling."""
     return {
         "centred box": centred_box(grid, n),
         "random map": random_map(grid, n),
@@ -54,7 +54,7 @@ def centred_box(grid: tuple[int, int], n: int) -> Predict:
 
 
 def random_map(grid: tuple[int, int], n: int, seed: int = 0) -> Predict:
-    """Every cell uniform in 0..1; the same for an item whatever batch it comes in."""
+    """Every cell uniform in 0..1; the same for an item in any batch."""
 
     def predict(batch: Batch) -> Prediction:
         drawn = [
@@ -74,16 +74,16 @@ def random_map(grid: tuple[int, int], n: int, seed: int = 0) -> Predict:
 
 
 def ceiling(grid: tuple[int, int], n: int, protocol: Protocol | None = None) -> Predict:
-    """The true boxes of what sounds, drawn at a grid: what rule and grid allow.
+    """The true boxes of what sounds, drawn on a grid: the best that rule and grid allow.
 
     At the protocol's own size it is the best score of each item that the rule allows. That is 1,
-    but where the rule is a quantile: the upper half of a map is predicted whatever its values, so
-    a source of area s under a rule that predicts p gets min(s, p) / max(s, p). (A map without two
-    equal pixels is meant, as models give. One that is flat over half of its area, such as the boxes
-    themselves, is cut to less and could pass the ceiling.)
+    unless the rule is a quantile: then half of a map is predicted whatever its values, and a
+    source of area s under a rule that predicts p gets min(s, p) / max(s, p). (This assumes a map
+    without equal pixels, as models give. A map that is flat over half of its area, such as the
+    boxes themselves, is cut to less and could pass the ceiling.)
 
-    Of what is detected it is no bound: objects of one map that touch become one box, and silent
-    objects, which mAP50 asks for too, are not drawn.
+    It is not a bound for detection metrics: touching objects of one map become one box, and silent
+    objects, which mAP50 requires too, are not drawn.
 
     Args:
       grid: cells of the maps, `(h, w)`; the model's, or `(size, size)` of the protocol.
@@ -92,7 +92,7 @@ def ceiling(grid: tuple[int, int], n: int, protocol: Protocol | None = None) -> 
     """
     at_size = protocol is not None and grid == (protocol.size, protocol.size)
     votes = 2 if protocol is not None and protocol.iou == "consensus" else 1
-    # Between 0 and 1, no two alike.
+    # Between 0 and 1, all different.
     order = np.linspace(0, 1, grid[0] * grid[1], dtype=np.float32).reshape(*grid, 1)
 
     def best(drawn: np.ndarray) -> np.ndarray:
@@ -122,7 +122,7 @@ def ceiling(grid: tuple[int, int], n: int, protocol: Protocol | None = None) -> 
 def _boxes_at_size(
     boxes: Float[np.ndarray, "*slots 4"], protocol: Protocol
 ) -> Float[np.ndarray, "*slots size size"]:
-    """1 in the pixels that a box is made of, else 0."""
+    """1 in the pixels of a box, else 0."""
     edges, place = pixel_edges(boxes, protocol.size, protocol.edges), np.arange(protocol.size)
     low, high = edges[..., :2, None], edges[..., 2:, None]
     sides = ((low <= place) & (place < high)).astype(np.float32)
@@ -134,7 +134,8 @@ def boxes_on_grid(
 ) -> Float[np.ndarray, "*slots h w"]:
     """1 in the rows and columns that a box covers by half or more, else 0.
 
-    A box that covers no row or column by half gets the one it covers most; one without area, none.
+    A box that covers no row or column by half gets the one that it covers most; a box without area
+    gets none.
     """
     rows = _covered(boxes[..., 0], boxes[..., 2], grid[0])
     columns = _covered(boxes[..., 1], boxes[..., 3], grid[1])

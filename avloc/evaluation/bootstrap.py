@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Draws whose weights are held at once, in numbers; 32 MiB of float64.
+# Number of weights in memory at once: 32 MiB of float64.
 _BUDGET = 4_000_000
 
 
 class Interval(NamedTuple):
-    """A value and its interval; `low` and `high` are nan where nothing could be resampled."""
+    """A value and its interval; `low` and `high` are nan if nothing could be resampled."""
 
     value: float
     low: float
@@ -25,12 +25,12 @@ def mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """A part of a whole; nan where there is no whole."""
+    """A part divided by a whole; nan if the whole is 0."""
     return np.where(whole > 0, part / np.maximum(whole, 1e-12), np.nan)
 
 
 def mean_of_known(values: np.ndarray) -> np.ndarray:
-    """Mean over the last axis of what is not nan; nan where nothing is left."""
+    """Mean over the last axis, ignoring nan; nan if nothing is left."""
     known = ~np.isnan(values)
     return ratio(np.where(known, values, 0.0).sum(-1), known.sum(-1))
 
@@ -47,14 +47,14 @@ def interval(
 ) -> Interval:
     """Percentile bootstrap of a statistic, resampling whole groups with replacement.
 
-    A draw is told to the statistic as weights: how often each item's group was drawn. So one call
-    serves many draws and no item is ever copied.
+    A draw is passed to the statistic as weights: how often each item's group was drawn. So one call
+    serves many draws, and no item is copied.
 
     Args:
       values: `[n]`, or several such arrays.
       groups: `[n]` the group (video) of each item.
-      statistic: called as `statistic(*values, weights=[d, n])`, gives `[d]`; nan where a draw
-        leaves it undefined, which is then left out.
+      statistic: called as `statistic(*values, weights=[d, n])`, gives `[d]`; nan if it is
+        undefined for a draw, which is then left out.
       level: coverage.
       draws: resamples.
       seed: of the resampling.
@@ -63,7 +63,7 @@ def interval(
         drawn twice, a mean over categories when a draw loses rare ones, which are hard.
 
     Returns:
-      The statistic of the items as they are, and its interval: nan if there is but one group.
+      The statistic of the items themselves, and its interval: nan if there is only one group.
 
     Raises:
       ValueError: there are no items, or the lengths differ.

@@ -18,7 +18,7 @@ class Found(NamedTuple):
     """`n` boxes in some maps.
 
     Attributes:
-      place: the map that each box is in, not falling.
+      place: index of the map that each box is in, in ascending order.
       boxes: `[ymin, xmin, ymax, xmax]` as fractions of the image.
       scores: the largest activation in the box's region; of one map, highest first.
     """
@@ -37,9 +37,9 @@ def boxes_from_map(
     """Boxes around the connected regions where a map is high; see `boxes_of`.
 
     Args:
-      map: activation, 0 to 1. One that is 0 throughout has no boxes.
+      map: activation, 0 to 1. A map of zeros has no boxes.
       threshold: share of the map's maximum, above 0 and at most 1.
-      size: (H, W) to enlarge to, in pixels; boxes are as fine as its pixels.
+      size: (H, W) to enlarge to, in pixels; boxes have the resolution of its pixels.
 
     Returns:
       `[ymin, xmin, ymax, xmax]` as fractions of the image, and the score of each box: the largest
@@ -59,11 +59,11 @@ def boxes_of(maps: Float[np.ndarray, "k H W"], cell: float, threshold: float = R
 
     Pixels that reach `threshold` times their map's own maximum and touch by a side form a
     component. A component smaller than half a cell, or than a tenth of its map's largest
-    component, is dropped; the largest always stay. A map without a positive value has no boxes.
+    component, is dropped; the largest are always kept. A map without a positive value has no boxes.
 
     Args:
       maps: enlarged.
-      cell: area of a cell of the maps as they were, in pixels.
+      cell: area of a cell of the original maps, in pixels.
       threshold: share of a map's maximum, above 0 and at most 1.
 
     Raises:
@@ -75,7 +75,7 @@ def boxes_of(maps: Float[np.ndarray, "k H W"], cell: float, threshold: float = R
     count, height, width = maps.shape
     peak = maps.max((1, 2), keepdims=True)
     reached = (maps >= threshold * peak) & (peak > 0)
-    # A pixel of False behind every row and before the first: runs begin and end in turn.
+    # A pixel of False after every row and before the first: starts and ends of runs alternate.
     framed = np.zeros(1 + count * height * (width + 1), bool)
     framed[1:].reshape(-1, width + 1)[:, :-1] = reached.reshape(-1, width)
     turns = np.flatnonzero(framed[1:] != framed[:-1])
@@ -83,7 +83,7 @@ def boxes_of(maps: Float[np.ndarray, "k H W"], cell: float, threshold: float = R
     if not len(starts):
         return Found(np.zeros(0, int), np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
     row, left, right = starts // (width + 1), starts % (width + 1), ends % (width + 1)
-    # The largest value of each run: from its first pixel up to the one behind its last.
+    # The largest value of each run: from its first pixel up to the one after its last.
     spans = np.stack([row * width + left, row * width + right], 1).ravel()
     peaks = np.maximum.reduceat(np.append(maps.ravel(), np.float32(-np.inf)), spans)[::2]
     component = _joined(starts, ends, row, width + 1, height)
@@ -115,10 +115,10 @@ def _joined(
     """The component of each run of pixels; runs join where they overlap one in the next row.
 
     Args:
-      starts: first pixel of each run, counted through all rows; rising.
-      ends: pixel behind each run.
+      starts: first pixel of each run, counted through all rows; ascending.
+      ends: pixel after each run.
       row: of each run, counted through all maps.
-      width: of a row, in which a run never reaches the end.
+      width: of a row; a run never reaches its end.
       height: rows of a map.
     """
     below = np.searchsorted(ends, starts + width, side="right")

@@ -1,4 +1,4 @@
-"""Clusters against categories: what each one is named, and how well they agree."""
+"""Clusters against categories: the name of each cluster, and how well they agree."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def fit_categories(
     names: Sequence[str],
     naming: Literal["assignment", "majority"] = "assignment",
 ) -> CategoryMap | None:
-    """Which category each cluster stands for, on labelled clips; see `Protocol.naming`.
+    """The category that each cluster stands for, from labelled clips; see `Protocol.naming`.
 
-    Clips whose sounding objects have one known label count. None where the set has no categories
-    or the method no classes (K == 1).
+    Uses clips whose sounding objects have one known label. None if the set has no categories or
+    the method no classes (K == 1).
 
     Raises:
       ValueError: fewer clusters than categories, no clips, or none with a known label.
@@ -70,10 +70,10 @@ def fit_categories(
 def agreement(
     items: Items, categories: CategoryMap | None, resample: Callable[..., Interval]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """NMI, purity and the purity of each cluster, of all clips with a known label, boxed or not.
+    """NMI, purity and the purity of each cluster, on all clips with a known label, boxed or not.
 
-    `NMI` and `purity` are of `cluster`, the source that a clip belongs to; `audio NMI` is of the
-    source that is heard in it most probably.
+    `NMI` (normalised mutual information) and `purity` use `cluster`, the source that a clip
+    belongs to; `audio NMI` uses the source that is most probably heard in it.
     """
     labels = clip_label(items.labels, items.sounding | items.offscreen)
     found: dict[str, Any] = {}

@@ -1,7 +1,7 @@
-"""Localization as detection: boxes made of maps against the annotated ones, by average precision.
+"""Localization as detection: average precision of boxes from maps against annotated boxes.
 
-Boxes are those that surround the connected regions in which a map reaches half of its own maximum
-(CSOL 4.4), each with the largest activation in it as its score.
+Boxes surround the connected regions in which a map reaches half of its own maximum (CSOL 4.4);
+the score of a box is the largest activation in it.
 """
 
 from __future__ import annotations
@@ -31,14 +31,15 @@ def detection(
 ) -> dict[str, float]:
     """Mean over categories of the average precision at a box IoU, in per cent.
 
-    As PASCAL VOC counts: of each category, boxes are taken from the highest score down; one is
-    right if the wanted object it overlaps most has an IoU of `least` or more and is not taken yet.
+    As in PASCAL VOC: for each category, boxes are taken in order of decreasing score; a box is
+    right if the wanted object that it overlaps most has an IoU of `least` or more and is not taken
+    yet.
     All-point interpolation (`average_precision_of`). Categories without a wanted object are left
     out.
 
     Args:
       found: boxes.
-      items: that they are of.
+      items: the items of the boxes.
       labels: category of each object, as `found.category` counts them.
       wanted: which objects are to be found.
       least: IoU.
@@ -98,7 +99,7 @@ def box_iou(
 
 
 class _Curve(NamedTuple):
-    """What is found down to each of `J` thresholds at which something right is, by video.
+    """What is found down to each of `J` thresholds that have something right, by video.
 
     Attributes:
       right: how much right is added at each.
@@ -114,7 +115,7 @@ class _Curve(NamedTuple):
 def _curve(scores: np.ndarray, right: np.ndarray, group: np.ndarray, objects: np.ndarray) -> _Curve:
     order = np.argsort(-scores, kind="stable")
     scores, right, group = scores[order], right[order], group[order]
-    # Equal scores are one threshold; those without anything right lie on no corner of the curve.
+    # Equal scores are one threshold; those without anything right are on no corner of the curve.
     tied = np.cumsum(np.r_[False, scores[1:] != scores[:-1]]) if len(scores) else scores.astype(int)
     corner = np.bincount(tied, right) > 0 if len(scores) else np.zeros(0, bool)
     step = (np.cumsum(corner) - corner)[tied]
@@ -153,7 +154,7 @@ def sounding_and_all(
     """`sounding mAP30`, and `mAP50` of all objects where silent ones are annotated too.
 
     Args:
-      found: None where the method tells no categories apart: then there is nothing.
+      found: None if the method does not distinguish categories; then there are no metrics.
       items: scenes that are scored.
       known: objects in the picture whose place and category are known.
       resample: the bootstrap over videos.

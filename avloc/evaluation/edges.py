@@ -1,4 +1,4 @@
-"""Boxes as pixels: two rules, told apart because published codes differ by a pixel."""
+"""Boxes as pixels, by two rules, because published codes differ by a pixel."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 Rule = Literal["floored", "published"]
 
-# An edge stored as float32 may lie a rounding error below the pixel boundary it stands for.
+# An edge stored as float32 may be a rounding error below the pixel boundary it stands for.
 _EDGE_SLACK = 1e-4
 _ROUNDING = 2.0**-24  # of a float32 in 0..1
 _LARGEST = 2560  # denominators: pixels of an annotated frame, twice that where it is a quadrant
@@ -23,7 +23,7 @@ def pixel_edges(
     `floored`: the edge times the size, floored, with a slack of 1e-4 of a pixel, so that float32
     edges that stand for a pixel boundary stay on it. `published`: as the DSOL and C2F codes do,
     `int(x * size)` and `int(x * size + w * size)` in float64, which falls a pixel short where the
-    sum is rounded to just below a boundary. For that the fractions are needed that the float32
+    sum is rounded to just below a boundary. This needs the fractions that the float32
     edges were made from: `k / width` of an annotated frame, taken back where one lies within
     rounding.
 

@@ -44,7 +44,7 @@ def evaluate(
 
     Maps are measured batch by batch and not kept (`measuring`).
 
-    A sound from off screen is no ground truth of a map: for the maps its category is silent. Where
+    A sound from off screen is not ground truth for a map: for the maps, its category is silent. If
     there are such sounds, `off-screen false alarms` is the share, in per cent, of pairs of a scene
     and a category heard only from off screen whose map lights up: some pixel of the resized map
     reaches the protocol's silent tau. `off-screen AUROC` needs no threshold: how often, in those
@@ -55,8 +55,8 @@ def evaluate(
       predict: of one batch, at evaluation statistics; jitted by the caller.
       batches: the set; padding is left out.
       protocol: see `protocols`.
-      categories: category of each cluster, fitted on training clips (`fit_categories`). Without,
-        `maps` must be a map a category already, or one map (class-agnostic) for all of them.
+      categories: category of each cluster, fitted on training clips (`fit_categories`). Without
+        it, `maps` must have one map per category, or one (class-agnostic) map for all of them.
       names: of the categories; empty where the set has none.
       draws: of the bootstrap over videos.
       seed: of the bootstrap.
@@ -119,7 +119,7 @@ def _multiple(
     names: Sequence[str],
     resample: Callable[..., Interval],
 ) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]:
-    """Metrics, a row an item, and the metrics that go behind those of what is heard."""
+    """Metrics, one row per item, and the metrics to list after those of what is heard."""
     columns = ["ciou", "nsa", "sounding", "objects", "offscreen"]
     columns += ["sources"] * (protocol.unit == "source") + ["level"] * bool(protocol.level_cuts)
     rows = [dict.fromkeys(columns, "") for _ in measured.reasons]
@@ -184,7 +184,7 @@ def _false_alarms(
     protocol: Protocol,
     resample: Callable[..., Interval],
 ) -> dict[str, Any]:
-    """What the maps make of sounds from off screen; nothing where there are none."""
+    """Metrics of how maps react to sounds from off screen; empty if there are none."""
     if not offscreen.any():
         return {}
     videos = np.broadcast_to(videos[:, None], offscreen.shape)

@@ -1,4 +1,4 @@
-"""What an evaluation keeps of its items, and which of them can be scored."""
+"""The data that an evaluation keeps of its items, and which of them can be scored."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from avloc.types import Batch, Prediction
 
 
 class Items(NamedTuple):
-    """Everything kept of `S` items; their maps are measured as they come, and not kept.
+    """Everything kept of `S` items; maps are measured batch by batch and not kept.
 
-    `heard` are the scores of categories by the sound alone, 0 to 1, and has no columns where the
-    method tells none apart; `heard_cluster` is the source of the highest one, -1 there. `sounding`
-    is of objects in the picture alone: a slot is silent, sounding, or a sound from off screen.
+    `heard` are the scores of categories from the sound alone, 0 to 1, without columns if the
+    method does not distinguish categories; `heard_cluster` is the source of the highest score, or
+    -1. `sounding` only concerns objects in the picture: a slot is silent, sounding, or a sound
+    from off screen.
     """
 
     heard: Float[np.ndarray, "S N"]
@@ -34,21 +35,21 @@ class Items(NamedTuple):
     level_db: Float[np.ndarray, "S M"]
 
     def take(self, places: Bool[np.ndarray, " S"]) -> Items:
-        """Some of them."""
+        """A selection of them."""
         return Items(*(field[places] for field in self))
 
     @classmethod
     def join(cls, parts: Sequence[Items]) -> Items:
-        """All of several; at least one."""
+        """Joins several; at least one."""
         return cls(*(np.concatenate(field) for field in zip(*parts, strict=True)))
 
 
 class Part(NamedTuple):
-    """The items of a batch, without padding, and what is seen in them.
+    """The items of a batch, without padding, and their maps.
 
     Attributes:
       items: without their maps.
-      maps: a map a category; one for all that sounds in the task `single`.
+      maps: one map per category; one for everything that sounds in the task `single`.
       agnostic: whether one map was given for all categories.
     """
 
@@ -64,7 +65,7 @@ def predictions(
     categories: CategoryMap | None,
     n: int,
 ) -> Iterator[Part]:
-    """Predicts batch after batch, and takes of each what the protocol's task needs.
+    """Predicts batch after batch, and keeps what the protocol's task needs.
 
     Raises:
       ValueError: there are no items, a map or score is not finite, or maps fit no category.
@@ -111,14 +112,14 @@ def predictions(
 def _category_maps(
     maps: Float[np.ndarray, "B h w K"], categories: CategoryMap | None, n: int
 ) -> Float[np.ndarray, "B h w N"]:
-    # A set without categories is counted, not scored: any map will do.
+    # A set without categories is counted, not scored: any map is fine.
     if maps.shape[-1] == 1 or n == 0:
         return np.broadcast_to(maps[..., :1], (*maps.shape[:-1], max(n, 1)))
     if categories is not None:
         maps = categories.merge(maps)
     if maps.shape[-1] != n:
         raise ValueError(
-            f"the maps are of {maps.shape[-1]} categories, the data set has {n}: "
+            f"the maps have {maps.shape[-1]} categories, but the data set has {n}: "
             "fit the clusters to its categories first"
         )
     return maps
@@ -127,14 +128,14 @@ def _category_maps(
 def _category_scores(
     scores: Float[np.ndarray, "B K"], categories: CategoryMap | None, n: int
 ) -> Float[np.ndarray, "B N"]:
-    """Scores of categories: the sum over each one's clusters, 1 at most."""
+    """Scores of categories: the sum over the clusters of each, at most 1."""
     if scores.shape[-1] == 1 or n == 0:
         return scores[:, :0]
     return np.clip(scores if categories is None else categories.merge(scores), 0, 1)
 
 
 def reasons_not_scored(items: Items, protocol: Protocol, n: int) -> np.ndarray:
-    """Of each item, why its places cannot be scored; empty where they can."""
+    """For each item, why its localization cannot be scored; empty if it can."""
     boxed, sounding = placed(items.boxes, protocol), items.sounding
     used = boxed | sounding | (items.labels >= 0)
     rules = [
@@ -160,7 +161,7 @@ def placed(boxes: Float[np.ndarray, "S M 4"], protocol: Protocol) -> Bool[np.nda
 def clip_label(
     labels: Int[np.ndarray, "S M"], sounding: Bool[np.ndarray, "S M"]
 ) -> Int[np.ndarray, " S"]:
-    """The one label of all of a clip's sounding objects; -1 where there is no such."""
+    """The common label of all sounding objects of a clip; -1 if there is none."""
     highest = np.where(sounding, labels, -1).max(-1)
     agrees = (~sounding | (labels == highest[:, None])).all(-1)
     return np.where(agrees, highest, -1)

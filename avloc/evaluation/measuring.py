@@ -1,7 +1,7 @@
-"""A whole set measured as it comes: what is kept of a scene are a few numbers, never its maps.
+"""Measures a whole set batch by batch: it keeps a few numbers of each scene, never its maps.
 
-Only a threshold that is a share of the largest value over all maps needs every map twice. They
-wait at the model's own grid, beyond 256 MiB in a temporary file.
+Only a threshold that is a share of the largest value over all maps needs every map twice. Then
+they are stored at the model's own grid, beyond 256 MiB in a temporary file.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _WAITING = 2**28  # bytes
 
 
 class Detections(NamedTuple):
-    """`D` boxes that the maps of the scored items were turned into.
+    """`D` boxes made from the maps of the scored items.
 
     Attributes:
-      item: place among the scored items.
-      category: whose map; 0 in the task `single`.
+      item: index among the scored items.
+      category: the category of the map; 0 in the task `single`.
       boxes: `[ymin, xmin, ymax, xmax]` in 0..1.
       scores: largest activation in the box.
     """
@@ -43,15 +43,15 @@ class Detections(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """All that is known of a set.
+    """Everything measured on a set.
 
     Attributes:
       items: all of its `S` items.
-      reasons: why an item is not scored; empty where it is.
+      reasons: why an item is not scored; empty if it is.
       scored: the items that are.
-      counts: of the scored items, in their order; None where there are none.
+      counts: of the scored items, in their order; None if there are none.
       mass: mean activation of the map of an object's category inside its box.
-      detections: of the scored items; None where the method tells no categories apart.
+      detections: of the scored items; None if the method does not distinguish categories.
     """
 
     items: Items
@@ -102,7 +102,7 @@ def measure_all(
 
 
 class _Meter:
-    """Adds up what is measured of some items after others."""
+    """Collects the measurements of items, batch by batch."""
 
     def __init__(self, protocol: Protocol):
         self.protocol = protocol
@@ -112,7 +112,7 @@ class _Meter:
         self._detections: list[Detections] = []
 
     def add_twice(self, parts: Iterable[Part]) -> None:
-        """Looks for the largest value over all maps first."""
+        """Finds the largest value over all maps first."""
         largest, waiting = np.float32(-np.inf), []
         with tempfile.SpooledTemporaryFile(max_size=_WAITING) as file:
             for part in parts:
@@ -129,7 +129,7 @@ class _Meter:
         rules = self.protocol
         labels = items.labels
         if rules.task == "single":
-            # One map for all that sounds: every sounding object is of the one category 0.
+            # One map for everything that sounds: every sounding object is of category 0.
             labels = np.where(items.sounding, 0, -1)
         edges = pixel_edges(items.boxes, rules.size, rules.edges)
         found = []
@@ -180,9 +180,9 @@ class _Meter:
             start += real
 
     def _chunks(self, size: int, maps: np.ndarray, *more: np.ndarray) -> Iterator[tuple[list, int]]:
-        """Stretches of items, all equally long, and how many are real: the rest repeats the last.
+        """Slices of items, all equally long, and how many are real: the rest repeats the last.
 
-        As long as memory allows where maps are enlarged to `size`.
+        As long as memory allows if maps are enlarged to `size`.
         """
         items, step = len(maps), 1
         while 2 * step * size**2 * maps.shape[-1] <= _PIXELS:
@@ -193,6 +193,6 @@ class _Meter:
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:
-    """To 18 bits, so that what is equal but for the order of its sum ties."""
+    """Rounds to 18 bits, so that values that differ only by the order of a sum are equal."""
     fraction, exponent = np.frexp(values)
     return np.ldexp(np.round(fraction * 2**18) / 2**18, exponent)

@@ -1,7 +1,7 @@
-"""Metrics: jitted measurements of maps against boxes, and the scores made of them on the host.
+"""Metrics: jitted measurements of maps against boxes, and the scores made from them on the host.
 
-`measure` does all that touches pixels and returns a few numbers a map; the rest is NumPy in
-float64, so that counts are divided exactly and a score of 0.3 is 0.3.
+`measure` does everything that touches pixels and returns a few numbers per map; the rest is NumPy
+in float64, so that counts are divided exactly and a score of 0.3 is 0.3.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Measures(NamedTuple):
       truth: pixels of that ground truth.
       outside: predicted pixels outside it.
       quiet: share of the map's area that is silent by the protocol's tau; 0 without one.
-      lit: whether some pixel is not; False without a tau.
+      lit: whether some pixel is not silent; False without a tau.
       peak: largest value of the map.
     """
 
@@ -40,9 +40,9 @@ class Measures(NamedTuple):
 
 
 def bilinear(cells: int, size: int) -> Float[np.ndarray, "size cells"]:
-    """How much each cell of a row counts in each of `size` pixels.
+    """The weight of each cell of a row in each of `size` pixels.
 
-    Half-pixel centres, borders repeated, no antialiasing: what OpenCV's linear resize does.
+    Half-pixel centres, repeated borders, no antialiasing, as in OpenCV's linear resize.
     """
     place = (np.arange(size) + 0.5) * (cells / size) - 0.5
     low = np.floor(place)
@@ -55,7 +55,7 @@ def bilinear(cells: int, size: int) -> Float[np.ndarray, "size cells"]:
 def resize(
     maps: Float[Array, "*items h w"], size: int, interpolation: str = "bilinear"
 ) -> Float[Array, "*items size size"]:
-    """Maps at `size` x `size` pixels; see `bilinear`, which is the one interpolation."""
+    """Maps at `size` x `size` pixels; see `bilinear`, the only interpolation."""
     if interpolation != "bilinear":
         raise ValueError(f"maps are resized bilinearly, not by {interpolation!r}")
     rows, columns = bilinear(maps.shape[-2], size), bilinear(maps.shape[-1], size)
@@ -82,7 +82,7 @@ def _sides(edges: Int[Array, "*slots 4"], size: int) -> tuple[Array, Array]:
 def box_votes(
     edges: Int[Array, "*items M 4"], valid: Bool[Array, "*items M"], size: int
 ) -> Int[Array, "*items size size"]:
-    """How many valid boxes each pixel lies in. The leading axes of edges and valid broadcast.
+    """Number of valid boxes that each pixel is in. The leading axes of edges and valid broadcast.
 
     Args:
       edges: in pixels, as `edges.pixel_edges` gives them.
@@ -104,7 +104,7 @@ def object_mass(
     """Mean activation of the (resized) map of each object's category inside the object's box.
 
     0 where the box covers no pixel or the category is unknown. Resizing is linear, so the box is
-    brought to the map's cells, which are few, and not the map to the pixels.
+    resized to the few cells of the map, instead of the map to the pixels.
     """
     rows, columns = _sides(edges, protocol.size)
     area = rows.sum(-1) * columns.sum(-1)
@@ -123,9 +123,9 @@ def quantile_cuts(
 ) -> Float[np.ndarray, "B N"]:
     """The value of each map that a fraction of its pixels lies below: of n sorted, number `f * n`.
 
-    As the later benchmarks do: they sort, take `[int(n / 2)]`, and predict what lies above or is 1
-    after scaling to 0..1. So a map that is flat at its top over more than the rest of its area gets
-    a value just below the top, which predicts the top. On the host, where sorting is faster.
+    As in the later benchmarks: they sort, take `[int(n / 2)]`, and predict what is above it or is 1
+    after scaling to 0..1. So a map whose maximum covers more than the rest of its area gets a value
+    just below the maximum, which predicts the flat top. Done on the host, where sorting is faster.
     """
     pixels = np.asarray(resized).reshape(*resized.shape[:2], -1)
     place = min(int(pixels.shape[-1] * fraction), pixels.shape[-1] - 1)
@@ -201,7 +201,7 @@ def class_aware_iou(ious: np.ndarray, sounds: np.ndarray) -> np.ndarray:
 def no_sounding_area(quiet: np.ndarray, sounds: np.ndarray) -> np.ndarray:
     """NSA of each scene (CSOL eq. 15): the mean quiet share of its silent categories' maps.
 
-    Every category that does not sound in the scene is silent, whether it is seen or not.
+    Every category that does not sound in the scene is silent, whether it is visible or not.
 
     Args:
       quiet: `[S, N]` share of the area below tau.
@@ -214,7 +214,7 @@ def no_sounding_area(quiet: np.ndarray, sounds: np.ndarray) -> np.ndarray:
 
 
 def success_auc(scores: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """What each score adds to the area under the success curve; their mean is the AUC.
+    """The contribution of each score to the area under the success curve; their mean is the AUC.
 
     The success rate at a level is the share of scores not below it. The trapezoid rule is linear,
     so the area under the mean curve is the mean of the areas under each score's own step.

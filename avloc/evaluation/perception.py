@@ -1,4 +1,4 @@
-"""What is heard in mixtures, by the sound alone: multi-label classification (IEr table 2).
+"""What is heard in mixtures, from the sound alone: multi-label classification (IEr table 2).
 
 The truth of an item is every category that sounds in it, in the picture or from off screen.
 """
@@ -25,7 +25,7 @@ METRICS = (
     "quiet recall",
     "quiet recall at precision 0.8",
 )
-"""Names of all that `perceive` may find, 0 to 1."""
+"""Names of all metrics that `perceive` may return, 0 to 1."""
 
 _HEARD = 0.5
 _QUIET_DB = (6.0, 12.0)
@@ -36,7 +36,7 @@ _PRECISION = 0.8
 def perceive(
     items: Items, names: Sequence[str], resample: Callable[..., Interval]
 ) -> tuple[dict[str, Any], list[str]]:
-    """Scores `items.heard`, of every item whose sounds are all of known category, boxed or not.
+    """Scores `items.heard`, on every item whose sounds all have a known category, boxed or not.
 
     `mAP`: mean over categories of the average precision; categories that never sound are left out.
     `precision`, `recall`: of scores that reach 0.5, over all pairs of an item and a category
@@ -45,8 +45,8 @@ def perceive(
     that lie 6 to 12 dB under the loudest source of their mixture, where levels are known. `quiet
     recall at precision 0.8`: the largest recall of those sources over all thresholds at which the
     micro precision over everything is 0.8 or more, so that two methods are compared at equal
-    precision; 0 where there is no such threshold. What is not defined is left out, such as the
-    precision where nothing is found.
+    precision; 0 where there is no such threshold. Undefined metrics are left out, such as
+    the precision if nothing is found.
 
     Args:
       items: as `collect` gives them for scenes.
@@ -54,7 +54,7 @@ def perceive(
       resample: the bootstrap over videos.
 
     Returns:
-      Metrics, and for each item what is heard in it, in words.
+      Metrics, and for each item a description of what is heard in it.
     """
     told = [""] * len(items.index)
     if not items.heard.shape[1]:
@@ -83,7 +83,7 @@ def perceive(
         metrics[name] = metric(resample(arrays, videos, statistic, centred=macro))
     if quiet.any():
         metrics["quiet recall"] = metric(resample((quiet & found, quiet), videos, _micro))
-        # A pair an entry, most probable first, so that thresholds are places in a row.
+        # One entry per pair, most probable first, so that thresholds are indices.
         order = np.argsort(-scores, axis=None, kind="stable")
         pairs = tuple(x.ravel()[order] for x in (scores, truth, quiet))
         of_pair = np.repeat(videos, scores.shape[1])[order]
@@ -96,8 +96,8 @@ def perceive(
 def heard_truth(items: Items, n: int) -> tuple[Bool[np.ndarray, "S N"], Float[np.ndarray, "S N"]]:
     """Which categories sound, and by how many dB each is under the loudest of its mixture.
 
-    An item with a sound of unknown category has none; where a level is not known, and where a
-    category is silent, the second is nan. Sounds of one category add up in power.
+    An item with a sound of unknown category has none; if a level is not known, or a category is
+    silent, the second is nan. The powers of sounds of one category are added.
     """
     sounds = items.sounding | items.offscreen
     complete = (~sounds | (items.labels >= 0)).all(1, keepdims=True)

@@ -1,9 +1,9 @@
-"""Protocols: how maps and boxes become a score. Each is a named, versioned declaration.
+"""Protocols: the rules that turn maps and boxes into a score, each with a name and a version.
 
-Scores of one model differ more between threshold rules than between methods, so a score is
+Scores of one model can differ more between threshold rules than between methods, so a score is
 always reported with the name of its protocol. A new protocol is one more entry of `PROTOCOLS`.
 
-The same in all of them: maps are resized first and every rule sees the resized map; a pixel is
+In all of them, maps are resized first and every rule sees the resized map; a pixel is
 predicted where the map is strictly above the threshold; a category's map is the sum over its
 clusters. (With more clusters than categories, the published DSOL code counts only the first
 cluster of a sounding category as sounding, and its others as silent.)
@@ -21,13 +21,13 @@ from jaxtyping import Array, Float
 
 @dataclass(frozen=True)
 class Threshold:
-    """A rule that gives each map the value at which it is cut.
+    """A rule for the value at which each map is cut.
 
     Attributes:
       of: what the fraction is taken of. `largest`: the largest value over all predicted maps of
-        the evaluated set. `own-maximum`: the largest value of the map itself. `absolute`: one.
-        `quantile`: the value that this fraction of the map's area lies below; where the map is flat
-        at its top over more than the rest, the top is predicted (`metrics.quantile_cuts`).
+        the evaluated set. `own-maximum`: the largest value of the map itself. `absolute`: 1.
+        `quantile`: the value that this fraction of the map's area lies below; if the maximum covers
+        more than the rest of the area, all of it is predicted (`metrics.quantile_cuts`).
       fraction: 0 to 1.
     """
 
@@ -37,9 +37,9 @@ class Threshold:
     def value(
         self, maps: Float[Array, "*items y x"], largest: Float[Array, ""]
     ) -> Float[Array, "*items"]:
-        """The threshold of each (resized) map; `largest` is read by the rule of that name only.
+        """The threshold of each (resized) map; only the rule `largest` uses that argument.
 
-        Not of a quantile, for which maps are sorted: `metrics.quantile_cuts`.
+        Not for quantiles, which need sorted maps: `metrics.quantile_cuts`.
         """
         base = {
             "largest": lambda: jnp.full(maps.shape[:-2], largest),
@@ -64,8 +64,9 @@ class Protocol:
 
     Attributes:
       name: what `get` takes and what every score is printed with.
-      version: raised whenever a change here or in the metrics would change a score.
-      task: `single`, one map an item against all that sounds in it; `multiple`, a map a category.
+      version: increased whenever a change here or in the metrics would change a score.
+      task: `single`: one map per item, against everything that sounds in it; `multiple`: one map
+        per category.
       threshold: cuts a map into predicted and not predicted.
       cut: the t of IoU@t (`single`) or CIoU@t (`multiple`).
       silent: for `multiple`; the tau of NSA, below which a pixel counts as not sounding. The map
@@ -115,9 +116,7 @@ class Protocol:
         }
         for field, used in several.items():
             if used and self.task == "single":
-                raise ValueError(
-                    f"protocol {self.name}: `{field}` goes with the task `multiple` only"
-                )
+                raise ValueError(f"protocol {self.name}: `{field}` needs the task `multiple`")
         if self.silent is not None and self.silent.of == "quantile":
             raise ValueError(f"protocol {self.name}: `silent` cannot be a quantile")
 
@@ -128,11 +127,11 @@ class Protocol:
 
     @property
     def success_cut(self) -> float:
-        """What a score must not be below to count for "@cut"."""
+        """The lowest score that counts for "@cut"."""
         return self.success(self.cut)
 
     def success(self, cut: float) -> float:
-        """What a score must not be below to count at a cut of this protocol."""
+        """The lowest score that counts at a cut of this protocol."""
         return float(self._reached(cut / 0.05))
 
     def _reached(self, step):
@@ -217,7 +216,7 @@ def get(name: str) -> Protocol:
     """The protocol of that name.
 
     Raises:
-      ValueError: there is none; the message lists those there are.
+      ValueError: there is none; the message lists all protocols.
     """
     if name not in PROTOCOLS:
         raise ValueError(f"there is no protocol {name!r}; choose one of {', '.join(PROTOCOLS)}")

@@ -1,4 +1,4 @@
-"""What an evaluation says: metrics with intervals, how much was scored, a row an item."""
+"""The result of an evaluation: metrics with intervals, counts of items, one row per item."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from avloc.evaluation.bootstrap import Interval
 from avloc.evaluation.protocols import Protocol
 
 _PERCENT = re.compile(r"IoU(_class)?@|AUC$|NSA$|false alarms$|AP\d+$")
-"""Metrics that are percentages; all others lie in 0..1. So the papers print them."""
+"""Metrics in per cent, as in the papers; all others are in 0..1."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Evaluation:
       evaluated: items that were scored.
       total: items there were.
       reasons: how many items were left out, by reason.
-      items: a row an item, in the order they came.
+      items: one row per item, in order.
       clusters: purity of each cluster against the known labels; empty without.
     """
 
@@ -44,14 +44,14 @@ class Evaluation:
     clusters: Sequence[Mapping[str, Any]] = field(default=())
 
     def summary(self) -> list[str]:
-        """Lines to print: the protocol, how much was scored and why not all, the metrics."""
+        """Lines to print: the protocol, how many items were scored and why not all, the metrics."""
         lines = [self.protocol.describe(), f"{self.evaluated} of {self.total} evaluated"]
         lines += [f"  {count} not scored: {why}" for why, count in self.reasons.items()]
         lines += [f"  {name}: {_cell(name, value)}" for name, value in self.metrics.items()]
         return lines
 
     def to_json(self) -> dict[str, Any]:
-        """All but the items; a value that does not exist is None."""
+        """Everything except the items; a missing value is None."""
         return {
             "protocol": self.protocol.name,
             "protocol_version": self.protocol.version,
@@ -67,7 +67,7 @@ class Evaluation:
         }
 
     def write(self, folder: str | Path) -> None:
-        """Writes `items.csv` and `metrics.json` into the folder, which is made if need be."""
+        """Writes `items.csv` and `metrics.json` into the folder, which is created if missing."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         table = io.StringIO(newline="")
@@ -92,9 +92,9 @@ def comparison(
     title: str = "Comparison",
     wanted: Callable[[str], bool] = lambda name: True,
 ) -> Table:
-    """Methods down, metrics across, each with its interval.
+    """One row per method, one column per metric, each with its interval.
 
-    A method may have several evaluations, of different protocols; then a column's head names the
+    A method may have several evaluations, of different protocols; then column headings name the
     protocol. The note says how much was scored.
 
     Args:
@@ -151,5 +151,5 @@ def _cell(name: str, value: Mapping[str, float]) -> Cell:
 
 
 def digits(name: str) -> int:
-    """How many digits a metric is printed with after the point: 1 of percentages, else 3."""
+    """Number of digits after the point: 1 for percentages, else 3."""
     return 1 if _PERCENT.search(name) else 3

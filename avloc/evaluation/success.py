@@ -1,4 +1,4 @@
-"""How often a score is good enough: over all items, over sources, by level of difficulty."""
+"""The share of good scores: over items, over sources, or by level of difficulty."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def success(
       videos: of each.
       protocol: gives the levels, and the cut unless another is given.
       resample: the bootstrap over videos.
-      cut: where other than the protocol's.
+      cut: if different from the protocol's.
       prefix: of the metrics' names.
     """
     cut = protocol.cut if cut is None else cut
@@ -57,7 +57,7 @@ def scene_success(
       ious: of each category's map.
       sounds: whether the category sounds in the scene.
       videos: of each scene.
-      protocol: says which.
+      protocol: says which of the three.
       resample: the bootstrap over videos.
     """
     if protocol.unit == "source":

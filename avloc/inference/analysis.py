@@ -1,4 +1,4 @@
-"""What sounds in each second of a video, and how it is shown at any time."""
+"""The sounding objects in each second of a video, and how they are shown at any time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Second(NamedTuple):
       scores: of each category, the mean over the second's frames.
       sounding: scores that reach the threshold.
       maps: of each sounding category, one map a frame, as a share of the map's maximum.
-      boxes: for each category, boxes and their scores in the middle frame; none where silent.
+      boxes: for each category, boxes and their scores in the middle frame; none if silent.
     """
 
     second: int
@@ -66,9 +66,9 @@ def _summarise(model: Model, second: int, maps: np.ndarray, scores: np.ndarray) 
 
 
 class Overlay:
-    """What to draw over a frame, and the strip under it, at any time of a video.
+    """What to draw over a frame, and the strip below it, at any time of a video.
 
-    A last part of a second, too short to be analysed, is shown as the second before it. Other
+    The last part of a second, too short to be analysed, is shown like the second before it. Other
     seconds that were not analysed show nothing.
     """
 
@@ -97,8 +97,8 @@ class Overlay:
     ) -> tuple[Float[np.ndarray, "h w N"], Float[np.ndarray, " N"], Float[np.ndarray, " N"]]:
         """Maps, strength of drawing (0 to 1) and scores at a time, in seconds.
 
-        Maps change linearly between the frames that were analysed, so what starts or stops
-        sounding fades in or out between two of them.
+        Maps change linearly between the analysed frames, so objects that start or stop sounding
+        fade in or out.
         """
         strength = np.zeros(len(self._names), np.float32)
         now = self._second(int(time))
@@ -113,7 +113,7 @@ class Overlay:
             for n, relative in second.maps.items():
                 maps[n] = maps.get(n, 0) + np.float32(weight) * relative[frame]
                 strength[n] += weight
-                if not now.sounding[n]:  # a name that fades keeps the score it was shown for
+                if not now.sounding[n]:  # a name that fades out keeps its last score
                     scores[n] = second.scores[n]
         shape = next(iter(maps.values())).shape if maps else (1, 1)
         dense = np.zeros((*shape, len(self._names)), np.float32)
@@ -130,7 +130,7 @@ class Overlay:
         return now, min(max(place, 0), FRAMES_PER_CLIP - 1)
 
     def draw(self, frame: UInt8[np.ndarray, "H W 3"], time: float) -> UInt8[np.ndarray, "H2 W2 3"]:
-        """The frame as it is shown, strip below; both sides made even, as video coding needs."""
+        """The frame with the strip below; both sides are made even, as video codecs require."""
         maps, strength, scores = self.at(time)
         shown = draw(frame, maps, self._names, sounding=strength, scores=scores)
         if self._strip is None:

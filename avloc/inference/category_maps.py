@@ -1,4 +1,4 @@
-"""From the sources that a method predicts to the categories that are shown; pure."""
+"""From the sources that a method predicts to the categories that are shown; pure functions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int16
 from avloc.clustering.assignment import CategoryMap
 
 SILENCE = 1e-3
-"""A second without a sample as loud as this, of full scale (-60 dBFS), holds no sound."""
+"""A second in which no sample reaches this share of full scale (-60 dBFS) counts as silent."""
 
 
 def by_category(
@@ -19,11 +19,11 @@ def by_category(
 ) -> tuple[Float[Array, "B h w N"], Float[Array, "B N"]]:
     """Maps and scores of categories, 0 to 1, float32.
 
-    Clusters of one category are added up, as CSOL does for its maps. Where no sample reaches
+    Clusters of one category are added up, as CSOL does for its maps. If no sample reaches
     `SILENCE`, maps and scores are 0.
     """
     maps, scores = (jnp.clip(categories.merge(x.astype(jnp.float32)), 0, 1) for x in (maps, scores))
-    # A softmax over sources always hears something: silence is told from the sound itself.
+    # A softmax over sources always hears something, so silence is detected in the sound itself.
     peak = jnp.abs(waveform.astype(jnp.float32)).max(axis=1)
     heard = (peak >= SILENCE * 32768)[:, None]
     return jnp.where(heard[..., None, None], maps, 0), jnp.where(heard, scores, 0)

@@ -1,4 +1,4 @@
-"""A trained model for use without this library: parameters, one function, and what they are."""
+"""Exports a trained model for use without this library: parameters, a function, a description."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ _OURS = (FUNCTION, PARAMETERS, TREE, EXAMPLE, CARD, ABOUT)
 def export_model(checkpoint: str | Path, out: str | Path) -> Path:
     """Writes a stage of a run to a folder that needs neither the run nor this library.
 
-    The folder takes its place whole or not at all: it is made beside `out` and renamed.
+    The folder is never incomplete: it is written beside `out` and renamed.
 
     Args:
       checkpoint: a workdir, of which the last finished stage is taken, or `RUN/stages/NAME`.
-      out: a folder that is not there, is empty, or holds an earlier export and nothing else.
+      out: a folder that does not exist, is empty, or contains only an earlier export.
 
     Returns:
       The folder's absolute path.
@@ -103,7 +103,7 @@ def exported(loaded: LoadedRun) -> jax.export.Exported:
     def localize(
         image: UInt8[Array, "batch S S 3"], waveform: Int16[Array, "batch T"]
     ) -> tuple[Float[Array, "batch h w N"], Float[Array, "batch N"]]:
-        # Mapped over items, no method meets a symbolic shape.
+        # Mapped over items, so that no method sees a symbolic shape.
         return by_category(loaded.categories, *jax.vmap(one)(image, waveform), waveform)
 
     (batch,) = jax.export.symbolic_shape("batch")
@@ -115,7 +115,7 @@ def exported(loaded: LoadedRun) -> jax.export.Exported:
 
 @contextmanager
 def _no_source_lines() -> Iterator[None]:
-    """Keeps the paths of this machine out of what is exported."""
+    """Keeps the paths of this machine out of the export."""
     name = "jax_traceback_in_locations_limit"
     before = getattr(jax.config, name)
     jax.config.update(name, 0)
@@ -145,13 +145,13 @@ def _require_finite(arrays: dict[str, np.ndarray], stage: Path) -> None:
 
 def _require_free(out: Path) -> None:
     if out.exists() and not out.is_dir():
-        raise ValueError(f"{out} is a file: name a folder by --out")
+        raise ValueError(f"{out} is a file: name a folder with --out")
     there = {path.name for path in out.iterdir()} if out.is_dir() else set()
     if there and (ABOUT not in there or not there <= {*_OURS} or not _is_export(out / ABOUT)):
         other = min(there - {*_OURS}, default=ABOUT)
         raise ValueError(
-            f"{out} holds something else than an earlier export ({other}): name another folder by "
-            "--out, or empty it"
+            f"{out} contains something other than an earlier export ({other}): name another folder "
+            "with --out, or empty it"
         )
 
 
@@ -172,7 +172,7 @@ def _facts(path: Path) -> dict[str, Any]:
 
 
 def _move(made: Path, out: Path) -> None:
-    """Puts a folder in the place of another, which is lost last."""
+    """Replaces a folder by another; the old one is removed last."""
     _require_free(out)
     if not out.is_dir():
         made.rename(out)

@@ -1,4 +1,4 @@
-"""Loads the model of this folder with nothing but JAX and NumPy, and calls it.
+"""Loads and calls the model of this folder; needs only JAX and NumPy.
 
 python load_example.py, or python load_example.py INPUT.npz OUTPUT.npz
 """
@@ -15,11 +15,11 @@ here = Path(__file__).parent
 about = json.loads((here / "model.json").read_text())
 localize = jax.jit(jax.export.deserialize((here / "localize.jax_export").read_bytes()).call)
 
-if len(sys.argv) == 3:  # INPUT holds `image` and `waveform`, in the shapes that model.json tells
+if len(sys.argv) == 3:  # INPUT has `image` and `waveform`, in the shapes that model.json states
     given = dict(np.load(sys.argv[1]))
     maps, scores = localize(given["image"], given["waveform"])
     np.savez(sys.argv[2], maps=maps, scores=scores)
-else:  # noise, to see that it runs
+else:  # noise, to check that it runs
     inputs, rng = about["inputs"], np.random.default_rng(0)
     image = rng.integers(0, 256, (1, *inputs["image"]["shape"][1:]), np.uint8)
     waveform = rng.integers(-9000, 9000, (1, *inputs["waveform"]["shape"][1:]), np.int16)

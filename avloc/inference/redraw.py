@@ -1,4 +1,4 @@
-"""A video written again as mp4, every frame changed, times and sound kept."""
+"""Writes a video again as mp4 with every frame redrawn, keeping times and sound."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from avloc.data_pipelines.media.video import VideoError
 
 _COPIED = {"aac", "mp3", "ac3", "eac3", "alac"}  # what mp4 players know; other sound becomes AAC
 _AAC_RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000}
-_JUMP = 0.05  # seconds; smaller steps in the time stamps of sound are rounding
+_JUMP = 0.05  # seconds; smaller steps in the time stamps of sound are rounding errors
 
 Draw = Callable[[UInt8[np.ndarray, "H W 3"], float], UInt8[np.ndarray, "H2 W2 3"]]
 
@@ -31,20 +31,20 @@ def redraw(
 ) -> None:
     """Streams a video through `draw` into an mp4 (H.264, yuv420p) with the same times and sound.
 
-    Sound that players expect in an mp4 is copied packet by packet, other sound becomes AAC. The
-    frames come upright, and all of the first one's size.
+    Sound that players expect in an mp4 is copied packet by packet, other sound becomes AAC. Frames
+    are turned upright, and all get the size of the first.
 
     Args:
       path: a video with pictures and sound.
       target: the file to write.
-      draw: takes a frame (RGB) and its time in seconds after the first; what it gives must have
+      draw: takes a frame (RGB) and its time in seconds after the first; its result must have
         the same, even, height and width for every frame.
       on_frame: called after each frame.
 
     Raises:
       VideoError: the video cannot be decoded to its end, or the mp4 not written.
     """
-    # Two containers of the source: however it is interleaved, neither track has to wait.
+    # The source is opened twice, so neither track has to wait, however they are interleaved.
     try:
         with (
             av.open(str(path), metadata_errors="replace") as source,
@@ -57,7 +57,7 @@ def redraw(
             for _, packet in heapq.merge(pictures, sound, key=itemgetter(0)):
                 out.mux(packet)
     except FFmpegError as fault:
-        raise VideoError(f"{path}: cannot be written again as mp4 ({fault.strerror})") from fault
+        raise VideoError(f"{path}: cannot be converted to mp4 ({fault.strerror})") from fault
 
 
 def _timed(packets: list[av.Packet], time_base: Fraction) -> Iterator[tuple[float, av.Packet]]:
@@ -68,7 +68,7 @@ def _timed(packets: list[av.Packet], time_base: Fraction) -> Iterator[tuple[floa
 def _pictures(
     source, out, start: float, draw: Draw, on_frame: Callable[[], object]
 ) -> Iterator[tuple[float, av.Packet]]:
-    """Adds the picture track to `out`; gives its packets with their times."""
+    """Adds the picture track to `out`; yields its packets with their times."""
     track = next(
         s for s in source.streams.video if not s.disposition & av.stream.Disposition.attached_pic
     )
@@ -96,7 +96,7 @@ def _pictures(
         for frame in _chain(first, frames):
             drawn = draw(_upright(frame, first), frame.time - first.time)
             new = av.VideoFrame.from_ndarray(np.ascontiguousarray(drawn), "rgb24")
-            # Coded in the colours of the source, so that its tags stay true.
+            # Coded in the colours of the source, so that its tags stay correct.
             new = new.reformat(format="yuv420p", dst_colorspace=first.colorspace)
             new.time_base = base
             pts = frame.pts - shift
@@ -127,7 +127,7 @@ def _upright(frame: av.VideoFrame, first: av.VideoFrame) -> UInt8[np.ndarray, "H
 
 
 def _decode(container, stream) -> Iterator[av.VideoFrame | av.AudioFrame]:
-    """Frames that carry a time. Faults before the first are a recording's ragged beginning."""
+    """Frames that have a time. Faults before the first are skipped: recordings start like that."""
     begun = False
     for packet in container.demux(stream):
         try:
@@ -143,9 +143,9 @@ def _decode(container, stream) -> Iterator[av.VideoFrame | av.AudioFrame]:
 
 
 def _sound(track, source, out, start: float) -> Iterator[tuple[float, av.Packet]]:
-    """Adds the sound track to `out`; gives its packets with their times."""
+    """Adds the sound track to `out`; yields its packets with their times."""
     context = track.codec_context
-    # AAC in a transport stream has its set-up in every packet and none for the header of an mp4.
+    # AAC in a transport stream has its set-up in every packet, and none for the header of an mp4.
     copied = context.name in _COPIED and (context.name != "aac" or context.extradata)
     if copied:
         return _copied(track, source, out.add_stream_from_template(track), start)

@@ -37,13 +37,13 @@ def localize_video(
     Writes `<name>.localized.mp4`, with the frames, times and sound of the video, and
     `localization.json`: `seconds` has one entry a second, with the name, score, state and boxes of
     each category. The files appear when both are complete. The video is streamed twice, once to
-    analyse four frames a second and once to draw over every frame, so that memory does not grow
-    with its length but for the maps of what sounds.
+    analyse four frames a second and once to draw over every frame, so only the maps of sounding
+    objects need memory that grows with its length.
 
     Args:
       model: what to apply.
       path: the video.
-      out_dir: made if it is not there.
+      out_dir: created if missing.
       batch_size: frames analysed at once.
       progress: whether to show progress bars.
 
@@ -157,7 +157,7 @@ def _classes(
     sounding: np.ndarray,
     boxes: Iterable[tuple[np.ndarray, np.ndarray]],
 ) -> list[dict[str, Any]]:
-    """Each category as JSON knows it."""
+    """Each category as JSON."""
     return [
         {
             "name": name,
@@ -175,7 +175,7 @@ def _classes(
 def _write_seconds(
     file: TextIO, head: dict[str, Any], seconds: Iterable[Second], names: Sequence[str]
 ) -> None:
-    """JSON with a line a second: never all of it in memory, and readable."""
+    """JSON with one line per second: readable, and never all of it in memory."""
     file.write(json.dumps(head, indent=1)[:-2] + ',\n "seconds": [')
     for i, s in enumerate(seconds):
         entry = {"second": s.second, "classes": _classes(names, s.scores, s.sounding, s.boxes)}
@@ -185,7 +185,7 @@ def _write_seconds(
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
-    """A path to write to that takes the place of `path` at the end, and is gone after a failure."""
+    """A path to write to that replaces `path` at the end, and is removed after a failure."""
     part = path.with_name(f".{path.name}.part")
     try:
         yield part

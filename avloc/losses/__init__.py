@@ -1,4 +1,4 @@
-"""Losses: pure functions of arrays. Every mean honours a mask."""
+"""Losses: pure functions of arrays. Every mean respects a mask."""
 
 from avloc.losses.correspondence import info_nce, match_bce, pool
 from avloc.losses.distributions import cross_entropy, kl_divergence, masked_mean

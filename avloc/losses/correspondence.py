@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float
 
 
 def pool(maps: Float[Array, "... h w"], kind: str, sharpness: float = 20.0) -> Float[Array, ...]:
-    """One value a map.
+    """Reduces each map to one value.
 
     `max`: global max-pooling, the papers'. `log_mean_exp`: `log(mean(exp(s x))) / s`, between the
     mean (s -> 0) and the maximum (s -> inf); its gradient reaches every cell, which a network
@@ -50,13 +50,13 @@ def info_nce(
     """Symmetric InfoNCE over all pairs of a batch (van den Oord et al. 2018, eq. 4, both ways).
 
     A row or column with several positives counts the mean of their losses; one with none is left
-    out. Pairs in neither mask stand in no denominator.
+    out. Pairs in neither mask are in no denominator.
     """
     logits = jnp.where(positive | negative, scores / temperature, -jnp.inf)
 
     def one_way(axis: int) -> Float[Array, ""]:
         count = positive.sum(axis=axis)
-        # Where nothing is positive there may be no finite entry either: keep its gradient finite.
+        # Without positives there may be no finite entry either: keep the gradient finite.
         some = jnp.where(jnp.expand_dims(count > 0, axis), logits, 0.0)
         total = jax.nn.logsumexp(some, axis=axis)
         matched = jnp.where(positive, logits, 0.0).sum(axis=axis) / jnp.maximum(count, 1)

@@ -1,4 +1,4 @@
-"""Which sources a sound holds: similarities to prototypes as probabilities, and their loss."""
+"""The sources in a sound: similarities to prototypes as probabilities, and their loss."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def presence(
     """Probability that a source is there, from its cosine to the prototype in -1..1.
 
     BCE needs a probability, which IEr leaves open. `sigmoid`: of `scale * cosine + bias`, both
-    learnt. `clip`: the cosine itself, cut to 0..1.
+    learned. `clip`: the cosine itself, clipped to 0..1.
     """
     if kind == "sigmoid":
         return jax.nn.sigmoid(scale * similarity + bias)
@@ -40,7 +40,7 @@ def instance_bce(
 
     Args:
       similarity: cosine of each prototype with its feature.
-      targets: 1 at the sources that the sound holds; multi-hot for mixtures.
+      targets: 1 for the sources in the sound; multi-hot for mixtures.
       mask: False where the item is padding.
       scale: see `presence`.
       bias: see `presence`.

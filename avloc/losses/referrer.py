@@ -22,11 +22,11 @@ def visible_share(
     GAP(L^v_k) in place of the mask (eq. 14); `batch_mean`, the paper's choice, the mean of L^v_k
     over positions and batch, for each source (eq. 16).
 
-    No gradient flows into the maps: what is seen judges what is heard.
+    No gradient flows into the maps: they only filter what is heard.
 
     Args:
       maps: `L^v`, all of the batch.
-      mask: False where the item is padding; it then counts in no epsilon.
+      mask: False where the item is padding; it then affects no epsilon.
     """
     maps = jax.lax.stop_gradient(maps)
     if rule == "none":
@@ -57,7 +57,7 @@ def audio_guided_logits(
 
     Args:
       heard: `p^a`, how probable each source is by the sound, 0 to 1.
-      share: `GAP(m)`; None leaves the off-screen filter out: all shares alike.
+      share: `GAP(m)`; None turns off the off-screen filter: all shares are equal.
       scale: factor before the softmax, 1 in the paper.
     """
     product = heard if share is None else share * heard

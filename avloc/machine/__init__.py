@@ -1,1 +1,1 @@
-"""Devices, processes of several hosts, and signals."""
+"""Devices, processes on several hosts, and signals."""

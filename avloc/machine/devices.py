@@ -1,4 +1,4 @@
-"""The one device wrapper: the same pure step under `jit` over a mesh, or under `pmap`."""
+"""The only device wrapper: the same pure step under `jit` over a mesh, or under `pmap`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ AXIS = "data"
 
 
 def gather(tree: Any, axis_name: str | None) -> Any:
-    """The whole batch's values from this device's part of them; as they are under `jit`.
+    """The values of the whole batch from this device's part; unchanged under `jit`.
 
-    Losses are written on gathered outputs, so that pairs across devices count under `pmap` too.
+    Losses are computed on gathered outputs, so pairs across devices count under `pmap` too.
     """
     if axis_name is None:
         return tree
@@ -42,11 +42,11 @@ def local_part(tree: Any, axis_name: str | None) -> Any:
 class Devices:
     """Places batches and states, and compiles steps, over all devices of all processes.
 
-    A process has the rows of a batch that its devices work on, the first process the first rows.
+    A process has the rows of a batch for its own devices, the first process the first rows.
 
     Args:
       parallel: `jit` (a one-axis mesh `data`, the default) or `pmap`.
-      local: over this process's devices alone, for what it does without the others.
+      local: use only this process's devices, for work without the others.
     """
 
     def __init__(self, parallel: str = "jit", *, local: bool = False):
@@ -68,11 +68,11 @@ class Devices:
         return (0, 1) if self.local else (jax.process_index(), jax.process_count())
 
     def require_even(self, batch_size: int, parts: int = 1) -> None:
-        """Whether every device gets equally many items of a training batch.
+        """Checks that every device gets equally many items of a training batch.
 
         Args:
           batch_size: of the whole batch.
-          parts: into which each device cuts its share, `config.accumulate`.
+          parts: parts of each device's share, `config.accumulate`.
 
         Raises:
           ValueError: the batch does not divide over the devices, or a device's share into parts.
@@ -95,10 +95,10 @@ class Devices:
         )
 
     def whole(self, batch: Batch) -> Batch:
-        """A batch as every process knows it, from this process's rows of it.
+        """The whole batch for every process, from this process's rows of it.
 
-        Of several processes none has all pictures and sounds: these are on the devices then, the
-        rest is on the host.
+        With several processes, no process has all pictures and sounds: these are on the devices,
+        the rest is on the host.
         """
         if self.shard[1] == 1:
             return batch
@@ -108,12 +108,12 @@ class Devices:
         return to_host(small)._replace(**large)
 
     def place(self, batch: Batch) -> Batch:
-        """A batch over the devices, from one that every process knows whole."""
+        """A batch over the devices, from one that every process has in full."""
         return jax.tree.map(lambda x: _spread(x, self._sharded), batch)
 
     def replicate(self, tree: Any) -> Any:
         """A copy of `tree` on every device; equal on every process."""
-        # Through the host: the result must own its buffers, as the step gives them away.
+        # Through the host: the result must own its buffers, because the step donates them.
         return jax.tree.map(lambda x: _spread(_copied(x), self._replicated), tree)
 
     def compile_step(self, step: Callable[..., Any]) -> Callable[..., Any]:
@@ -134,14 +134,14 @@ class Devices:
         return call
 
     def _of_all(self, x: jax.Array) -> jax.Array:
-        """What `pmap` gives each of several processes as its own, as one array of them all."""
+        """Joins the parts that `pmap` gives each of several processes into one array."""
         if not x.is_fully_addressable or self._replicated.is_fully_addressable:
             return x
         parts = [shard.data for shard in x.addressable_shards]
         return jax.make_array_from_single_device_arrays(x.shape, self._replicated, parts)
 
     def scan_fn(self, f: Callable[..., Any]) -> Callable[..., Any]:
-        """Compiles `f(variables, aux, batch)` for evaluation, of a batch that lies on the devices.
+        """Compiles `f(variables, aux, batch)` for evaluation, for a batch on the devices.
 
         Every process gets the results of the whole batch, on the host.
         """
@@ -149,13 +149,13 @@ class Devices:
 
 
 def over_devices(rows: Float[Array, "N C"]) -> tuple[Float[Array, "M C"], Bool[Array, " M"]]:
-    """Rows spread over all devices, with as many zeros behind them as that takes.
+    """Rows spread over all devices, padded with zeros.
 
     Args:
       rows: on the host or one device; the same on every process.
 
     Returns:
-      The rows, and a mask that is False where one was added.
+      The rows, and a mask that is False for padding.
     """
     sharded = NamedSharding(_mesh(), PartitionSpec(AXIS))
     rows, real = np.asarray(rows), np.ones(len(rows), bool)
@@ -165,7 +165,7 @@ def over_devices(rows: Float[Array, "N C"]) -> tuple[Float[Array, "M C"], Bool[A
 
 
 def require_parts(size: int, count: int) -> None:
-    """Raises ValueError where a device's `size` items do not divide into `count` parts."""
+    """Raises ValueError if a device's `size` items do not divide into `count` parts."""
     if count < 1 or size % count:
         raise ValueError(
             f"config.accumulate is {count}, which does not divide the {size} items of a batch on "
@@ -174,7 +174,7 @@ def require_parts(size: int, count: int) -> None:
 
 
 def to_host(tree: Any) -> Any:
-    """Arrays as NumPy, whole, on every process; all of them must ask."""
+    """Full arrays as NumPy on every process; all processes must call it."""
 
     def gathered(x: Any) -> Any:
         if isinstance(x, jax.Array) and not (x.is_fully_addressable or x.is_fully_replicated):
@@ -186,13 +186,13 @@ def to_host(tree: Any) -> Any:
 
 def _mesh(local: bool = False) -> Mesh:
     devices = jax.local_devices() if local else jax.devices()
-    # A TPU numbers its chips by their places; here those of one process stand together.
+    # A TPU numbers its chips by position; here those of one process are grouped.
     ordered = sorted(devices, key=lambda device: (device.process_index, device.id))
     return Mesh(np.asarray(ordered), (AXIS,))
 
 
 def _spread(x: Any, sharding: NamedSharding) -> jax.Array:
-    """An array of which every process has the whole."""
+    """An array that every process has in full."""
     if isinstance(x, jax.Array) and x.sharding == sharding:
         return x
     if sharding.is_fully_addressable or jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):

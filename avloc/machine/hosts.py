@@ -1,6 +1,6 @@
 """Several processes as one run: their start, their end, and what they must agree on.
 
-The command line imports this before anything that uses JAX, as processes must meet before that.
+The command line imports this before anything that uses JAX: processes must connect before that.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from jaxtyping import Array, Int
 from avloc import progress
 
 MEETING = 300
-"""Seconds in which all processes of a run have to come."""
+"""Seconds within which all processes of a run must connect."""
 
 LEAVING = 60
-"""Seconds that a process which is done waits for the others."""
+"""Seconds that a finished process waits for the others."""
 
 
 class Unmet(ValueError):
-    """The processes of a run did not come together, or do not have the same in hand."""
+    """The processes of a run did not connect, or have different settings or data."""
 
 
 @contextmanager
@@ -45,21 +45,21 @@ def joined(
     *,
     meeting: int = MEETING,
 ) -> Iterator[None]:
-    """Makes this process one of a run of several, for as long as it lasts.
+    """Makes this process part of a run of several, until the block ends.
 
-    Without any setting it is a run of its own. Of several processes all but the first keep what
-    they would print to themselves, and draw no progress bars; errors are told by each.
+    Without any setting it is a run on its own. Of several processes, only the first one prints and
+    draws progress bars; errors are printed by each.
 
     Args:
-      distributed: `auto`: the cluster says who takes part (Cloud TPU, SLURM, Open MPI, ...).
+      distributed: `auto`: ask the cluster for the processes (Cloud TPU, SLURM, Open MPI, ...).
       coordinator: `HOST:PORT` of the first process, which listens there.
       processes: how many there are.
-      process: which of them this is, from 0.
+      process: number of this one, from 0.
       meeting: seconds to wait for the others.
 
     Raises:
-      ValueError: settings that do not go together.
-      Unmet: the others did not come in time.
+      ValueError: settings that contradict each other.
+      Unmet: the others did not connect in time.
     """
     check(distributed, coordinator, processes, process)
     if distributed is None and coordinator is None:
@@ -71,14 +71,14 @@ def joined(
     else:
         with _quiet():
             yield
-    # What the first one still writes may take longer than leaving may.
+    # The first one may still be writing for longer than leaving may take.
     multihost_utils.sync_global_devices("done")
     jax.distributed.shutdown()
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Neither words nor progress bars; errors are still told."""
+    """Prints neither output nor progress bars; errors are still printed."""
     with progress.hidden(), open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
         yield
 
@@ -90,17 +90,17 @@ def _meet(
         _await(coordinator, meeting)
     elif coordinator is not None:
         _require_free(int(coordinator.rpartition(":")[2]))
-    # Said before, as JAX ends a process that waits in vain, without a word to Python.
+    # Printed first, because JAX ends a process that waits too long without telling Python.
     those = "the other processes" if coordinator is None else f"{processes} processes"
-    where = "" if coordinator is None else f" to meet at {coordinator}"
-    print(f"waiting for {those}{where}, {meeting} s at most", file=sys.stderr, flush=True)
+    where = "" if coordinator is None else f" to connect to {coordinator}"
+    print(f"waiting for {those}{where}, at most {meeting} s", file=sys.stderr, flush=True)
     handler = signal.getsignal(signal.SIGTERM)
     try:
         jax.distributed.initialize(
             coordinator,
             processes,
             process,
-            # What is given by hand is not mixed with what a cluster says.
+            # Explicit settings are not mixed with those of a cluster.
             cluster_detection_method="deactivate" if coordinator else None,
             initialization_timeout=meeting,
             shutdown_timeout_seconds=LEAVING,
@@ -108,21 +108,21 @@ def _meet(
     except (ValueError, RuntimeError) as error:
         if coordinator is None:
             raise Unmet(
-                f"no cluster that JAX knows was found, or its processes did not meet within "
+                f"no cluster that JAX knows was found, or its processes did not connect within "
                 f"{meeting} s ({_first_line(error)}): give --coordinator, --processes and --process"
             ) from error
         raise Unmet(
-            f"the {processes} processes of the run did not meet at {coordinator} within "
+            f"the {processes} processes of the run did not connect to {coordinator} within "
             f"{meeting} s ({_first_line(error)}): start every one of them, with the same "
-            "--coordinator and --processes, and a --process of its own"
+            "--coordinator and --processes, and its own --process"
         ) from error
     if threading.current_thread() is threading.main_thread():
-        # JAX listens to SIGTERM itself from here on, in the place of who did before.
+        # From here on JAX itself handles SIGTERM, instead of the previous handler.
         signal.signal(signal.SIGTERM, handler)
 
 
 def _require_free(port: int) -> None:
-    """Raises Unmet where the first process could not listen: JAX crashes then, now and then."""
+    """Raises Unmet if the first process could not listen; JAX sometimes crashes in that case."""
     both = socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if both else socket.AF_INET
     try:
@@ -130,12 +130,12 @@ def _require_free(port: int) -> None:
     except OSError as error:
         raise Unmet(
             f"process 0 cannot listen at port {port} of --coordinator "
-            f"({os.strerror(error.errno).lower()}): name another port, to all processes"
+            f"({os.strerror(error.errno).lower()}): name another port for all processes"
         ) from None
 
 
 def _await(coordinator: str, meeting: int) -> None:
-    """Returns when the first process listens."""
+    """Waits until the first process listens."""
     host, _, port = coordinator.rpartition(":")
     end = time.monotonic() + meeting
     while True:
@@ -146,8 +146,8 @@ def _await(coordinator: str, meeting: int) -> None:
             if time.monotonic() > end:
                 raise Unmet(
                     f"nothing answers at --coordinator {coordinator} within {meeting} s "
-                    f"({error.strerror or error}): start --process 0 on that machine, and let the "
-                    "others reach the port"
+                    f"({error.strerror or error}): start --process 0 on that machine, and make "
+                    "sure that the others can reach the port"
                 ) from None
             time.sleep(0.2)
 
@@ -155,7 +155,7 @@ def _await(coordinator: str, meeting: int) -> None:
 def check(
     distributed: str | None, coordinator: str | None, processes: int | None, process: int | None
 ) -> None:
-    """Raises ValueError where the settings of `joined` do not go together."""
+    """Raises ValueError if the settings of `joined` contradict each other."""
     by_hand = {"--coordinator": coordinator, "--processes": processes, "--process": process}
     given = [name for name, value in by_hand.items() if value is not None]
     if distributed and given:
@@ -174,17 +174,17 @@ def check(
 
 
 def first() -> bool:
-    """Whether this process writes the run's files and speaks for all."""
-    # A process of its own is not asked, as that would start the devices.
+    """Whether this process writes the run's files and prints for all."""
+    # A single process does not ask JAX, because that would start the devices.
     return not jax.distributed.is_initialized() or jax.process_index() == 0
 
 
 @contextmanager
 def together() -> Iterator[None]:
-    """What each process does by itself, and all go on from together.
+    """A block that each process runs on its own, and that all leave together.
 
     Raises:
-      Unmet: it failed on another process, which says why.
+      Unmet: it failed on another process, which prints the reason.
     """
     failure = None
     try:
@@ -194,33 +194,33 @@ def together() -> Iterator[None]:
     if jax.process_count() > 1:
         failed = np.flatnonzero(_all(failure is not None))
         if len(failed) and failure is None:
-            raise Unmet(f"process {failed[0]} could not go on: see what it says")
+            raise Unmet(f"process {failed[0]} failed: see its own message")
     if failure is not None:
         raise failure
 
 
 def require_same(what: str, text: str) -> None:
-    """Whether all processes have the same in hand; all of them must ask.
+    """Checks that all processes have the same value; all of them must call it.
 
     Raises:
-      Unmet: they have not.
+      Unmet: they differ.
     """
     if jax.process_count() > 1 and np.ptp(_all(zlib.crc32(text.encode()) & 0x7FFFFFFF)):
         raise Unmet(f"the processes of the run differ in their {what}: give all of them the same")
 
 
 class Agreement:
-    """The largest of the numbers that the processes bring, told one call later.
+    """The largest of the numbers of all processes, returned one call later.
 
-    Later, as a device would idle while its process waits for the others' answers. All processes
-    must call it equally often. One process alone is answered at once.
+    Later, because a device would idle while its process waits for the others. All processes must
+    call it equally often. A single process gets the answer at once.
     """
 
     def __init__(self) -> None:
         self._asked: jax.Array | None = None
 
     def __call__(self, number: int) -> int:
-        """Brings a number of 0 or more, and gives what was agreed on."""
+        """Passes a number of 0 or more, and returns what was agreed on."""
         if jax.process_count() == 1:
             return number
         agreed = 0 if self._asked is None else int(self._asked)

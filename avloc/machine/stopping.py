@@ -1,6 +1,6 @@
-"""How a run is asked to stop: by the user, or by the machine that is taken away.
+"""How a run is asked to stop: by the user, or because the machine is preempted.
 
-The command line imports this at once, so JAX is imported where it is needed.
+The command line imports this early, so JAX is imported only where it is needed.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 
 from avloc.progress import say
 
-# Machines that are taken away give 30 seconds.
+# Preempted machines give 30 seconds.
 GRACE = 25.0
-# What a second signal leaves for the checkpoint that is being written.
+# Time after a second signal for the checkpoint that is being written.
 HURRY = 5.0
 
 
@@ -26,20 +26,20 @@ class Interrupted(Exception):
 
 
 class Preempted(Interrupted):
-    """The machine asked, by SIGTERM or by a notice of the cluster's; it was saved."""
+    """The machine asked, by SIGTERM or by a notice from the cluster; the run was saved."""
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came where there is nothing to save."""
+    """SIGTERM came while there was nothing to save."""
 
 
 class Stop:
-    """Whether the run is asked to stop: called, it says so.
+    """Call it to learn whether the run is asked to stop.
 
-    Of several processes all are told at the same call, so all must call it equally often.
+    With several processes, all get the answer at the same call, so all must call it equally often.
 
     Attributes:
-      number: of the signal that asked; None as long as none did.
+      number: of the signal that asked; None if none did.
     """
 
     def __init__(self) -> None:
@@ -49,11 +49,11 @@ class Stop:
         self._agree = hosts.Agreement()
 
     def __call__(self, step: int | None = None) -> bool:
-        """Asks at a moment.
+        """Whether to stop now.
 
         Args:
           step: optimizer steps taken. Given after every step, for notices that the cluster gives
-            JAX rather than by a signal.
+            to JAX instead of a signal.
         """
         if step is not None and _notified(step):
             self.number = signal.SIGTERM
@@ -62,27 +62,27 @@ class Stop:
         return bool(agreed)
 
     def interrupted(self, words: str) -> Interrupted:
-        """What to raise where the wish is followed."""
+        """The exception to raise when stopping."""
         return (Preempted if self.number == signal.SIGTERM else Interrupted)(words)
 
 
 @contextmanager
 def signals() -> Iterator[Stop]:
-    """Turns the first SIGINT or SIGTERM into a wish to stop; the second one is obeyed at once."""
+    """Turns the first SIGINT or SIGTERM into a request to stop; the second one stops at once."""
     stop = Stop()
 
     def ask(number: int, frame: Any) -> None:
         if stop.number is not None:
             raise KeyboardInterrupt
         stop.number = number
-        say("stopping after this step; once more to stop at once", sys.stderr)
+        say("stopping after this step; press Ctrl-C again to stop at once", sys.stderr)
 
     with _handled(dict.fromkeys((signal.SIGINT, signal.SIGTERM), ask)):
         yield stop
 
 
 def _notified(step: int) -> bool:
-    """Whether a notice came, and this is the step at which all processes follow it."""
+    """Whether a notice came, and this is the step at which all processes stop."""
     import jax
     from jax.experimental import multihost_utils
 
@@ -95,10 +95,11 @@ def _notified(step: int) -> bool:
 def preemptible() -> Iterator[None]:
     """Ends a whole command within `GRACE` seconds of a SIGTERM, wherever it is.
 
-    Outside of `signals` there is nothing to save, and SIGTERM raises `Terminated`. Python hears of
-    signals between two of its own instructions only, and one that compiles or clusters can take
-    minutes: where the command still runs after `GRACE` seconds, it ends with status 0 as it is,
-    and goes on from its last checkpoint. After a second signal it ends within `HURRY` seconds.
+    Outside of `signals` there is nothing to save, and SIGTERM raises `Terminated`. Python handles
+    signals only between two of its own instructions, and one that compiles or clusters can take
+    minutes: if the command still runs after `GRACE` seconds, it ends with status 0 without saving,
+    and a later call continues from its last checkpoint. After a second signal it ends within
+    `HURRY` seconds.
     """
 
     def end(number: int, frame: Any) -> None:
@@ -110,7 +111,7 @@ def preemptible() -> Iterator[None]:
 
 @contextmanager
 def _handled(handlers: dict[int, Any]) -> Iterator[bool]:
-    """Sets handlers, and gives whether it could; afterwards those before them hold again."""
+    """Sets handlers, yields whether it could, and restores the previous ones afterwards."""
     previous = {}
     for number, handler in handlers.items():
         try:
@@ -126,7 +127,7 @@ def _handled(handlers: dict[int, Any]) -> Iterator[bool]:
 
 @contextmanager
 def _watched(ours: bool) -> Iterator[None]:
-    """A thread that hears of signals even while the main one is not in Python."""
+    """A thread that notices signals even while the main one is not running Python."""
     if not ours:
         yield
         return
@@ -138,7 +139,7 @@ def _watched(ours: bool) -> Iterator[None]:
         yield
     finally:
         signal.set_wakeup_fd(before)
-        os.close(tell)  # the thread reads to the end, and ends
+        os.close(tell)  # the thread reads to the end, and stops
 
 
 def _watch(hear: int) -> None:
@@ -162,9 +163,9 @@ def _watch(hear: int) -> None:
 
 
 def _leave(status: int) -> None:
-    # No clean-up: what is written is written whole, and what is not was never there.
+    # No clean-up: files are written completely or not at all.
     print(
-        "avloc: stopped in the middle of something long; the same command goes on from the last "
+        "avloc: stopped during a long operation; the same command continues from the last "
         "checkpoint",
         file=sys.stderr,
         flush=True,

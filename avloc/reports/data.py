@@ -1,4 +1,4 @@
-"""The pages about data: what of a data set is there, and what a built one shows."""
+"""Pages about data: a check of a source folder, a check of a built data set, a preview."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from avloc.reports.data_tables import (
 def examine_source(
     name: str, source: str | Path, collection: Collection, out: Path, *, decode: bool = False
 ) -> tuple[Findings, Path]:
-    """Examines what a user has of a data set; writes `doctor.html` and `doctor.json`.
+    """Checks a user's folder for a data set; writes `doctor.html` and `doctor.json`.
 
     Args:
       name: of the data set.
       source: the user's folder.
-      collection: what the data set wants of it.
-      out: folder for the page; made if need be. `files.json` in it keeps what is learnt of each
-        file, so that the next time only new files are read.
+      collection: what the data set wants from it.
+      out: folder for the page, created if missing. `files.json` in it keeps the results of each
+        file, so that the next call only reads new files.
       decode: whether to decode every file to its end, which finds damage anywhere in it.
 
     Returns:
@@ -59,7 +59,7 @@ def examine_source(
     _write_json(out / "doctor.json", content)
     page = write_report(
         out / "doctor.html",
-        title=f"{name}: what is there of it",
+        title=f"{name}: check of the source folder",
         notes=_source_notes(findings, source, facts, decode),
         tables=source_tables(findings),
         bars=[balance(name, split) for name, split in findings.splits.items() if split.classes],
@@ -68,7 +68,7 @@ def examine_source(
 
 
 def examine_built(spec: str, dataset: Dataset, out: Path) -> tuple[BuiltFindings, Path]:
-    """Looks through the records of a built data set; writes `doctor.html` and `doctor.json`."""
+    """Checks the records of a built data set; writes `doctor.html` and `doctor.json`."""
     findings = check_records(dataset)
     _write_json(out / "doctor.json", {"name": spec} | asdict(findings))
     metadata = findings.metadata
@@ -84,7 +84,7 @@ def examine_built(spec: str, dataset: Dataset, out: Path) -> tuple[BuiltFindings
     ]
     page = write_report(
         out / "doctor.html",
-        title=f"{spec}: its records",
+        title=f"{spec}: check of the records",
         notes=[note for note in notes if note],
         tables=[built_table(findings), *built_faults(findings)],
         bars=bars,
@@ -95,7 +95,7 @@ def examine_built(spec: str, dataset: Dataset, out: Path) -> tuple[BuiltFindings
 def write_preview(spec: str, dataset: Dataset, split: str, count: int, out: Path) -> Path:
     """Writes a contact sheet of `count` items of a built split as PNG, and returns its path."""
     if out.is_dir():
-        raise ValueError(f"{out} is a folder; --out takes the name of a PNG")
+        raise ValueError(f"{out} is a folder; --out takes the name of a PNG file")
     items = preview.items(dataset, split, count)
     total = dataset.info.num_examples[split]
     title = f"{spec}, split {split}: {len(items)} of {total} items, evenly spaced"
@@ -111,10 +111,10 @@ def _source_notes(
     findings: Findings, source: str | Path, facts: Mapping[Path, FileFacts], decode: bool
 ) -> list[str]:
     size = sum(fact.bytes for fact in facts.values()) / 1e9
-    looked = "decoded to its end" if decode else "looked at: its header and its first frame"
+    looked = "decoded completely." if decode else "checked by its header and first frame; "
     return [
         f"Source {source}: {len(facts):,} files that the data set wants, {size:.2f} GB. Each "
-        f"was {looked}" + ("." if decode else "; --decode finds damage further on as well."),
+        f"was {looked}" + ("" if decode else "use --decode to find damage anywhere in it."),
         *(f"Cannot be built: {sentence}." for sentence in findings.blocked),
         *(f"{sentence}." for sentence in unused(findings)),
         *(f"{note[0].upper()}{note[1:].removesuffix('.')}." for note in findings.notes if note),

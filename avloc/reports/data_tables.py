@@ -1,4 +1,4 @@
-"""What was found of a data set, as tables and charts."""
+"""Findings about a data set, as tables and charts."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from avloc.drawing.bars import Bars
 from avloc.drawing.table import Table
 
 SHOWN = 20
-"""Ids that a table lists of each kind; the JSON file has all."""
+"""Maximum number of ids that a table lists of each kind; the JSON file has all."""
 
 
 def source_summary(findings: Findings, width: int | None = None) -> str:
     """A few lines to print, their table no wider than so many letters; None: as Markdown."""
     ready = len(findings.splits) - len(findings.blocked)
     lines = [f"cannot be built: {sentence}" for sentence in findings.blocked]
-    lines.append(f"{ready} of {len(findings.splits)} splits can be built from what is there")
+    lines.append(f"{ready} of {len(findings.splits)} splits can be built from the files found")
     lines += unused(findings, 3)
     return counts_table(findings).text(width) + "\n\n" + "\n".join(lines)
 
@@ -43,8 +43,8 @@ def counts_table(findings: Findings) -> Table:
         "Recordings",
         ["split", "wanted", "found", "missing", "damaged", "items"],
         rows,
-        "Damaged ones are among the found. Items: clips or annotated frames that can be made of "
-        "what is found and whole.",
+        "Found includes damaged. Items: clips or annotated frames that can be made from the "
+        "undamaged files.",
     )
 
 
@@ -61,7 +61,7 @@ def source_tables(findings: Findings) -> list[Table]:
                     [" and ".join(o["splits"]), f"{o['count']:,}", _some(o["ids"])]
                     for o in findings.overlaps
                 ],
-                "As the data set's lists say.",
+                "According to the data set's lists.",
             )
         )
     if findings.duplicates:
@@ -121,14 +121,14 @@ def _box_table(boxed: Mapping[str, BoxFindings]) -> Table:
             "boxes",
             "without a box",
             "one class of several",
-            "box leaves the frame",
-            "box of no area",
+            "box outside the frame",
+            "box without area",
             "box of another class",
         ],
         rows,
-        "All that are annotated, whether their recording is there or not. Frames without a box are "
+        "All annotated frames, whether or not their recording was found. Frames without a box are "
         "not scored. One class of several: frames of recordings with two or more classes in which "
-        "one alone is boxed. Another class: one that the recording's own labels do not name.",
+        "only one is boxed. Another class: one that is not among the recording's own labels.",
     )
 
 
@@ -137,13 +137,13 @@ def _box_faults(boxed: Mapping[str, BoxFindings]) -> list[Table]:
         [what, name, _some(keys)]
         for name, b in boxed.items()
         for what, keys in (
-            ("leaves the frame", b.outside),
+            ("outside the frame", b.outside),
             ("no area", b.empty),
             ("another class", b.stranger),
         )
         if keys
     ]
-    return [Table("Boxes to look at", ["fault", "split", "frames"], rows)] if rows else []
+    return [Table("Boxes to check", ["fault", "split", "frames"], rows)] if rows else []
 
 
 def _time_table(splits: Mapping[str, SplitFindings]) -> Table:
@@ -158,8 +158,8 @@ def _time_table(splits: Mapping[str, SplitFindings]) -> Table:
         "Rates and sizes",
         ["split", "frames a second", "nearest frame within", "size"],
         rows,
-        "With how many recordings have each, the commonest first. Annotated frames are matched by "
-        "time; the nearest decoded frame is at most so far off.",
+        "In brackets, the number of recordings, most common first. Annotated frames are matched "
+        "by time; the nearest decoded frame is at most this far away.",
     )
 
 
@@ -171,14 +171,12 @@ def _time_faults(splits: Mapping[str, SplitFindings]) -> list[Table]:
             ("annotated frame after the end of the video", split.times.beyond),
             ("shorter than the list says", split.times.shorter),
             ("longer than the list says", split.times.longer),
-            ("length not told by the file", split.times.unknown),
+            ("length not stated by the file", split.times.unknown),
             ("rotation tag, turned upright when built", split.times.turned),
         )
         if keys
     ]
-    return (
-        [Table("Videos to look at", ["what", "split", "how many", "which"], rows)] if rows else []
-    )
+    return [Table("Videos to check", ["what", "split", "how many", "which"], rows)] if rows else []
 
 
 def balance(name: str, split: SplitFindings) -> Bars:
@@ -209,26 +207,26 @@ def built_table(findings: BuiltFindings) -> Table:
             "records",
             "videos",
             "objects",
-            "without a place",
-            "box leaves the frame",
-            "box of no area",
+            "without a position",
+            "box outside the frame",
+            "box without area",
             "unknown category",
             "silent",
             "same pictures",
         ],
         rows,
-        "Without a place: objects in the picture that have no box. Silent: records whose sound is "
-        "zero throughout. Same pictures: groups of records that show the very same frames.",
+        "Without a position: objects in the picture that have no box. Silent: records whose sound "
+        "is all zeros. Same pictures: groups of records with identical frames.",
     )
 
 
 def built_faults(findings: BuiltFindings) -> list[Table]:
-    """Records of a built data set that should be looked at."""
+    """Records of a built data set that should be checked."""
     rows: list[list[str]] = []
     for name, split in findings.splits.items():
         for what, ids in (
-            ("box leaves the frame", split.outside),
-            ("box of no area", split.empty),
+            ("box outside the frame", split.outside),
+            ("box without area", split.empty),
             ("unknown category", split.unlabelled),
             ("silent", split.silent),
             ("same pictures", [" = ".join(group) for group in split.duplicates]),
@@ -237,7 +235,7 @@ def built_faults(findings: BuiltFindings) -> list[Table]:
     for shared in findings.shared_frames:
         pairs = [" = ".join(pair) for pair in shared["ids"]]
         rows.append(["same pictures in two splits", " and ".join(shared["splits"]), _some(pairs)])
-    return [Table("Records to look at", ["what", "split", "records"], rows)] if rows else []
+    return [Table("Records to check", ["what", "split", "records"], rows)] if rows else []
 
 
 def _some(ids: Sequence[str]) -> str:

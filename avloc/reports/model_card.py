@@ -1,4 +1,4 @@
-"""What an exported model is: for programs (`model.json`) and for a stranger (`README.md`)."""
+"""The description of an exported model, for programs (`model.json`) and readers (`README.md`)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FORMAT = "avloc export"
 def describe(
     run: RunFolder, stage: str, loaded: LoadedRun, digest: str, function: Exported
 ) -> dict[str, Any]:
-    """The content of `model.json`, but for the files.
+    """The content of `model.json`, without the files.
 
     Args:
       run: the one that is exported.
@@ -83,10 +83,10 @@ def card(run: RunFolder, about: Mapping[str, Any]) -> str:
     parts = [
         f"# {title}",
         "A network that finds which objects in a picture make the sound, and what they are. It "
-        "learnt this from pictures and their sounds alone: no label and no box was used in "
-        f"training. Made with avloc {about['avloc']}; this is the model of the row "
+        "learned this from pictures and their sounds alone: training used no labels and no "
+        f"boxes. Made with avloc {about['avloc']}; this is the model of the row "
         f'"{about["row"]}" below.',
-        "## What is in this folder",
+        "## Contents of this folder",
         _table(["file", "what", "bytes"], _files(about)),
         "## The function",
         _FUNCTION,
@@ -102,9 +102,9 @@ def card(run: RunFolder, about: Mapping[str, Any]) -> str:
         "## Classes",
         _naming(about),
         "\n".join(f"{n}. {name}" for n, name in enumerate(about["classes"], 1)),
-        "## How good it is",
+        "## Scores",
         _scores(run, about),
-        "## What it was trained on",
+        "## Training data",
         _data(about),
         "## Limits",
         _LIMITS,
@@ -136,14 +136,14 @@ maps, scores = jax.jit(function.call)(image, waveform)
 
 _READING = """\
 B is any number of items. Resize a whole picture, whatever its shape, to that square; the maps \
-cover all of it. Of the sound, take the second around the moment of the picture, as one channel. A \
-second without a sample as loud as -60 dB of full scale has maps and scores of 0. A class counts \
-as sounding from a score of {sounding_from}.
+cover all of it. Pass the second of sound around the moment of the picture, as one channel. If \
+no sample of the second reaches -60 dB of full scale, maps and scores are 0. A class counts as \
+sounding from a score of {sounding_from}.
 
-JAX {jax} exported it for {on}. JAX promises that releases up to 6 months newer run it, and up to \
-3 weeks older; after that, export again, or load the parameters. Convolutions compute in \
-{precision}; products of float32 have the default precision of the device, so that digits differ \
-from one kind of device to another. It cannot be differentiated."""
+JAX {jax} exported it for {on}. JAX guarantees that releases up to 6 months newer and 3 weeks \
+older can run it; after that, export again, or load the parameters. Convolutions compute in \
+{precision}; float32 products have the default precision of the device, so digits differ between \
+kinds of devices. It cannot be differentiated."""
 
 _PARAMETERS = """\
 With Orbax alone:
@@ -157,18 +157,18 @@ tree = ocp.StandardCheckpointer().restore(Path("orbax").absolute())
 print(tree.keys(), tree["params"].keys())
 ```
 
-`params` and `batch_stats` are Flax collections. `aux` holds what was learnt without gradient: \
-dictionary or prototypes, a frozen teacher where the method has one, and `labels`, the pseudo \
+`params` and `batch_stats` are Flax collections. `aux` holds what was learned without gradients: \
+dictionary or prototypes, a frozen teacher if the method has one, and `labels`, the pseudo \
 label of each training item. In the safetensors file a name is the path, as in \
 `params/visual/conv_stem/kernel`."""
 
 _LIMITS = """\
-- What a class is was found by clustering: a cluster may hold several kinds of things, and one \
-kind may have several clusters. Names were given afterwards and are for display.
-- Things of other kinds than those of the training data still get one of these names.
-- It sees single pictures and hears one second; it knows no motion.
-- The figures hold for the data set named, under the rules named. On other data it may do worse.
-- Data sets and their videos have licences of their own, which this folder says nothing about."""
+- Classes were found by clustering: a cluster may contain several kinds of things, and one kind \
+may have several clusters. Names were assigned afterwards and are for display.
+- Kinds of things that are not in the training data still get one of these names.
+- It sees single pictures and hears one second; it does not use motion.
+- The scores hold for the data set and the protocol named. On other data they may be lower.
+- Data sets and their videos have their own licences; this folder says nothing about them."""
 
 
 def _files(about: Mapping[str, Any]) -> list[list[str]]:
@@ -193,25 +193,25 @@ def _naming(about: Mapping[str, Any]) -> str:
     if not about["named"]:
         return "The data had no class names, or they were not matched: clusters are numbered."
     return (
-        "In the order of the last axis. Training never saw them: each cluster got its name "
-        "afterwards, by what the run's last stage found in labelled training clips; clusters of "
-        "one name are added up."
+        "In the order of the last axis. Training did not use them: each cluster was named "
+        "afterwards, from what the run's last stage found in labelled training clips; clusters "
+        "with the same name are added up."
     )
 
 
 def _scores(run: RunFolder, about: Mapping[str, Any]) -> str:
     scores = stored_scores(run)
     if scores is None and about["metrics"]:
-        return "It was scored under rules that have changed since; `model.json` has the figures."
+        return "It was scored under a protocol that has changed; `model.json` has the figures."
     if scores is None:
         return "Not recorded: the run was not scored."
     rows = {row for split in scores.splits.values() for row in split}
     parts = [f"### {table.title}\n\n{table.markdown()}" for table in scores.tables()]
     if about["row"] not in rows:
-        parts.insert(0, "The exported stage itself was not scored; others of its run were.")
+        parts.insert(0, "The exported stage itself was not scored; other stages of its run were.")
     if about["config"]["evaluation"]["keep_aspect"]:
         parts.append(
-            "Pictures that are wider or higher than square were scored in their own proportions; "
+            "Pictures that are not square were scored in their own aspect ratio; "
             "the exported function takes squares."
         )
     return "\n\n".join([*parts, *scores.remarks()])

@@ -1,4 +1,4 @@
-"""The report of a run: what was trained, how good it is, what it sees and hears."""
+"""The report of a run: what was trained, its scores, and pictures of what it finds."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from avloc.training.methods import method_title
 from avloc.types import Batch, Prediction
 
 SCENES, CLIPS = 8, 6
-"""Pictures of scenes, of all splits together, and of single sources; spread evenly over each."""
+"""Numbers of pictures: of scenes, over all splits, and of single sources; evenly spaced."""
 
 _SIDE = 288  # pixels of the shorter side of a drawn picture
 
 _CURVES = {
     "loss": ("Loss", "loss"),
-    "retrieval": ("A sound's own picture ranked first in its batch", "share"),
-    "nmi": ("Clusters against true categories", "NMI"),
-    "accuracy": ("Pseudo labels told by sight and sound", "share"),
-    "matching": ("Distance of what is seen from what is heard", "KL divergence"),
+    "retrieval": ("Retrieval: a sound's own picture ranked first in its batch", "share"),
+    "nmi": ("Agreement of clusters with true categories", "NMI"),
+    "accuracy": ("Pseudo-label accuracy", "share"),
+    "matching": ("KL divergence, vision against audio", "KL divergence"),
 }
 
 
@@ -57,18 +57,18 @@ def write_run_report(
     notes = [*_introduction(config, scorer), *_reading(scores)]
     if pictures:
         notes.append(
-            "How to read the pictures, at the end; they are spread evenly over the test items, "
-            "none is picked. Above, the truth: objects that sound in boxes of their category's "
-            "colour, silent ones in dashed white. Below, what the network found: a tint and an "
-            "outline, in the category's colour, where it sees what it hears; the number is how "
-            "sure it is that the category sounds. What it takes for silent stays as it is. A sound "
-            "from off screen is named in the caption, and nothing of its category should light up."
+            "How to read the pictures at the end. They are spread evenly over the test items, not "
+            "picked by hand. Top, the truth: sounding objects have boxes in their category's "
+            "colour, silent ones dashed white boxes. Bottom, what the network found: sounding "
+            "objects are tinted and outlined in the category's colour, and the number is the "
+            "probability that the category sounds. Objects judged silent are left untinted. The "
+            "caption names sounds from off screen; nothing of their category should light up."
         )
     skipped = skipped_steps(run)
     if skipped:
         notes.append(f"In training {skipped}.")
     if missing:
-        notes.append(f"There are no pictures here: {missing}.")
+        notes.append(f"There are no pictures in this report: {missing}.")
     return write_report(
         run.path / "report.html",
         title=f"{method_title(config.method)} on {config.data.name}",
@@ -81,7 +81,7 @@ def write_run_report(
 
 
 def _introduction(config: ConfigDict, scorer: Scorer | None) -> list[str]:
-    """What a stranger needs to know."""
+    """What a reader needs to know first."""
     data = named = ""
     shape = " (wider in scenes with wide grids)" if config.evaluation.keep_aspect else ""
     if scorer is not None:
@@ -90,41 +90,43 @@ def _introduction(config: ConfigDict, scorer: Scorer | None) -> list[str]:
         data = f" Items of its splits: {sizes}."
         if info.class_names:
             data += f" Its categories: {', '.join(info.class_names)}."
-            named = " Its clusters got the names of categories afterwards, on training clips."
+            named = " Its clusters were named after categories afterwards, on training clips."
     return [
-        "A network learnt, from pictures and their sounds alone, to find which objects in a scene "
-        f"make the sound, and what they are. No label and no box was used in training.{named}",
+        "A network learned, from pictures and their sounds alone, to find which objects in a scene "
+        f"make the sound, and what they are. Training used no labels and no boxes.{named}",
         f"Method {config.method}, data set {config.data.name}, seed {config.seed}, pictures of "
         f"{config.image_size} x {config.image_size} pixels{shape}.{data}",
     ]
 
 
 def _reading(scores: Scores) -> list[str]:
-    """How to read the tables, and what is not in them."""
+    """How to read the tables, and what they leave out."""
     notes = []
     if scores.splits:
         notes.append(
-            "How to read the tables. IoU@t: share of clips, in %, where the region found and the "
-            "true box overlap by t or more; CIoU@t: the same for scenes, averaged over the "
-            "categories that sound. AUC: the same share averaged over all t. NSA: share of the "
-            "area, in %, that is rightly left dark on the maps of categories that are silent. "
-            "AUROC: how well the maps tell sounding objects from silent ones; 0.5 is chance. "
+            "How to read the tables. IoU@t: share of clips, in %, where the predicted region and "
+            "the true box overlap by t or more; CIoU@t: the same for scenes, averaged over the "
+            "sounding categories. AUC: the same share averaged over all t. NSA (no-sounding area): "
+            "share of the area, in %, that is correctly dark on the maps of silent categories. "
+            "AUROC: how well the maps separate sounding objects from silent ones; 0.5 is chance. "
             "Off-screen false alarms: share of the sounds from off screen, in %, for which the map "
-            "of their category lights up all the same; off-screen AUROC: how often the highest "
-            "value of the map of what sounds in the picture is above theirs. NMI: agreement of "
-            "clusters with true categories, 0 to 1; audio NMI: the same of what is heard most."
+            "of their category still lights up; off-screen AUROC: how often the highest value of "
+            "the map of a category that sounds in the picture is above theirs. NMI (normalised "
+            "mutual information): agreement of clusters with true categories, 0 to 1; audio NMI: "
+            "the same for the source that is heard most strongly."
         )
         notes.append(
             "mAP: how well the sound alone ranks what is in a mixture, averaged over categories. "
-            "Precision: share of what is found that sounds; recall: share of what sounds that is "
-            "found; quiet recall: the same of sources drowned by a louder one. At precision 0.8: "
-            "the threshold is lowered as far as that precision allows, so that methods compare."
+            "Precision: share of the detected sources that do sound; recall: share of the sounding "
+            "sources that are detected; quiet recall: the same for sources masked by a louder one. "
+            "At precision 0.8: at the lowest threshold with that precision, so that methods can be "
+            "compared."
         )
         if any("ceiling" in rows for rows in scores.splits.values()):
             notes.append(
-                "The centred box and the random map look at and listen to nothing; the ceiling is "
-                "the true boxes drawn with the cells of the network's map: about the most that "
-                "cells and rules allow."
+                "The centred box and the random map ignore the input. The ceiling is the score of "
+                "the true boxes drawn with the cells of the network's map: about the best that the "
+                "cells and the protocol allow."
             )
     return [*notes, *scores.remarks()]
 
@@ -137,21 +139,21 @@ def _cluster_tables(scores: Scores) -> list[Table]:
         if clusters := evaluation.clusters:
             tables.append(
                 Table(
-                    f"What the clusters hold: {name} (split {split})",
+                    f"Content of the clusters: {name} (split {split})",
                     ["cluster", "named", "clips", "purity"],
                     [
                         [str(c["cluster"]), c["category"], str(c["size"]), f"{c['purity']:.2f}"]
                         for c in clusters
                     ],
-                    "Purity: the share of a cluster's clips that are of the category that it was "
-                    "named after. Several clusters may share a name.",
+                    "Purity: share of the cluster's clips that belong to the category it is named "
+                    "after. Several clusters may share a name.",
                 )
             )
     return tables
 
 
 def _curves(epochs: Sequence[Mapping[str, Any]]) -> list[Curve]:
-    """What was logged, a line a phase; more is in TensorBoard's files."""
+    """Logged values, one line per phase; TensorBoard's files have more."""
     curves = []
     for key, (title, ylabel) in _CURVES.items():
         series: dict[str, list[tuple[float, float]]] = {}
@@ -245,7 +247,7 @@ def _clip_picture(
 ) -> Picture:
     """A single source as annotated, above where the sound was found to come from."""
     place = categories.of_cluster[int(found.cluster)]
-    # One map, in the colour of the category that the clip was taken for.
+    # One map, in the colour of the predicted category.
     maps = np.zeros((*found.localization.shape, len(categories.names)), np.float32)
     maps[..., place] = found.localization
     drawn = rendering.draw(image, maps, categories.names)
@@ -260,7 +262,7 @@ def _clip_picture(
 def _annotated(
     image: UInt8[np.ndarray, "H W 3"], item: Batch, names: Sequence[str]
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """Boxes of what sounds solid, in the category's colour; of what is silent dashed, white."""
+    """Solid boxes in the category's colour for what sounds, dashed white ones for the rest."""
     silent = item.boxes[~item.sounding]
     blank = np.zeros((1, 1, 0), np.float32)
     canvas = Image.fromarray(rendering.draw(image, blank, (), truth=silent))

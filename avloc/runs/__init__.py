@@ -1,1 +1,1 @@
-"""A run on disk: its folder, config, checkpoints, history, and weights that come in."""
+"""A run on disk: its folder, config, checkpoints, history, and imported weights."""

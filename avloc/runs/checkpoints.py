@@ -1,4 +1,4 @@
-"""What a run has learnt after a stage, as an Orbax checkpoint that stays."""
+"""The weights and state of a run after a stage, as a permanent Orbax checkpoint."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from avloc.runs.folder import RunFolder, write_atomically
 from avloc.runs.unwritable import writing
 from avloc.types import Batch, DatasetInfo, Method, TrainState
 
-# Beside a stage's arrays; not in stages that an earlier version wrote.
+# Next to a stage's arrays; missing in stages written by an earlier version.
 _DIGEST = "digest"
 
 
 def save_stage(run: RunFolder, name: str, state: TrainState) -> None:
-    """Saves a stage's variables and aux under its name, to be kept and used."""
+    """Saves a stage's variables and aux under its name, permanently."""
     folder, tree = run.stages / name, storable({"variables": state.variables, "aux": state.aux})
     with writing(folder), ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(folder, tree, force=True)
@@ -35,12 +35,12 @@ def read_stage(folder: Path, like: Any = None) -> Any:
 
     Args:
       folder: that `save_stage` wrote.
-      like: arrays or shapes that it must have; by default those that it has.
+      like: arrays or shapes that it must have; by default those it was saved with.
 
     Raises:
-      ValueError: it is damaged, or not like that.
+      ValueError: it is damaged, or does not match.
     """
-    # Every process reads by itself, whether or not the others do.
+    # Every process reads on its own, whether or not the others do.
     alone = ocp.options.MultiprocessingOptions(
         primary_host=jax.process_index(),
         active_processes={jax.process_index()},
@@ -53,9 +53,9 @@ def read_stage(folder: Path, like: Any = None) -> Any:
             tree = checkpointer.restore(folder, abstract(like))
         digest = folder / _DIGEST
         if digest.is_file() and digest.read_text() != digest_of(tree):
-            raise ValueError("its arrays are not those that were saved")
+            raise ValueError("its arrays differ from those that were saved")
         return tree
-    except Exception as error:  # Orbax has no one error for a damaged checkpoint
+    except Exception as error:  # Orbax has no single error for a damaged checkpoint
         raise ValueError(
             f"checkpoint {folder} is damaged or of another version "
             f"({first_line(error)}): train it again, or restore the folder"
@@ -63,13 +63,13 @@ def read_stage(folder: Path, like: Any = None) -> Any:
 
 
 def finished_stages(run: RunFolder, method: Method) -> list[str]:
-    """Names of the stages of a run that are there, first to last."""
+    """Names of the finished stages of a run, first to last."""
     names = (phase.checkpoint_name for phase in method.phases())
     return [name for name in names if name and (run.stages / name).is_dir()]
 
 
 def record_info(run: RunFolder, info: DatasetInfo) -> None:
-    """Notes in the run what its data set was, so that it loads without the data."""
+    """Stores a description of the data set in the run, so that it loads without the data."""
     write_atomically(run.path / "data.json", json.dumps(asdict(info), indent=2))
 
 
@@ -87,7 +87,7 @@ def example_batch(config: ConfigDict, size: int = 2) -> Batch:
 
 
 def storable(tree: Any) -> Any:
-    """A copy of the arrays that the step may not reuse, as Orbax takes it."""
+    """A copy of the arrays that the step cannot reuse, for Orbax."""
     return jax.tree.map(lambda x: np.asarray(x) if jax.process_count() == 1 else x, tree)
 
 
@@ -97,5 +97,5 @@ def abstract(tree: Any) -> Any:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says first, cut short."""
+    """The first line of an error, shortened."""
     return str(error).strip().split("\n")[0][:200]

@@ -1,6 +1,6 @@
-"""Checksums of what is saved: a byte that flipped on a disk is found before it is used.
+"""Checksums of saved data: a byte that flipped on disk is found before it is used.
 
-Orbax finds files that are missing or cut off, but takes arrays as the disk gives them.
+Orbax finds missing and truncated files, but does not check the content of arrays.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 
 
 def digest_of(tree: Any) -> str:
-    """A name of a tree's arrays: of their places in it, types, shapes and bytes.
+    """A hash of a tree's arrays: of their paths, types, shapes and bytes.
 
-    Of an array that lies on several processes' devices, this process's first copy counts.
+    For an array on the devices of several processes, this process's first copy is used.
     """
     known = hashlib.sha256()
     named = {
@@ -33,7 +33,7 @@ def digest_of(tree: Any) -> str:
 
 
 def seal(content: Any) -> dict[str, Any]:
-    """JSON content with its digest beside it."""
+    """JSON content together with its digest."""
     return {"content": content, "digest": _of_json(content)}
 
 
@@ -41,12 +41,12 @@ def unseal(sealed: Any) -> Any:
     """The content that was sealed.
 
     Raises:
-      ValueError: it is not what was sealed.
+      ValueError: the content has changed.
     """
     if not isinstance(sealed, dict) or sealed.keys() != {"content", "digest"}:
         raise ValueError("it has no digest")
     if _of_json(sealed["content"]) != sealed["digest"]:
-        raise ValueError("its content does not fit its digest")
+        raise ValueError("its content does not match its digest")
     return sealed["content"]
 
 

@@ -1,4 +1,4 @@
-"""A run's folder: what is in it, and who may write there."""
+"""A run's folder: its content, and the lock for writing."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from avloc.runs.experiment import differences, with_later_fields
 class RunFolder:
     """Layout of a workdir.
 
-    `config.json` and `data.json`, what was asked for; `parameters.txt`, the networks' sizes;
-    `checkpoints/` to resume from; `stages/NAME/` that stay; `train.jsonl`, a line an epoch;
+    `config.json` and `data.json`, the config and the data; `parameters.txt`, the networks' sizes;
+    `checkpoints/` to resume from; permanent `stages/NAME/`; `train.jsonl`, one line per epoch;
     `tensorboard/`; `categories.json`; `evaluation/SPLIT/`; `metrics.json`; `report.html`.
     """
 
@@ -61,15 +61,15 @@ class RunFolder:
         try:
             config = with_later_fields(ConfigDict(json.loads(file.read_text())))
         except ValueError as error:
-            raise ValueError(f"{file} is damaged ({error}): restore it or start anew") from None
+            raise ValueError(f"{file} is damaged ({error}): restore it or start again") from None
         config.lock()
         return config
 
     def open_for_training(self, config: ConfigDict) -> bool:
-        """Takes the folder for this config; True where it already holds a run of it.
+        """Locks the folder for this config; True if it already contains a run of it.
 
         Raises:
-          ValueError: it holds a run of another config, another process trains in it, or it
+          ValueError: it contains a run of another config, another process trains in it, or it
             cannot be written.
         """
         try:
@@ -81,9 +81,9 @@ class RunFolder:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise ValueError(
-                f"another process trains in {self.path}: wait for it, or name another workdir"
+                f"another process is training in {self.path}: wait for it, or name another workdir"
             ) from None
-        for left_over in self.path.glob(".*.*.[0-9]*"):  # of a process that was killed
+        for left_over in self.path.glob(".*.*.[0-9]*"):  # left by a process that was killed
             left_over.unlink()
         file = self.path / "config.json"
         if file.is_file():
@@ -104,7 +104,7 @@ class RunFolder:
         return ValueError(f"workdir {self.path} cannot be written: {error.strerror}")
 
     def require_shared(self) -> None:
-        """Whether this process, of several, sees what the first one wrote when it took the folder.
+        """Checks that this process sees what the first one wrote when it locked the folder.
 
         Raises:
           ValueError: it does not.
@@ -116,12 +116,12 @@ class RunFolder:
             )
 
     def release(self) -> None:
-        """Lets another training take the folder."""
+        """Releases the folder for another training."""
         if self._lock is not None:
             self._lock.close()
 
     def epochs(self) -> list[dict[str, Any]]:
-        """The lines of `train.jsonl`, oldest first; not one that was broken off while written.
+        """The lines of `train.jsonl`, oldest first, without an incomplete last line.
 
         Raises:
           ValueError: a line cannot be read.
@@ -133,19 +133,19 @@ class RunFolder:
             return [json.loads(line) for line in lines if line]
         except ValueError:
             raise ValueError(
-                f"{self.history} is damaged: restore it, or remove it: only the curves of the "
+                f"{self.history} is damaged: restore it, or remove it; only the curves of the "
                 "epochs so far are lost"
             ) from None
 
     def rewind(self, rows: int) -> None:
-        """Forgets all but the first `rows` lines of the history: a resumed run writes the rest."""
+        """Keeps only the first `rows` lines of the history: a resumed run writes the rest again."""
         text = self.history.read_text() if self.history.is_file() else ""
         kept = [line + "\n" for line in text.split("\n")[:-1]]
         write_atomically(self.history, "".join(kept[:rows]))
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Writes a text file in whole or not at all; of several processes the first one does."""
+    """Writes a text file completely or not at all; only the first of several processes writes."""
     if not hosts.first():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -154,7 +154,7 @@ def write_atomically(path: Path, text: str) -> None:
         with temporary.open("w") as file:
             file.write(text)
             file.flush()
-            os.fsync(file.fileno())  # else the name can be there without the text after a power cut
+            os.fsync(file.fileno())  # else a power cut can leave the name without the text
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

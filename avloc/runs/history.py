@@ -1,4 +1,4 @@
-"""What a run tells of its epochs: lines of `train.jsonl`, and the same for TensorBoard."""
+"""The history of a run's epochs: lines of `train.jsonl`, and the same for TensorBoard."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from avloc.runs.unwritable import writing
 class Writer:
     """Scalars to `train.jsonl` and TensorBoard files, in the shape of clu's metric writers.
 
-    TensorBoard's files are made anew of the lines that are there, so that a resumed run shows no
-    epoch twice. They are written in this thread: tensorboardX's own would wait for ever for one
-    that a full disk had ended. Of several processes the first one writes.
+    TensorBoard's files are written again from the existing lines, so that a resumed run shows no
+    epoch twice. They are written in this thread: tensorboardX's own thread ends on a full disk, and
+    waiting for it would never return. Only the first of several processes writes.
     """
 
     def __init__(self, run: RunFolder):
@@ -73,9 +73,9 @@ class Writer:
 
 
 def skipped_steps(run: RunFolder) -> str:
-    """How many steps of a run were skipped, in words; empty where none was."""
+    """A sentence on how many steps of a run were skipped; empty if none was."""
     count = sum(row.get("skipped", 0) for row in run.epochs())
-    were = "step was skipped, as its" if count == 1 else "steps were skipped, as their"
+    were = "step was skipped because its" if count == 1 else "steps were skipped because their"
     return f"{count} {were} loss was not finite" if count else ""
 
 

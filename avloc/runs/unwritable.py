@@ -1,4 +1,4 @@
-"""Why something cannot be written, in one sentence."""
+"""Explains in one sentence why something cannot be written."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# As the system words them; Orbax hands them on inside messages of its own.
+# The system's own words; Orbax quotes them inside its messages.
 _KNOWN = "No space left on device|Disk quota exceeded|File too large|Read-only file system"
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns whatever is raised where a run cannot be written into a sentence.
+    """Turns any error of writing a run into one sentence.
 
     Args:
-      path: where it writes.
+      path: the target.
 
     Raises:
       ValueError: it was not written.
     """
     try:
         yield
-    except Exception as error:  # Orbax has no one error for this
+    except Exception as error:  # Orbax has no single error for this
         raise ValueError(
-            f"{path} cannot be written ({_reason(error)}): mend that, and the same command goes on "
-            "from the last checkpoint, which is kept"
+            f"{path} cannot be written ({_reason(error)}): fix that and run the same command "
+            "again; it continues from the last checkpoint, which is kept"
         ) from error
 
 
 def _reason(error: BaseException) -> str:
-    """What the system said, if that is among the error's causes; else the error's first line."""
+    """The system's message, if it is among the error's causes; else the error's first line."""
     link: BaseException | None = error
     while link is not None:
         if isinstance(link, OSError) and link.strerror:

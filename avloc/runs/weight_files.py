@@ -1,4 +1,4 @@
-"""Pretrained weights: a file of another library in, a folder for `config.init_from` out."""
+"""Imports pretrained weights: from another library's file to a folder for `config.init_from`."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from avloc.runs.folder import write_atomically
 from avloc.safetensors import Safetensors
 
 RECORD, TREE = "weights.json", "weights"
-"""What the folder holds: where the weights are from, and the weights."""
+"""Content of the folder: the origin of the weights, and the weights."""
 
-_OLDEST_TORCH = (2, 10)  # of those before it, even `weights_only=True` can be made to run code
+_OLDEST_TORCH = (2, 10)  # in older versions even `weights_only=True` can be made to run code
 
 
 class Record(NamedTuple):
-    """Where imported weights are from.
+    """The origin of imported weights.
 
     Attributes:
       source, sha256: name of the file, and digest of its bytes.
@@ -43,18 +43,18 @@ class Record(NamedTuple):
 
 
 def import_weights(file: str | Path, out: str | Path) -> str:
-    """Makes the folder `out` of a file of ResNet weights; says what was taken and what was not.
+    """Makes the folder `out` from a file of ResNet weights; prints what was used and what was not.
 
-    The folder is whole or not there. It holds `{"variables": {"params": {"visual"},
+    The folder is complete or does not exist. It holds `{"variables": {"params": {"visual"},
     "batch_stats": {"visual"}}}` as an Orbax tree, as a run's stages do, and `weights.json`.
 
     Raises:
-      ValueError: `out` is there and not empty, the file cannot be read, or holds no ResNet that
-        ours can be.
+      ValueError: `out` exists and is not empty, the file cannot be read, or contains no ResNet
+        that matches ours.
     """
     file, out = Path(file), Path(os.path.abspath(out))
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise ValueError(f"{out} is there already: name another folder, or remove it")
+        raise ValueError(f"{out} already exists: name another folder, or remove it")
     arrays = read_arrays(file)
     try:
         made = from_torch(arrays)
@@ -70,7 +70,7 @@ def import_weights(file: str | Path, out: str | Path) -> str:
 
 
 def read_record(folder: Path) -> Record | None:
-    """Where a folder's weights are from; None where `import_weights` did not make it.
+    """The origin of a folder's weights; None if `import_weights` did not make it.
 
     Raises:
       ValueError: its `weights.json` cannot be read.
@@ -87,14 +87,14 @@ def read_record(folder: Path) -> Record | None:
 
 
 def read_arrays(file: Path) -> Mapping[str, np.ndarray]:
-    """The arrays of a `.safetensors` or `.pth` file, by name; nothing in it is run.
+    """The arrays of a `.safetensors` or `.pth` file, by name; runs no code in it.
 
     Raises:
       ValueError: another kind of file, no such file, a damaged one, one with more than arrays, or
-        a `.pth` where torch is missing or too old.
+        a `.pth` while torch is missing or too old.
     """
     if file.suffix not in (".safetensors", ".pth", ".pt", ".bin"):
-        raise ValueError(f"{file} is no .safetensors or .pth file")
+        raise ValueError(f"{file} is not a .safetensors or .pth file")
     if not file.is_file():
         raise ValueError(f"there is no file {file}")
     return Safetensors(file) if file.suffix == ".safetensors" else _read_torch(file)
@@ -105,14 +105,14 @@ def _read_torch(file: Path) -> dict[str, np.ndarray]:
         import torch
     except ImportError:
         raise ValueError(
-            f"{file} is read by torch, which is not installed: pip install 'avloc[torch]', or take "
+            f"{file} needs torch, which is not installed: pip install 'avloc[torch]', or use "
             "a .safetensors file"
         ) from None
     version = tuple(map(int, re.findall(r"\d+", torch.__version__)[:2]))
     if version < _OLDEST_TORCH:
         raise ValueError(
-            f"torch {torch.__version__} does not read files of others safely: pip install "
-            f"'torch>={'.'.join(map(str, _OLDEST_TORCH))}', or take a .safetensors file"
+            f"torch {torch.__version__} cannot read untrusted files safely: pip install "
+            f"'torch>={'.'.join(map(str, _OLDEST_TORCH))}', or use a .safetensors file"
         )
     size = file.stat().st_size
     try:
@@ -131,10 +131,10 @@ def _read_torch(file: Path) -> dict[str, np.ndarray]:
             name: (tensor.float() if tensor.is_floating_point() else tensor).numpy()
             for name, tensor in tensors.items()
         }
-    except Exception as error:  # torch has no one error for a damaged or hostile file
+    except Exception as error:  # torch has no single error for a damaged or hostile file
         raise ValueError(
-            f"{file} is damaged, or holds more than arrays, and was not read ({_why(error)}): save "
-            "model.state_dict() alone, or take a .safetensors file"
+            f"{file} is damaged, or contains more than arrays, and was not read ({_why(error)}): "
+            "save only model.state_dict(), or use a .safetensors file"
         ) from None
 
 
@@ -142,7 +142,7 @@ def _why(error: Exception) -> str:
     words = str(error).strip()
     if found := re.search(r"GLOBAL ([\w.]+)", words):
         return f"it holds {found[1]}"
-    if not words or "weights_only" in words:  # torch tells how to load it unsafely
+    if not words or "weights_only" in words:  # torch explains how to load it unsafely
         return type(error).__name__
     return words.split("\n")[0][:100]
 
@@ -172,6 +172,6 @@ def _summary(made: ImportedWeights, record: Record, out: Path) -> str:
         "unused": ", ".join(words) or "none",
         "missing": "none",
         "written": out,
-        "use it by": f"--config.init_from={out}",
+        "use it with": f"--config.init_from={out}",
     }
     return "\n".join(f"{what:12} {value}" for what, value in rows.items())

@@ -1,1 +1,1 @@
-"""A run, or anyone's maps, put through evaluation."""
+"""Scores runs, or heat maps from anywhere, with the metrics of `avloc.evaluation`."""

@@ -1,7 +1,7 @@
-"""Heat maps that somebody else made, looked up by the id of an item.
+"""Heat maps from anywhere, looked up by the id of an item.
 
-A map is `[h, w]`, or `[h, w, N]` with a map a class; `ID.scores`, if there, is `[N]`: how probable
-each class is to sound, 0 to 1. No map is held for longer than its batch.
+A map is `[h, w]`, or `[h, w, N]` with one map per class; the optional `ID.scores` is `[N]`: the
+probability that each class sounds, 0 to 1. No map is kept longer than its batch.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _PICTURES = (".jpg", ".jpeg", ".png")
 
 
 class GivenMaps:
-    """The maps of a split's items; every one is read once here, and checked.
+    """The maps of a split's items; each one is read once here, and checked.
 
     Attributes:
       given: `[S]`, whether an item has a map.
-      unknown: names of maps that are of no item.
+      unknown: names of maps that belong to no item.
       sizes: how many maps there are of each `(h, w)`.
       channels: 1 where maps are class-agnostic, else the number of classes.
       scored: whether scores are given.
@@ -42,25 +42,27 @@ class GivenMaps:
       classes: names of the data set's classes, in its order.
 
     Raises:
-      ValueError: no map is of an item, or one will not do: the sentence names it and says how to
-        mend it.
+      ValueError: no map belongs to an item, or one cannot be used: the sentence names it and says
+        how to fix it.
     """
 
     def __init__(self, arrays: NamedArrays, ids: Sequence[str], classes: Sequence[str]):
         self._arrays, self.classes, path = arrays, tuple(classes), arrays.path
         maps = [name for name in self._arrays if not name.endswith(_SCORES)]
         if not maps:
-            raise ValueError(f"{path} holds no map: nothing in it is called by an item's id")
+            raise ValueError(f"{path} contains no map: nothing in it is named by the id of an item")
         place = _places(ids)
         self._names: dict[int, str] = {}
         for name in filter(place.__contains__, maps):
             other = self._names.setdefault(place[name], name)
             if other != name:
-                raise ValueError(f"{path}: {other!r} and {name!r} are of one item: remove one")
+                raise ValueError(
+                    f"{path}: {other!r} and {name!r} are for the same item: remove one"
+                )
         self.unknown = [name for name in maps if name not in place]
         if not self._names:
             raise ValueError(
-                f"{path}: of {len(maps)} maps none is called by the id of an item; an id is "
+                f"{path}: none of its {len(maps)} maps is named by the id of an item; an id is "
                 f"{ids[0]!r}, a map {maps[0]!r}"
             )
         self.given = np.isin(np.arange(len(ids)), list(self._names))
@@ -71,13 +73,13 @@ class GivenMaps:
         """The maps as a function of a batch of items that have one.
 
         `localization` is the largest of an item's classes, a class's score the largest value of its
-        map; what is heard are the scores given. Where maps differ in size, each is resized here as
-        the protocol would, which leaves it nothing to do.
+        map; what is heard is given by the scores. If maps differ in size, each is resized here as
+        the protocol does, so the protocol does not resize it again.
         """
 
         def predict(batch: Batch) -> Prediction:
             index, mask = np.asarray(batch.index), np.asarray(batch.mask)
-            # Padding has index 0, which need not have a map.
+            # Padding has index 0, which may have no map.
             items = np.where(mask, index, index[mask.argmax()]).tolist()
             heard = np.zeros((len(items), 1), np.float32)
             if self.scored:
@@ -93,7 +95,7 @@ class GivenMaps:
         return predict
 
     def grid(self) -> tuple[int, int]:
-        """The size that most maps have."""
+        """The most common size of the maps."""
         return self.sizes.most_common(1)[0][0]
 
     def _check_maps(self) -> None:
@@ -127,7 +129,7 @@ class GivenMaps:
                     f"{what} is {list(scores.shape)}; scores are [{len(self.classes)}], one a class"
                 )
             if scores.size and not 0 <= scores.min() <= scores.max() <= 1:
-                raise ValueError(f"{what} holds values beyond 0 to 1; scores are probabilities")
+                raise ValueError(f"{what} has values outside 0 to 1; scores are probabilities")
 
     def _map(self, i: int) -> Float[np.ndarray, "h w K"]:
         """The map of item i, its shape checked."""
@@ -140,9 +142,9 @@ class GivenMaps:
         if values.ndim == 3 and values.shape[-1] in (1, n):
             return values
         if values.ndim == 3 and values.shape[0] in (1, n):
-            mend = "map[0]" if values.shape[0] == 1 else "np.moveaxis(map, 0, -1)"
-            raise ValueError(f"{what} is {shape}, classes first; they go last: save {mend}")
-        wanted = f"[h, w], or [h, w, {n}] with a map a class" if n else "[h, w]"
+            fix = "map[0]" if values.shape[0] == 1 else "np.moveaxis(map, 0, -1)"
+            raise ValueError(f"{what} is {shape}: classes must come last, not first: save {fix}")
+        wanted = f"[h, w], or [h, w, {n}] with one map per class" if n else "[h, w]"
         raise ValueError(f"{what} is {shape}; a map is {wanted}")
 
 
@@ -152,7 +154,7 @@ def _resize(values: Float[np.ndarray, "h w K"], protocol: Protocol) -> Float[np.
 
 
 def _places(ids: Sequence[str]) -> dict[str, int]:
-    """Place of each id; without its `.jpg` too, where that is the name of one item alone."""
+    """Index of each id, also without its `.jpg` if that is unambiguous."""
     stems = [_stem(name) for name in ids]
     times = Counter(stems)
     short = {stem: i for i, stem in enumerate(stems) if times[stem] == 1}

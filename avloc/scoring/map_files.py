@@ -1,6 +1,6 @@
 """Arrays of numbers by name: a folder of `.npy` and `.png`, an `.npz` or a `.safetensors` file.
 
-Files may come from anyone: nothing is unpickled, and an array is read when it is asked for.
+Files may come from anyone: nothing is unpickled, and an array is only read on request.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _UNREADABLE = (ValueError, OSError, EOFError, SyntaxError, zipfile.BadZipFile, z
 class NamedArrays(Mapping[str, Float[np.ndarray, "*shape"]]):
     """The arrays at a path, by name, as float32.
 
-    A folder's names are the files' paths below it without their ending, with `/` between folders.
+    In a folder, names are the paths of the files without extension, with `/` between folders.
     A greyscale picture of 8 or 16 bits is an array of 0 to 1.
 
     Args:
       path: a folder, an `.npz` or a `.safetensors` file.
 
     Raises:
-      ValueError: there is no such place, or it is none of these; on reading: an array is damaged,
+      ValueError: the path does not exist, or is none of these; on reading: an array is damaged,
         pickled, not of real numbers or not finite. The sentence names it.
     """
 
@@ -39,7 +39,7 @@ class NamedArrays(Mapping[str, Float[np.ndarray, "*shape"]]):
         self._arrays = self._open()
         self._names = dict.fromkeys(self._arrays)
 
-    def __contains__(self, name: object) -> bool:  # a mapping's own would read the array
+    def __contains__(self, name: object) -> bool:  # the default of Mapping would read the array
         return name in self._names
 
     def __getitem__(self, name: str) -> Float[np.ndarray, "*shape"]:
@@ -51,13 +51,13 @@ class NamedArrays(Mapping[str, Float[np.ndarray, "*shape"]]):
         except _UNREADABLE as fault:
             raise self._refused(what, f"{what} cannot be read", fault) from fault
         if not isinstance(values, np.ndarray):
-            raise ValueError(f"{what} is no array that NumPy wrote")
+            raise ValueError(f"{what} is not an array that NumPy wrote")
         if values.dtype.kind not in "fiub":
-            raise ValueError(f"{what} holds {values.dtype}; real numbers are read")
+            raise ValueError(f"{what} contains {values.dtype}; only real numbers are accepted")
         with np.errstate(over="ignore"):
             values = np.asarray(values, np.float32)
         if not np.isfinite(values).all():
-            raise ValueError(f"{what} is not finite: it holds nan, inf, or what float32 cannot")
+            raise ValueError(f"{what} is not finite: it has nan, inf, or values beyond float32")
         return values
 
     def __iter__(self) -> Iterator[str]:
@@ -67,7 +67,7 @@ class NamedArrays(Mapping[str, Float[np.ndarray, "*shape"]]):
         return len(self._names)
 
     def describe(self, name: str) -> str:
-        """Where an array lies, for messages."""
+        """The location of an array, for messages."""
         return f"{self.path}: {name!r}"
 
     def _open(self) -> Mapping[str, Shaped[np.ndarray, "*shape"]]:
@@ -85,9 +85,9 @@ class NamedArrays(Mapping[str, Float[np.ndarray, "*shape"]]):
             arrays = np.load(self.path, allow_pickle=False)
         except _UNREADABLE as fault:
             what = str(self.path)
-            raise self._refused(what, f"{what} is no .npz file, or is damaged", fault) from fault
+            raise self._refused(what, f"{what} is damaged, or not an .npz file", fault) from fault
         if not isinstance(arrays, np.lib.npyio.NpzFile):
-            raise ValueError(f"{self.path} is no .npz file but a single array")
+            raise ValueError(f"{self.path} is a single array, not an .npz file")
         return arrays
 
     @staticmethod
@@ -95,8 +95,8 @@ class NamedArrays(Mapping[str, Float[np.ndarray, "*shape"]]):
         if "pickle" not in str(fault) and "Python objects" not in str(fault):
             return ValueError(f"{words}: {fault}")
         return ValueError(
-            f"{what} is pickled, or no array at all; pickles are never read: save numbers alone, "
-            "by np.save(file, np.asarray(map, np.float32))"
+            f"{what} is pickled, or not an array; pickles are never read: save plain numbers "
+            "with np.save(file, np.asarray(map, np.float32))"
         )
 
 
@@ -107,7 +107,7 @@ class _Folder(Mapping[str, Shaped[np.ndarray, "*shape"]]):
             if path.suffix.lower() in (".npy", ".png") and path.is_file():
                 name = path.relative_to(root).with_suffix("").as_posix()
                 if other := self._files.get(name):
-                    raise ValueError(f"{other} and {path} are of one item: remove one of them")
+                    raise ValueError(f"{other} and {path} are for the same item: remove one")
                 self._files[name] = path
 
     def __getitem__(self, name: str) -> Shaped[np.ndarray, "*shape"]:

@@ -1,4 +1,4 @@
-"""Somebody's maps scored on a split under one protocol or all, beside what needs no model."""
+"""Scores given maps on a split under one protocol or all, next to model-free baselines."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from avloc.scoring.score_table import GIVEN, MapScores, measured
 from avloc.types import Batch, DatasetInfo
 
 ALL = "all"
-"""Stands for every protocol that fits."""
+"""Means every protocol that fits."""
 
 _BATCH = 32
 _VALUES = 2**24  # of a batch's maps, 64 MiB of float32
@@ -44,10 +44,10 @@ def score_maps(
       source: records of the split.
       info: of the data set.
       protocol: its name, or `ALL`.
-      title: what is scored, for a reader.
+      title: what is scored, in words.
 
     Raises:
-      ValueError: the maps will not do, there is no such protocol, or none that fits.
+      ValueError: the maps cannot be used, there is no such protocol, or none that fits.
     """
     asked = [protocols.get(protocol)] if protocol != ALL else list(protocols.PROTOCOLS.values())
     arrays = NamedArrays(path)
@@ -73,10 +73,10 @@ def score_maps(
 def _rows(
     rules: Protocol, maps: GivenMaps, ids: Sequence[str], items: Batch, names: Sequence[str]
 ) -> dict[str, Evaluation]:
-    """The maps and, where they can be scored, what needs no model."""
+    """The maps and, if they can be scored, the model-free baselines."""
     rows, n, pixels = {}, max(1, len(names)), (rules.size, rules.size)
     free = model_free(maps.grid(), n, rules)
-    # That of the rule, at whatever size.
+    # The ceiling of the protocol, at any size.
     free["ceiling"] = ceiling(pixels, n, rules)
     largest = max(math.prod(size) for size in (pixels, *maps.sizes))
     step = max(1, min(_BATCH, _VALUES // (largest * n)))
@@ -89,7 +89,7 @@ def _rows(
 
 
 class _WithoutPictures:
-    """Records without picture and sound, which no protocol reads; their ids are kept."""
+    """Records without picture and sound, which no protocol needs; their ids are kept."""
 
     def __init__(self, source: Sequence[Any]):
         self._source, self.ids = source, [""] * len(source)
@@ -127,24 +127,24 @@ def _batches(items: Batch, wanted: Bool[np.ndarray, " S"], step: int) -> Iterato
 
 
 def _misfit(rules: Protocol, maps: GivenMaps) -> str:
-    """Why a protocol cannot be asked of the maps; empty where it can."""
+    """Why a protocol cannot be applied to the maps; empty if it can."""
     if rules.threshold.of == "absolute" and _beyond(maps):
         return f"it cuts at {rules.threshold}, which is meant for maps of 0 to 1"
     return ""
 
 
 def _other_task(rules: Protocol, maps: GivenMaps, items: Batch) -> str:
-    """Why a protocol, though it could be asked, is not of the task that split and maps are for."""
+    """Why an applicable protocol does not match the task of the split and the maps."""
     objects = (items.labels >= 0) | items.sounding | (items.boxes[..., 2:] > 0).any(-1)
     labels = np.where(objects, items.labels, items.labels.max(1, keepdims=True))
     scenes = (labels.min(1) < labels.max(1)) | (objects & ~items.sounding).any(1)
     boxed = items.sounding & (items.boxes[..., 2:] > 0).all(-1)
     if rules.task == "multiple" and not scenes.any():
-        return "it tells the objects of a scene apart, and no item has more than one"
+        return "it distinguishes the objects of a scene, but no item has more than one"
     if rules.task == "single" and scenes.any() and maps.channels > 1:
-        return "it takes one map for all that sounds, and a scene here has a map a class"
+        return "it takes one map for everything that sounds, but a scene here has one map per class"
     if rules.iou == "consensus" and (scenes.any() or (boxed.sum(1) < 2).all()):
-        return "it weighs several annotators' boxes of one object, and no item has such"
+        return "it weighs several annotators' boxes of one object, but no item has these"
     return ""
 
 
@@ -153,7 +153,7 @@ def _beyond(maps: GivenMaps) -> bool:
 
 
 def _trusted(found: Evaluation, maps: GivenMaps) -> Evaluation:
-    """Without metrics of an absolute tau, where the maps are not of 0 to 1."""
+    """Drops metrics that use an absolute tau if the maps are not in 0 to 1."""
     silent = found.protocol.silent
     if silent is None or silent.of != "absolute" or not _beyond(maps):
         return found
@@ -164,7 +164,7 @@ def _trusted(found: Evaluation, maps: GivenMaps) -> Evaluation:
 def _whole(
     found: Evaluation, ids: Sequence[str], items: Batch, given: Bool[np.ndarray, " S"]
 ) -> Evaluation:
-    """An evaluation of the given items as one of the split: the others counted, all with ids."""
+    """Extends an evaluation of the given items to the whole split: counts the rest, adds ids."""
     rows = {row["index"]: row for row in found.items}
     blank = dict.fromkeys(found.items[0], "")
     absent = {
@@ -182,7 +182,7 @@ def _remarks(maps: GivenMaps, rows: Mapping[str, Mapping[str, Evaluation]]) -> l
     if maps.unknown:
         named = ", ".join(maps.unknown[:_NAMED])
         more = ", ..." if len(maps.unknown) > _NAMED else ""
-        told.append(f"Maps of no item of the split: {len(maps.unknown)} ({named}{more}).")
+        told.append(f"Maps without an item in the split: {len(maps.unknown)} ({named}{more}).")
     for _, metric, values in measured(rows):
         low, high = min(values, key=values.get), max(values, key=values.get)
         if values[low] < values[high]:
@@ -193,26 +193,28 @@ def _remarks(maps: GivenMaps, rows: Mapping[str, Mapping[str, Evaluation]]) -> l
             )
     tasks = {one.protocol.task for one in found}
     if maps.channels == 1 and "multiple" in tasks:
-        told.append("The maps tell no classes apart: one map serves all of them.")
+        told.append("The maps do not distinguish classes: one map serves all of them.")
     if maps.channels > 1 and "single" in tasks:
-        told.append("Where a protocol takes one map for all, it is the largest over the classes.")
+        told.append(
+            "A protocol that takes one map for all gets the largest value over the classes."
+        )
     if len(maps.sizes) > 1:
         height, width = maps.grid()
         told.append(
-            f"The maps are of {len(maps.sizes)} sizes; the lines without a model have the size of "
-            f"most, {height}x{width}."
+            f"The maps have {len(maps.sizes)} different sizes; the model-free rows use the most "
+            f"common one, {height}x{width}."
         )
     if _beyond(maps):
         told.append(
-            f"The maps reach from {maps.low:.4g} to {maps.high:.4g}. A fraction of a maximum takes "
-            "0 as the least, and what hangs on an absolute threshold, meant for maps of 0 to 1, is "
-            "left out."
+            f"The maps reach from {maps.low:.4g} to {maps.high:.4g}. A fraction of a maximum "
+            "assumes that 0 is the lowest value. Metrics with an absolute threshold need maps in "
+            "0 to 1 and are left out."
         )
     return told
 
 
 def _not_scored(found: Sequence[Evaluation]) -> list[str]:
-    """What is left out and why, once where it is the same under all protocols."""
+    """What is left out and why, once if it is the same under all protocols."""
     under: dict[tuple[str, int, int], list[str]] = {}
     for one in found:
         for why, count in one.reasons.items():

@@ -1,4 +1,4 @@
-"""A trained run, and what it must beat, scored on the splits that its config names."""
+"""Scores a trained run and its baselines on the splits that its config names."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ class Network(NamedTuple):
 class Scorer:
     """Predicts with the stages of a run, through one function compiled for all devices.
 
-    Of several processes all score, and the first one writes files.
+    With several processes, all of them score, and the first one writes files.
 
     Args:
       run: a folder with a finished stage.
       dataset: the one that it was trained on.
-      local: on this process's devices alone, while the others do something else.
+      local: use only this process's devices, while the others do something else.
     """
 
     def __init__(self, run: RunFolder, dataset: Dataset, *, local: bool = False):
@@ -64,7 +64,7 @@ class Scorer:
         self._predict = self.devices.scan_fn(self.method.predict)
 
     def by_itself(self) -> Scorer:
-        """One for what this process does without the others; this one where there are none."""
+        """A scorer for this process alone; this one if there are no others."""
         if jax.process_count() == 1:
             return self
         return Scorer(self.run, self.dataset, local=True)
@@ -72,18 +72,18 @@ class Scorer:
     def score(
         self, split: str | None = None, protocol: str | None = None, stage: str | None = None
     ) -> Scores:
-        """Scores the run's stages and, by `config.evaluation.baselines`, what they must beat.
+        """Scores the run's stages and, with `config.evaluation.baselines`, the baselines.
 
-        That is the untrained network and what needs no network. Clusters are named by each
+        These are the untrained network and the model-free rows. Clusters are named from each
         network's own predictions on training clips, never on the split that is scored. Writes
         `items.csv` and `metrics.json` of each row to `evaluation/SPLIT/PROTOCOL/ROW/`; called
-        without arguments, also `categories.json` of the last stage, as the protocol of scenes
-        names clusters, and the summary `metrics.json`.
+        without arguments, also `categories.json` of the last stage, with clusters named as in the
+        protocol of scenes, and the summary `metrics.json`.
 
         Args:
           split: one split; by default those of the config, single sources and each kind of scenes.
           protocol: by default the config's for the kind of split.
-          stage: score this stage alone.
+          stage: score only this stage.
 
         Raises:
           ValueError: an unknown split, protocol or stage, or a damaged checkpoint.
@@ -123,13 +123,13 @@ class Scorer:
         return finished_stages(self.run, self.method)
 
     def last_stage(self) -> str | None:
-        """The last of `stages`, None where there is none yet."""
+        """The last of `stages`, None if there is none yet."""
         return next(reversed(self.stages()), None)
 
     def networks(self, stage: str | None = None) -> Iterator[Network]:
-        """The stages from last to first, then the untrained network; or one stage alone.
+        """The stages from last to first, then the untrained network; or only one stage.
 
-        No untrained network where `config.evaluation.baselines` is False.
+        Without the untrained network if `config.evaluation.baselines` is False.
         """
         finished = self.stages()
         for name in [stage or self.last_stage(), *([] if stage else finished[-2::-1])]:
@@ -162,14 +162,14 @@ class Scorer:
         )
 
     def view(self, split: str) -> tuple[int, int]:
-        """Height and width of what the network sees of a split's pictures, in pixels."""
+        """Height and width of a split's pictures as the network sees them, in pixels."""
         side = self.config.image_size
         if not self.config.evaluation.keep_aspect:
             return side, side
         return view_in_proportion(self.dataset.source(split)[0]["frames"][0].shape, side)
 
     def batches(self, split: str, what: str) -> Iterator[Batch]:
-        """Batches of a split, in order, behind a progress bar that says what they are for."""
+        """Batches of a split, in order, with a progress bar that says what they are for."""
         source = self.dataset.source(split)
         data = evaluation_batches(
             source,
@@ -185,7 +185,7 @@ class Scorer:
     def _jobs(
         self, split: str | None, protocol: str | None
     ) -> tuple[dict[str, Protocol], dict[str, str]]:
-        """The protocol of each split to score, and splits that there are not."""
+        """The protocol of each split to score, and the splits that do not exist."""
         single = protocols.get(self.config.evaluation.single_protocol)
         scenes = protocols.get(self.config.evaluation.scene_protocol)
         own = {self.config.data.single_test: single}
@@ -213,7 +213,7 @@ class Scorer:
         predict: Callable[[Batch], Prediction],
         categories: CategoryMap | None,
     ) -> None:
-        """Evaluates one row, and writes it down."""
+        """Evaluates one row, and writes it to disk."""
         names = self.dataset.info.class_names
         batches = self.batches(split, f"scoring {row} on {split}")
         rows[row] = evaluate(predict, batches, rules, categories, names)
@@ -223,7 +223,7 @@ class Scorer:
     def _baselines(
         self, split: str, rules: Protocol
     ) -> list[tuple[str, str, Callable[[Batch], Prediction]]]:
-        """Name, folder and predictions of what needs no network, on the network's grid."""
+        """Name, folder and predictions of the model-free rows, on the network's grid."""
         batch = example_batch(self.config)
         variables, aux = jax.eval_shape(self.method.init, jax.random.key(0), batch)
         batch = batch._replace(image=np.zeros((2, *self.view(split), 3), np.uint8))
@@ -233,7 +233,7 @@ class Scorer:
         return [(row, row.replace(" ", "_"), predict) for row, predict in free.items()]
 
     def _untrained(self) -> Network:
-        """The network as training finds it, with clusters of its own: the first refresh is run."""
+        """The network before training, with its own clusters: only the first refresh is run."""
         key = jax.random.fold_in(jax.random.key(self.config.seed), 0)
         variables, aux = initialize(self.method, key, example_batch(self.config))
         optimizers = {

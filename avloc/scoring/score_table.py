@@ -1,4 +1,4 @@
-"""What comes of scoring somebody's maps: one table under every rule, beside what needs no model."""
+"""The scores of given maps: one table for all protocols, with model-free baselines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from avloc.drawing.table import Table
 from avloc.evaluation.results import Evaluation, comparison
 
 GIVEN = "given maps"
-"""Name of the row of the maps that are scored."""
+"""Name of the row of the given maps."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class MapScores:
 
     Attributes:
       title: what was scored.
-      rows: under each protocol, the maps and the model-free lines, on the same items.
+      rows: for each protocol, the maps and the model-free rows, on the same items.
       left_out: protocols that do not fit the split or the maps, with the reason.
-      remarks: sentences that a reader of the figures should know.
+      remarks: sentences about how to read the figures.
     """
 
     title: str
@@ -32,7 +32,7 @@ class MapScores:
     remarks: Sequence[str]
 
     def table(self) -> Table:
-        """A line for each metric under each protocol, a column for each row of `rows`."""
+        """A line for each metric and protocol, a column for each row of `rows`."""
         evaluations = list(self.rows.values())
         across = comparison({row: [e[row] for e in evaluations] for row in evaluations[0]})
         line_of = dict(zip(across.columns, zip(*across.rows, strict=True), strict=True))
@@ -45,7 +45,7 @@ class MapScores:
             else:
                 body += [[head, *line_of[head]] for head in heads]
         note = "In brackets: 95 % interval over videos."
-        note += " A line that names no protocol is the same under all." * several
+        note += " A line without a protocol is the same for all of them." * several
         return Table(self.title, ["", *evaluations[0]], body, note)
 
     def text(self, width: int | None = None) -> str:
@@ -81,7 +81,7 @@ class MapScores:
 def measured(
     rows: Mapping[str, Mapping[str, Evaluation]],
 ) -> list[tuple[str, str, dict[str, float]]]:
-    """Task, metric, and the maps' value of it under each protocol that has it."""
+    """Task, metric, and its value for the maps under each protocol that has it."""
     found: dict[tuple[str, str], dict[str, float]] = {}
     for name, evaluations in rows.items():
         own = evaluations[GIVEN]

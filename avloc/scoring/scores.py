@@ -1,4 +1,4 @@
-"""The tables of a run: kept in its folder, printed, shown in its report."""
+"""The tables of a run: stored in its folder, printed, and shown in its report."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Rows = dict[str, Evaluation]
 
 
 _HEARD_NOTE = (
-    "By the sound alone, of every item whose sounds are all of known category. Found is what "
-    "scores 0.5 or more; precision and recall are over all pairs of an item and a category, macro "
-    "ones are means over categories. Quiet: 6 to 12 dB under the loudest of the mixture. In "
-    "brackets: 95 % interval over videos."
+    "Using only the sound, on every item whose sounds all have a known category. A score of 0.5 or "
+    "more counts as detected; precision and recall are over all pairs of an item and a category, "
+    "macro ones are means over categories. Quiet: 6 to 12 dB below the loudest source of the "
+    "mixture. In brackets: 95 % interval over videos."
 )
 
 
@@ -43,7 +43,7 @@ class Scores:
         return "\n\n".join([*parts, *self.remarks()])
 
     def tables(self) -> list[Table]:
-        """For each split, what is found in the pictures, and what is heard of the sounds."""
+        """For each split, a table of what is found in the pictures, and one of what is heard."""
         tables = []
         for split, rows in self.splits.items():
             about = heading(split, rows)
@@ -55,12 +55,12 @@ class Scores:
         return [table for table in tables if len(table.columns) > 1]
 
     def remarks(self) -> list[str]:
-        """A sentence for each split, or part of one, whose places could not be scored."""
+        """A sentence for each split, or part of one, whose localization could not be scored."""
         told = [f"Split {split} is not scored: {why}." for split, why in self.left_out.items()]
         for split, rows in self.splits.items():
             first = next(iter(rows.values()))
             told += [
-                f"Split {split}: places are not scored in {count} of {first.total} items: {why}."
+                f"Split {split}: localization not scored in {count} of {first.total} items: {why}."
                 for why, count in first.reasons.items()
             ]
         return told
@@ -77,7 +77,7 @@ class Scores:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Scores:
-        """The inverse of `to_json`, but for the single items, which it does not hold.
+        """The inverse of `to_json`, without the single items, which JSON does not contain.
 
         Raises:
           ValueError: made under a protocol that has changed since.
@@ -96,7 +96,7 @@ def network_row(method: str, stage: str, *, alone: bool) -> str:
 
 
 def heading(split: str, rows: Rows) -> str:
-    """What a table is about: the kind of its items, told by what could be scored, and the split."""
+    """The heading of a table: the kind of its items and the split."""
     first = next(iter(rows.values()))
     if first.protocol.task == "single":
         return f"One source at a time (split {split})"
@@ -112,7 +112,7 @@ def heading(split: str, rows: Rows) -> str:
 
 
 def stored_scores(run: RunFolder) -> Scores | None:
-    """What `metrics.json` of the run says; None where there is none that still holds."""
+    """The content of the run's `metrics.json`; None if there is none that is still valid."""
     file = run.path / "metrics.json"
     if not file.is_file():
         return None

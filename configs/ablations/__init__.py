@@ -1,1 +1,1 @@
-"""Ablations: a file gives one by `get_ablation()`; `avloc ablate --config` trains and tables it."""
+"""Ablations: each file has a `get_ablation()`; `avloc ablate --config` trains and tabulates it."""

@@ -19,6 +19,6 @@ def get_ablation() -> Ablation:
             **{f"{count}_clusters": Cell({"clusters": count}) for count in (13, 20, 40)},
         },
         columns=PLACES,
-        note="Expected: a few more clusters than categories do no harm, many do "
+        note="Expected: a few more clusters than categories are harmless, many are not "
         "(CSOL, 11, 13, 20 clusters for 11 categories: MUSIC-Synthetic CIoU@0.3 32.3, 33.8, 29.5).",
     )

@@ -1,4 +1,4 @@
-"""Stage one without some of the categories that the scenes hold.
+"""Stage one without some of the categories in the scenes.
 
 Command: `avloc ablate --config configs/ablations/csol_missing_categories.py --workdir runs/csol`.
 The paper, 0 to 3 of 11 categories missing: MUSIC-Synthetic CIoU@0.3 32.3, 21.8, 10.4, 8.4.
@@ -16,6 +16,6 @@ def get_ablation() -> Ablation:
         shared={"trunk": TRUNK},
         cells={"CSOL": CSOL} | cells,
         columns=PLACES,
-        note="Expected: the more are missing, the worse "
+        note="Expected: more missing categories are worse "
         "(CSOL, 0 to 3 missing: MUSIC-Synthetic CIoU@0.3 32.3, 21.8, 10.4, 8.4).",
     )

@@ -1,4 +1,4 @@
-"""Stage one with clips among the single sources that hold several.
+"""Stage one with clips of several sources among the single ones.
 
 Command: `avloc ablate --config configs/ablations/csol_noise.py --workdir runs/csol`.
 The paper, 0, 5, 10, 15 % of such clips: MUSIC-Synthetic CIoU@0.3 32.3, 29.2, 23.3, 19.3.
@@ -16,6 +16,6 @@ def get_ablation() -> Ablation:
         shared={"trunk": TRUNK},
         cells={"CSOL": CSOL} | cells,
         columns=PLACES,
-        note="Expected: the more noise, the worse "
+        note="Expected: more noise is worse "
         "(CSOL, 0, 5, 10, 15 %: MUSIC-Synthetic CIoU@0.3 32.3, 29.2, 23.3, 19.3).",
     )

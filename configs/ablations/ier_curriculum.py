@@ -1,4 +1,4 @@
-"""IEr table 2: the Audio-Instance-Identifier (AII), its mixtures growing harder or hard at once.
+"""IEr table 2: the Audio-Instance-Identifier (AII), with mixtures that get harder, or hard ones.
 
 Command: `avloc ablate --config configs/ablations/ier_curriculum.py --workdir runs/ier`.
 The paper, no AII, without curriculum, with: MUSIC precision 0.372, 0.441, 0.461, recall 0.335,

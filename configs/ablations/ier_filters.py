@@ -23,6 +23,6 @@ def get_ablation() -> Ablation:
             "IEr": IER,
         },
         columns=(*PLACES, *OFF_SCREEN),
-        note="Expected: each helps a little, both together (IEr) much "
+        note="Expected: each helps a little, both together (IEr) help a lot "
         "(IEr table 3, MUSIC-Unconstrained CIoU@0.3: 2.7, 4.6, 5.1, 15.6).",
     )

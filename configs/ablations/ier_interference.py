@@ -2,7 +2,7 @@
 
 Command: `avloc ablate --config configs/ablations/ier_interference.py --workdir runs/ier`, after
 `avloc data build toy_orchestra/wild`. The paper, (sounding, silent, off-screen) = (2,2,1), (3,3,2),
-(4,4,3): CIoU@0.3 IEr 15.6, 14.7, 12.8; DSOL 3.2, 1.3, 0.5. `CSOL` has a stage one of single
+(4,4,3): CIoU@0.3 IEr 15.6, 14.7, 12.8; DSOL 3.2, 1.3, 0.5. Stage one of `CSOL` has single
 sources, as in its papers; `CSOL_mixed` is `configs/csol_wild.py`, whose stage one hears mixtures.
 """
 
@@ -22,6 +22,6 @@ def get_ablation() -> Ablation:
             "CSOL_mixed": Cell({}, config=csol),
         },
         columns=(*PLACES, *OFF_SCREEN, *HEARING),
-        note="Expected: IEr is ahead, and more so the more interference there is "
+        note="Expected: IEr is ahead, and the more interference, the further "
         "(IEr table 9, CIoU@0.3: IEr 15.6, 14.7, 12.8; DSOL 3.2, 1.3, 0.5).",
     )

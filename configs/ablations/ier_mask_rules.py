@@ -1,4 +1,4 @@
-"""IEr table 5: the five rules by which a picture says what is in it (equations 11 to 16).
+"""IEr table 5: the five rules for the mask of visible objects (equations 11 to 16).
 
 Command: `avloc ablate --config configs/ablations/ier_mask_rules.py --workdir runs/ier`.
 The paper, rules in this order: MUSIC-Synthetic CIoU@0.3 34.7, 32.6, 26.9, 38.1, 47.6.

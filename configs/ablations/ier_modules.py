@@ -21,6 +21,6 @@ def get_ablation() -> Ablation:
         },
         cells={"CMR": Cell(NO_AII, "single"), "IEr": IER},
         columns=(*PLACES, *OFF_SCREEN, *HEARING),
-        note="Expected: both help, together (IEr) most "
+        note="Expected: both help, and help most together (IEr) "
         "(IEr table 4, MUSIC-Synthetic CIoU@0.3: 0.2, 12.8, 29.5, 47.6).",
     )

@@ -1,4 +1,4 @@
-"""What the ablations of IEr share, so that in one workdir nothing is trained twice."""
+"""Runs shared by the ablations of IEr, so that nothing is trained twice in one workdir."""
 
 from avloc.ablation.declaration import Cell, Shared
 
@@ -8,7 +8,7 @@ CONFIG = "configs/ier_toy.py"
 NO_AII = {"identifier.steps": "none", "identification.share": (0.0, 0.0)}
 NO_CMR = {"stage_two.epochs": 0}
 
-# Both methods start from one stage one, of single sources, as in the papers.
+# Both methods start from the same stage one, on single sources, as in the papers.
 TRUNK = Shared("stage_one", NO_CMR | {"stage_one.mixtures": 0.0}, config="configs/csol_wild.py")
 
 AII = Shared("identification", NO_CMR, start="trunk")

@@ -1,18 +1,18 @@
 """AudioSet-instrument: the authors' two box files, and AudioSet's own list of segments.
 
-The box files hold one set of frames under two namings, and neither is whole by itself:
+Both box files hold the same frames under different names, and neither is complete alone:
 
-- `audioset_box.json` names its frames `ID/SECOND`, but numbers the categories in an order of its
-  own: 6 is piano, and so on to 12, horn; the oboe is left out, and 10 is trumpet or flute.
-- `multi_source_coco.json` names the categories, but numbers the frames: ten times the place of the
-  video, in the order of the ids, plus the second.
+- `audioset_box.json` names its frames `ID/SECOND`, but its category numbers are its own: 6 is
+  piano, and so on to 12, horn; the oboe is missing, and 10 is trumpet or flute.
+- `multi_source_coco.json` names the categories, but numbers the frames: ten times the index of the
+  video among the sorted ids, plus the second.
 
-Laid side by side, each of the 7,403 boxes of the first stands, to the last digit, at the same
-frame of the second, which has 635 more. The authors say that they took silent objects out after
-detection: these are presumably they.
+Each of the 7,403 boxes of the first file is, to the last digit, at the same frame of the second,
+which has 635 more. The authors say that they removed silent objects after detection: the 635 are
+probably those.
 
-SECOND is one of the ten of AudioSet's segment, not of the YouTube video: it runs from 0 to 9, each
-in about a tenth of the frames. Which frame of the second was annotated is not recorded.
+SECOND counts within AudioSet's ten-second segment, not within the YouTube video: it runs from 0 to
+9, each in about a tenth of the frames. Which frame of the second was annotated is not recorded.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ def read_categories(path: Path) -> tuple[str, ...]:
         number = as_whole(fields.get("id"), f'{path}, categories, "id"')
         names[number] = take(fields, "name", str, f"{path}, category {number}")
     if sorted(names) != list(range(len(names))):
-        raise ValueError(f"{path}: ids of categories must run from 0, and are {sorted(names)}")
+        raise ValueError(f"{path}: category ids must count up from 0, not {sorted(names)}")
     return tuple(names[number] for number in range(len(names)))
 
 
 def read_coco(path: Path) -> dict[int, tuple[Object, ...]]:
-    """Objects of each frame of `multi_source_coco.json`, by its number; frames without included.
+    """Objects of each frame of `multi_source_coco.json` by its number, frames without any included.
 
-    Labels count in the order of `read_categories`.
+    Labels are indices into `read_categories`.
     """
     content = read_json(path, dict)
     count = len(read_categories(path))
@@ -89,7 +89,7 @@ def read_coco(path: Path) -> dict[int, tuple[Object, ...]]:
 def read_boxes(path: Path) -> dict[str, dict[int, tuple[Box, ...]]]:
     """Boxes of `audioset_box.json` by YouTube id and second; seconds without a box included.
 
-    Their categories are left to `read_coco`, as this file does not tell all of them apart.
+    Categories come from `read_coco`, because this file does not distinguish all of them.
     """
     rows = {}
     for key, entry in read_json(path, dict).items():
@@ -111,7 +111,7 @@ def read_segments(path: Path, labels: Container[str] | None = None) -> dict[str,
 
     Args:
       path: the file; the longest has two million rows.
-      labels: rows with none of these codes are left out; None: all are kept.
+      labels: rows without any of these codes are left out; None keeps all rows.
     """
     segments = {}
     with path.open(encoding="utf-8-sig", newline="") as file:
@@ -119,7 +119,7 @@ def read_segments(path: Path, labels: Container[str] | None = None) -> dict[str,
             if not line.strip() or line.startswith("#"):
                 continue
             place = f"{path}, line {number}"
-            try:  # a line by itself: a quote left open would swallow those after it
+            try:  # parsed line by line: an unclosed quote would swallow the lines after it
                 row = next(csv.reader([line], skipinitialspace=True, strict=True))
             except csv.Error:
                 row = []

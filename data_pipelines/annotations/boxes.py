@@ -1,7 +1,7 @@
-"""Boxes of annotation files, turned into the one order of this library, and its check.
+"""Converts boxes of annotation files to this library's order, and checks which order they are in.
 
-Read as corners, `[x, y, width, height]` gives boxes without area wherever the width is below x or
-the height below y: more than half of those of the sets read here, and no error.
+`[x, y, width, height]` read as corners gives a box without area wherever width < x or height < y:
+more than half of the boxes in the sets read here, without any error.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Order = Literal["xywh", "corners"]
 Row = Sequence[float]
 
 _SLACK = 0.01
-"""How far a box may reach out of the picture and still be meant to lie in it."""
+"""How far a box may extend beyond the picture and still count as inside it."""
 
 
 def from_xywh(row: Row) -> Box:
@@ -28,33 +28,33 @@ def from_xywh(row: Row) -> Box:
 def from_corners(row: Row) -> Box:
     """`[xmin, ymin, xmax, ymax]` in 0..1 as `(ymin, xmin, ymax, xmax)`, clipped to 0..1.
 
-    A box whose far corner lies before its near one comes out without area.
+    A box whose far corner lies before its near corner gets no area.
     """
     left, top, right, bottom = (min(max(float(number), 0.0), 1.0) for number in row)
     return top, left, max(bottom, top), max(right, left)
 
 
 def has_area(box: Box) -> bool:
-    """Whether anything of the picture lies in the box."""
+    """Whether the box covers any part of the picture."""
     top, left, bottom, right = box
     return bottom > top and right > left
 
 
 def check_order(rows: Sequence[Row], order: Order, path: Path) -> None:
-    """Refuses a file whose boxes are, taken together, more plausible in the other order.
+    """Rejects a file whose boxes, taken together, are more plausible in the other order.
 
     A row is plausible as `xywh` if width and height are above 0 and the box ends in the picture;
-    as `corners` if the second corner lies beyond the first, in the picture. Of boxes that
-    annotators drew nearly all are plausible in the true order and fewer than half in the other.
-    No row, or rows that are plausible in either order, pass.
+    as `corners` if the second corner lies beyond the first, in the picture. Nearly all boxes that
+    annotators drew are plausible in the true order, and fewer than half in the other. An empty
+    file passes, and so does one whose rows are plausible in either order.
 
     Args:
-      rows: every box of the file, as it stands there.
-      order: the order in which the file is about to be read.
+      rows: every box of the file, unchanged.
+      order: the order that the reader assumes.
       path: of the file, for the message.
 
     Raises:
-      ValueError: the other order is more plausible, or neither is.
+      ValueError: the other order is more plausible, or neither order is plausible.
     """
     if not rows:
         return

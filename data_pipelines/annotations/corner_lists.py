@@ -25,9 +25,9 @@ class BoxedFrame(NamedTuple):
     """The middle frame of a clip of ten seconds.
 
     Attributes:
-      file: the clip's name, `ID_START`: YouTube id, and where the clip begins in the video, in
+      file: the clip's name, `ID_START`: YouTube id, and the start of the clip in the video, in
         seconds, as six digits.
-      label: name of its category, as VGGSound writes it.
+      label: name of its category, as VGGSound spells it.
       boxes: `(ymin, xmin, ymax, xmax)` in 0..1.
     """
 
@@ -37,11 +37,11 @@ class BoxedFrame(NamedTuple):
 
 
 class Duet(NamedTuple):
-    """Two clips whose sounds are mixed and whose frames are laid side by side.
+    """Two clips whose sounds are mixed and whose frames are placed side by side.
 
     Attributes:
       files: names of the two, as in `BoxedFrame.file`.
-      labels: their categories, words joined by `_` and commas left out.
+      labels: their categories, words joined by `_`, without commas.
     """
 
     files: tuple[str, str]
@@ -49,14 +49,14 @@ class Duet(NamedTuple):
 
 
 class Event(NamedTuple):
-    """A stretch of a ten-second clip in which something is both heard and seen.
+    """A part of a ten-second clip in which something is both heard and seen.
 
     Attributes:
       label: name of its category.
-      id: YouTube id, which is also the clip's file name.
-      quality: `good` throughout the published lists.
-      start: seconds from the clip's begin.
-      end: seconds from the clip's begin; some events end where they begin.
+      id: YouTube id, which is also the file name of the clip.
+      quality: always `good` in the published lists.
+      start: seconds from the start of the clip.
+      end: seconds from the start of the clip; some events end where they start.
     """
 
     label: str
@@ -69,8 +69,8 @@ class Event(NamedTuple):
 def read_vggss(path: Path) -> list[BoxedFrame]:
     """Entries of `vggss.json`, in order: `[{"file", "class", "bbox": [[xmin, ymin, xmax, ymax]]}]`.
 
-    The boxes are of the clip's frame at five seconds (frame 125 of 25 a second). Those without
-    area, of which the published file has some, are left out, so that a clip may have none.
+    The boxes belong to the frame at five seconds (frame 125 at 25 frames a second). The published
+    file has some boxes without area; they are left out, so a clip may have no box.
     """
     entries = read_json(path, list)
     places = [f"{path}, entry {number}" for number in range(len(entries))]
@@ -91,7 +91,7 @@ def read_vggss(path: Path) -> list[BoxedFrame]:
 def read_duets(path: Path) -> list[Duet]:
     """Rows of `vggsound_duet_test.csv`, in order: `ID_START,label,ID_START,label`, no header.
 
-    The boxes are those of `vggss.json` under the two names.
+    The boxes are those that `vggss.json` has under the two names.
     """
     duets = []
     for place, line in read_lines(path):
@@ -107,7 +107,7 @@ def read_duets(path: Path) -> list[Duet]:
 def read_events(path: Path) -> list[Event]:
     """Rows of AVE's `Annotations.txt`, `trainSet.txt`, `valSet.txt` or `testSet.txt`, in order.
 
-    A row is `Category&VideoID&Quality&StartTime&EndTime`; a heading of these words may come first.
+    A row is `Category&VideoID&Quality&StartTime&EndTime`; a header of these words may come first.
     """
     events = []
     for place, line in read_lines(path):

@@ -1,4 +1,4 @@
-"""The rate at which an annotation file counts the frames of a video."""
+"""The frame rate that an annotation file's frame numbers assume."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ USUAL_RATES = tuple(
 )
 """Frames a second, likeliest first.
 
-Whole rates lead: the published cutter finds the beginning of a second only where the frame number
-is a multiple of the rate, so that of a video of 29.97 frames a second it keeps the first second.
+Whole rates come first: the published cutting script finds the start of a second only where the
+frame number is a multiple of the rate, so it keeps only the first second of a 29.97 fps video.
 """
 
 _FASTEST = Fraction(240)
@@ -25,8 +25,8 @@ def feasible_rates(frames: Iterable[tuple[int, int]]) -> tuple[Fraction, Fractio
       frames: pairs (s, n) of one video, both counted from 0.
 
     Returns:
-      `(low, high)`: every rate above low, up to and with high, fits all pairs, and no other below
-      240 does. Where low is not below high none fits.
+      `(low, high)`: the rates above low, up to and including high, fit all pairs; no other rate
+      below 240 does. If low is not below high, no rate fits.
     """
     low, high = Fraction(0), _FASTEST
     for second, number in frames:
@@ -37,13 +37,13 @@ def feasible_rates(frames: Iterable[tuple[int, int]]) -> tuple[Fraction, Fractio
 
 
 def fit_rate(frames: Iterable[tuple[int, int]]) -> Fraction | None:
-    """The first of `USUAL_RATES` that fits all pairs, else the middle of the rates that do.
+    """The first of `USUAL_RATES` that fits all pairs, else the middle of the rates that fit.
 
     Args:
       frames: pairs (second, frame number) of one video, both counted from 0.
 
     Returns:
-      Frames a second; None where no rate fits.
+      Frames a second; None if no rate fits.
     """
     low, high = feasible_rates(frames)
     if low >= high:

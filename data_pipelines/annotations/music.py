@@ -48,14 +48,14 @@ CATEGORIES = {
 
 _KEY = re.compile(r"(?P<id>.{11})_\d+_\d+/frame_(?P<second>\d+)/(?P<number>\d+)\.jpg")
 
-_SIZE = ("wdith", "height")  # spelt so in the published files
+_SIZE = ("wdith", "height")  # the spelling of the published files
 
 
 def read_videos(path: Path) -> dict[str, tuple[str, ...]]:
     """Category names of each YouTube id of `MUSIC_solo_videos.json` or `MUSIC_duet_videos.json`.
 
-    A duet's key is two names with a space between: its ids get both. An id under two keys gets
-    the names of both.
+    The key of a duet is two names separated by a space: its ids get both. An id under two keys
+    gets the names of both keys.
     """
     names: dict[str, tuple[str, ...]] = {}
     for key, ids in take(read_json(path, dict), "videos", dict, str(path)).items():
@@ -66,7 +66,7 @@ def read_videos(path: Path) -> dict[str, tuple[str, ...]]:
 
 
 def read_pairs(path: Path) -> list[str]:
-    """YouTube ids of a list with a line `SOUND VIDEO` for each, in order, each id once.
+    """YouTube ids of a list with one line `SOUND VIDEO` each, in order, without repeats.
 
     The names are `ID.flac ID.mp4`, or `ID_0_1000.flac ID_0_1000.mp4`.
     """
@@ -77,7 +77,7 @@ def read_pairs(path: Path) -> list[str]:
             raise ValueError(f"{place}: must be a sound file and a video file, not {line!r}")
         sound, video = map(youtube_id, names)
         if sound != video:
-            raise ValueError(f"{place}: the sound is of {sound} and the video is {video}")
+            raise ValueError(f"{place}: the sound file is of {sound}, but the video is {video}")
         ids[video] = None
     return list(ids)
 
@@ -85,19 +85,19 @@ def read_pairs(path: Path) -> list[str]:
 def read_annotated_frames(path: Path, classes: Sequence[str]) -> dict[str, tuple[Moment, ...]]:
     """Annotated frames of each YouTube id of `solotest.json` or `duettest.json`, in order of time.
 
-    A key is `ID_0_1000/frame_SSS/NNNNN.jpg`: `SSS` the second, in whose sound the frame lies,
-    `NNNNN` the frame's number, both from 0. Which rate the numbers count at is not written down;
-    it is fitted to all frames of a video (`frame_rate`), and `Moment.time` is number over rate.
-    In the published files every video was cut at 30 frames a second, four frames a second, 7
-    apart. A frame without a box has no objects. Every annotated object sounds: the authors took
-    the silent ones out.
+    A key is `ID_0_1000/frame_SSS/NNNNN.jpg`: `SSS` is the second that the frame lies in, `NNNNN`
+    the frame number, both from 0. The file does not say which frame rate the numbers assume; it
+    is fitted to all frames of a video (`frame_rate`), and `Moment.time` is number / rate. In the
+    published files every video was cut at 30 frames a second, with four frames taken from each
+    second, 7 apart. A frame without a box has no objects. Every annotated object sounds: the
+    authors removed the silent ones.
 
     Args:
       path: the file.
-      classes: names, in whose order the labels count.
+      classes: names; labels are indices into them.
 
     Raises:
-      ValueError: content that cannot be, or a category that is unknown or not among `classes`.
+      ValueError: impossible content, or a category that is unknown or not among `classes`.
     """
     entries = read_json(path, dict)
     rows = {key: list(_rows(path, key, entry)) for key, entry in entries.items()}
@@ -111,7 +111,7 @@ def read_annotated_frames(path: Path, classes: Sequence[str]) -> dict[str, tuple
     for video, found in frames.items():
         rate = fit_rate((second, number) for second, number, _ in found)
         if rate is None:
-            raise ValueError(f"{path}: frames of {video} lie in their seconds at no frame rate")
+            raise ValueError(f"{path}: no frame rate fits the frame numbers of {video}")
         moments[video] = tuple(
             Moment(
                 name=key,
@@ -128,7 +128,7 @@ def read_annotated_frames(path: Path, classes: Sequence[str]) -> dict[str, tuple
 
 
 def disagreeing_boxes(path: Path) -> list[str]:
-    """Keys at which a `normbox` is not its `box` over the picture's size, to half a pixel.
+    """Keys where a `normbox` differs from its `box` over the picture's size by over half a pixel.
 
     The pixel boxes are not used elsewhere.
     """
@@ -144,7 +144,7 @@ def _parse_key(path: Path, key: str) -> tuple[str, int, int]:
 
 
 def _rows(path: Path, key: str, entry: Any) -> Iterator[tuple[int, tuple[float, ...]]]:
-    """Category and normalised box of each object of an entry, in the file's own order."""
+    """Category and normalised box of each object of an entry, in file order."""
     place = f"{path}, {key}"
     for box in take(as_kind(entry, dict, place), "bbox", list, place):
         fields: Mapping[str, Any] = as_kind(box, dict, place)
@@ -153,7 +153,7 @@ def _rows(path: Path, key: str, entry: Any) -> Iterator[tuple[int, tuple[float, 
 
 
 def _pixels_apart(path: Path, key: str, entry: Any) -> Iterator[float]:
-    """How far each number of each `normbox` is from its `box`, in pixels."""
+    """Distance of each number of each `normbox` from its `box`, in pixels."""
     place = f"{path}, {key}"
     rows = [row for _, row in _rows(path, key, entry)]
     width, height = (as_number(entry.get(name), f'{place}, "{name}"') for name in _SIZE)

@@ -1,4 +1,4 @@
-"""Recordings that stand in two splits."""
+"""Recordings that appear in two splits."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _SHOWN = 3
 
 
 def overlaps(splits: Mapping[str, Iterable[str]]) -> list[str]:
-    """A sentence about each pair of splits that share ids, in the order of the splits.
+    """One sentence for each pair of splits that share ids, in the order of the splits.
 
     Args:
-      splits: ids of each split; an id twice in one split counts once.
+      splits: ids of each split; an id repeated within a split counts once.
     """
     ids = {name: dict.fromkeys(members) for name, members in splits.items()}
     sentences = []
@@ -20,9 +20,9 @@ def overlaps(splits: Mapping[str, Iterable[str]]) -> list[str]:
         shared = [member for member in ids[first] if member in ids[second]]
         if shared:
             shown = ", ".join(shared[:_SHOWN]) + (", ..." if len(shared) > _SHOWN else "")
-            stand = "id stands" if len(shared) == 1 else "ids stand"
+            which = "id is" if len(shared) == 1 else "ids are"
             sentences.append(
-                f"{len(shared)} {stand} in both {first} ({len(ids[first])}) "
+                f"{len(shared)} {which} in both {first} ({len(ids[first])}) "
                 f"and {second} ({len(ids[second])}): {shown}"
             )
     return sentences

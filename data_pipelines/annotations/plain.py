@@ -1,4 +1,4 @@
-"""The plain layout, for data sets whose authors' own layout is not publicly described.
+"""The plain layout, for data sets whose own layout is not publicly described.
 
 A folder with frames, sounds and one `annotations.json`:
 
@@ -8,8 +8,8 @@ A folder with frames, sounds and one `annotations.json`:
                              "sounding": true}]}]}
 
 `box` is `[x, y, width, height]` in 0..1 of the upright frame, null where the object is not in the
-picture or its place is not known. `start` is where the clip begins in the sound file, in seconds;
-0 where left out. Every other field must be there.
+picture or its position is not known. `start` is where the clip starts in the sound file, in
+seconds, 0 by default. Every other field is required.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class Item(NamedTuple):
     """A frame and its sound.
 
     Attributes:
-      id: its name; no other item has it.
+      id: its unique name.
       frame: picture file, relative to the folder of `annotations.json`; it need not exist.
-      sound: sound file, likewise.
-      start: where the clip begins in the sound file, in seconds.
+      sound: sound file, in the same way.
+      start: where the clip starts in the sound file, in seconds.
       objects: what is annotated.
     """
 
@@ -52,7 +52,7 @@ def read_plain(path: Path) -> Plain:
     """Classes and items of an `annotations.json`.
 
     Raises:
-      ValueError: naming the item and the field that is missing or cannot be.
+      ValueError: naming the item and the field that is missing or wrong.
     """
     content = read_json(path, dict)
     classes = tuple(
@@ -60,13 +60,13 @@ def read_plain(path: Path) -> Plain:
         for name in take(content, "classes", list, str(path))
     )
     if len(set(classes)) < len(classes):
-        raise ValueError(f'{path}, "classes": a name stands there twice')
+        raise ValueError(f'{path}, "classes": a name appears twice')
     rows: list[Row] = []
     items: dict[str, Item] = {}
     for number, entry in enumerate(take(content, "items", list, str(path))):
         item = _read_item(entry, f"{path}, item {number}", classes, rows)
         if item.id in items:
-            raise ValueError(f'{path}, item {number}, "id": {item.id!r} stands there twice')
+            raise ValueError(f'{path}, item {number}, "id": {item.id!r} appears twice')
         items[item.id] = item
     check_order(rows, "xywh", path)
     return Plain(classes, tuple(items.values()))
@@ -79,7 +79,7 @@ def _read_item(entry: Any, place: str, classes: Sequence[str], rows: list[Row]) 
     objects = take(fields, "objects", list, place)
     start = as_number(fields.get("start", 0.0), f'{place}, "start"')
     if start < 0:
-        raise ValueError(f'{place}, "start": must not be below 0, and is {start:g}')
+        raise ValueError(f'{place}, "start": must not be below 0, but is {start:g}')
     return Item(
         id=name,
         frame=_inner_path(take(fields, "frame", str, place), f'{place}, "frame"'),
@@ -100,14 +100,14 @@ def _read_object(entry: Any, place: str, classes: Sequence[str], rows: list[Row]
         raise ValueError(f'{place}, "category": {category!r} is not among the classes {known}')
     box = None
     if "box" not in fields:
-        raise ValueError(f'{place}: the field "box" is missing; null says that there is none')
+        raise ValueError(f'{place}: the field "box" is missing; write null if there is no box')
     if fields["box"] is not None:
         row = as_row(fields["box"], f'{place}, "box"')
         rows.append(row)
         box = from_xywh(row)
         if not has_area(box):
             raise ValueError(
-                f'{place}, "box": {list(row)} covers nothing of the picture; '
+                f'{place}, "box": {list(row)} lies outside the picture; '
                 "a box is [x, y, width, height] in 0..1"
             )
     return Object(box, classes.index(category), take(fields, "sounding", bool, place))
@@ -116,5 +116,5 @@ def _read_object(entry: Any, place: str, classes: Sequence[str], rows: list[Row]
 def _inner_path(name: str, place: str) -> Path:
     relative = PurePosixPath(name)
     if not name or relative.is_absolute() or ".." in relative.parts or "\\" in name:
-        raise ValueError(f"{place}: must be a path within the folder, with /, not {name!r}")
+        raise ValueError(f"{place}: must be a path inside the folder, with /, not {name!r}")
     return Path(relative)

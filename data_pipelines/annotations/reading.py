@@ -1,4 +1,4 @@
-"""Annotation files read with errors that name the file and the entry."""
+"""Reads annotation files; errors name the file and the entry."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _KINDS = {dict: "an object", list: "a list", str: "a text", bool: "true or false
 
 
 def read_text(path: Path) -> str:
-    """The file as text; ValueError where it is not UTF-8."""
+    """The file as text; ValueError if it is not UTF-8."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -21,7 +21,7 @@ def read_text(path: Path) -> str:
 
 
 def read_lines(path: Path) -> list[tuple[str, str]]:
-    """Lines that are not blank, each with the words that name it in an error."""
+    """Lines that are not blank, each with the text that names it in an error."""
     lines = read_text(path).splitlines()
     return [(f"{path}, line {n}", s.strip()) for n, s in enumerate(lines, 1) if s.strip()]
 
@@ -37,14 +37,14 @@ def read_json(path: Path, kind: type[T]) -> T:
 
 
 def as_kind(value: Any, kind: type[T], place: str) -> T:
-    """The value itself; ValueError naming its place where it is not of that kind."""
+    """The value itself; ValueError naming its place if it is of another kind."""
     if not isinstance(value, kind):
         raise ValueError(f"{place}: must be {_KINDS[kind]}, not {_short(value)}")
     return value
 
 
 def take(entry: Mapping[str, Any], key: str, kind: type[T], place: str) -> T:
-    """The value of a field; ValueError naming place and field where it lacks or is another kind."""
+    """The value of a field; ValueError naming place and field if it is missing or another kind."""
     if key not in entry:
         raise ValueError(f'{place}: the field "{key}" is missing')
     return as_kind(entry[key], kind, f'{place}, "{key}"')
@@ -58,7 +58,7 @@ def as_whole(value: Any, place: str) -> int:
 
 
 def as_number(value: Any, place: str) -> float:
-    """A finite number; text, such as a cell of a CSV file, is read as one."""
+    """A finite number, also from text such as a cell of a CSV file."""
     try:
         if isinstance(value, bool):
             raise ValueError

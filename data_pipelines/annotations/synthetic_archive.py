@@ -1,8 +1,8 @@
 """The published archive of MUSIC-Synthetic: pictures, boxes, and spectrograms that are pickles.
 
-Facts of the layout are those that the published code reads: folders `video` (`ID.jpg`), `audio`
-(`ID.pkl`) and, beside those of the test set, `box` (`ID.npy`). Nothing else of it is trusted: a
-pickle can run any program, so these are read by an unpickler that knows no name but those that a
+The layout is known from the published code, which reads these: folders `video` (`ID.jpg`), `audio`
+(`ID.pkl`) and, beside those of the test set, `box` (`ID.npy`). The content is not trusted: a
+pickle can run any program, so pickles are read by an unpickler that knows only the names that a
 NumPy array is written with, and does not call NumPy for them either.
 """
 
@@ -33,7 +33,7 @@ class SceneFiles(NamedTuple):
     """The files of a scene.
 
     Attributes:
-      id: its name in the archive, with the folder of its part before it.
+      id: its name in the archive, after the folder of its part.
       image: picture of the four clips.
       log_mel: pickle of the mixture's spectrogram.
       boxes: of the sounding objects; None in the training part, which has none.
@@ -46,11 +46,10 @@ class SceneFiles(NamedTuple):
 
 
 def find_scenes(root: str | Path) -> dict[str, list[SceneFiles]]:
-    """Scenes of `cocktail_train` and `cocktail_test` anywhere below a folder, in order of name.
+    """Scenes of `cocktail_train` and `cocktail_test` anywhere below a folder, sorted by name.
 
-    A `video` folder with an `audio` folder beside it is a part of the archive; it is the test set
-    where a `box` folder stands there too. Files that a scene lacks are found missing when it is
-    read.
+    A `video` folder with an `audio` folder beside it is one part of the archive; it is the test
+    set if there is a `box` folder too. Missing files of a scene are reported when it is read.
 
     Raises:
       ValueError: there is no such folder, or no part of the archive in it.
@@ -87,9 +86,9 @@ def find_scenes(root: str | Path) -> dict[str, list[SceneFiles]]:
 def read_boxes(path: Path, classes: Sequence[str]) -> tuple[Object, ...]:
     """Objects of a scene, from an array of rows `[x, y, width, height, category]`, in 0..1.
 
-    Only two of the four clips of a scene are heard, and the published evaluation takes every
-    category with a row for one that sounds, and every other for a silent one: rows are of sounding
-    objects. Silent objects have no place in the archive.
+    Only two of the four clips of a scene are heard. The published evaluation treats every category
+    with a row as sounding and every other as silent, so rows are sounding objects. The archive
+    has no positions of silent objects.
 
     Args:
       path: of the `.npy` file.
@@ -104,7 +103,7 @@ def read_boxes(path: Path, classes: Sequence[str]) -> tuple[Object, ...]:
     for *row, category in rows:
         if category not in CATEGORIES:
             known = ", ".join(map(str, CATEGORIES))
-            raise ValueError(f"{path}: category {category:g} is none of {known}")
+            raise ValueError(f"{path}: category {category:g} is not one of {known}")
         box = from_xywh(row)
         if not has_area(box):
             raise ValueError(f"{path}: the box {row} has no area")
@@ -113,9 +112,9 @@ def read_boxes(path: Path, classes: Sequence[str]) -> tuple[Object, ...]:
 
 
 def check_boxes(scenes: Sequence[SceneFiles]) -> None:
-    """Raises ValueError where the boxes of all scenes together are more plausible as corners.
+    """Raises ValueError if the boxes of all scenes together are more plausible as corners.
 
-    Scenes whose boxes cannot be read are passed over; reading them says why.
+    Scenes whose boxes cannot be read are skipped here; reading them later says why.
     """
     rows: list[list[float]] = []
     for path in (scene.boxes for scene in scenes if scene.boxes):
@@ -126,7 +125,7 @@ def check_boxes(scenes: Sequence[SceneFiles]) -> None:
 
 
 def _rows(path: Path) -> list[list[float]]:
-    """The rows of an array of boxes, as they stand there."""
+    """The rows of an array of boxes, unchanged."""
     _size(path)
     try:
         rows = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -143,7 +142,7 @@ def _rows(path: Path) -> list[list[float]]:
 def read_log_mel(path: Path) -> Float32[np.ndarray, "201 64"]:
     """The spectrogram in a pickle.
 
-    It is taken to be what the published code computes, which `audio.log_mel` equals: a Hann window
+    It is assumed to be what the published code computes, as `audio.log_mel` does: a Hann window
     of 160 samples at 16 kHz, hop 80, 64 slaney mel bins of the magnitude, then
     `10 log10(max(mel, 1e-10))` dB of a waveform in -1..1, at least 80 dB under the maximum.
 
@@ -174,12 +173,12 @@ def _size(path: Path) -> None:
 
 
 class _Refused(Exception):
-    """A pickle holds something that a spectrogram has no need of."""
+    """A pickle holds something that a spectrogram does not need."""
 
 
 _FAULTS = (
     *(pickle.UnpicklingError, EOFError),
-    *(AttributeError, LookupError, TypeError, ValueError),  # of a stand-in that is misused
+    *(AttributeError, LookupError, TypeError, ValueError),  # from a misused stand-in
 )
 
 _OPCODES = {
@@ -195,20 +194,20 @@ MAX_OPCODES = 200
 
 
 def _check_opcodes(content: bytes) -> None:
-    """Looks at every instruction of a pickle, and runs none.
+    """Checks every instruction of a pickle without running any.
 
-    Lengths are checked against the content on the way, and places in the memo against the number
-    of instructions: the unpickler would reserve whatever memory either asks for.
+    Lengths are checked against the content, and memo indices against the number of instructions:
+    the unpickler would otherwise allocate whatever memory either asks for.
     """
     for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
         if opcode.name not in _OPCODES:
-            raise _Refused(f"the pickle holds {opcode.name}, which an array has no need of")
+            raise _Refused(f"the pickle holds {opcode.name}, which no array needs")
         if count >= MAX_OPCODES or ("PUT" in opcode.name and argument >= MAX_OPCODES):
             raise _Refused("the pickle holds more than an array")
 
 
 class _Dtype:
-    """Stands for `numpy.dtype`: only keeps what it is given."""
+    """Stands in for `numpy.dtype`: only keeps what it is given."""
 
     def __init__(self, code: Any, *_flags: Any) -> None:
         self.code, self.order = code, None
@@ -218,7 +217,7 @@ class _Dtype:
 
 
 class _Array:
-    """Stands for `numpy.ndarray`: only keeps what it is given."""
+    """Stands in for `numpy.ndarray`: only keeps what it is given."""
 
     def __init__(self, *state: Any) -> None:
         self.state = state
@@ -249,7 +248,7 @@ for _core in ("numpy.core", "numpy._core"):
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Knows the names that NumPy writes arrays with, and stands in for each of them."""
+    """Knows the names that NumPy writes arrays with, and replaces each by a stand-in."""
 
     def find_class(self, module: str, name: str) -> Callable[..., Any]:
         if (module, name) not in _NAMES:

@@ -26,8 +26,8 @@ class Clip(NamedTuple):
 def read_clips(path: Path) -> dict[str, Clip]:
     """The clip of each YouTube id of `vggsound.csv`: rows `id,start,"label",split`, no header.
 
-    Nearly every id has one clip. Of several the first is taken, as the papers' lists, which name
-    clips by their ids, do not say which is meant.
+    Nearly every id has one clip. Of several the first is taken, because the papers' lists name
+    clips by id only and do not say which is meant.
     """
     clips: dict[str, Clip] = {}
     for place, line in read_lines(path):

@@ -1,4 +1,4 @@
-"""Flickr-SoundNet: boxes that several annotators drew, an XML file for each picture.
+"""Flickr-SoundNet: boxes drawn by several annotators, one XML file for each picture.
 
 Published with Senocak et al., "Learning to Localize Sound Source in Visual Scenes" (CVPR 2018).
 """
@@ -21,14 +21,14 @@ _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 def read_votes(path: Path) -> tuple[Box, ...]:
     """The boxes of one picture, by all annotators, `(ymin, xmin, ymax, xmax)` in 0..1.
 
-    A `bbox` element, at whatever depth, holds `xmin`, `ymin`, `xmax`, `ymax` in pixels of a
-    picture of 256x256. Where its children bear other names the last four are taken, in that
-    order, as the published readers do. An annotator who saw no source has none; a box without
+    A `bbox` element, at any depth, holds `xmin`, `ymin`, `xmax`, `ymax` in pixels of a
+    picture of 256x256. If its children have other names, the last four are used in that
+    order, as the published readers do. An annotator who saw no source drew no box; a box without
     area votes for nothing and is left out.
 
     Raises:
       ValueError: not XML, a document type (which could make the file grow without bound), or a
-        box that is not four numbers of the picture.
+        box that is not four numbers inside the picture.
     """
     text = read_text(path)
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
@@ -55,5 +55,5 @@ def _corners(element: ElementTree.Element, place: str) -> list[float]:
         raise ValueError(f"{place}: a box has {', '.join(_CORNERS)}, not {', '.join(named)}")
     numbers = [as_number(text, place) for text in texts]
     if not all(0 <= number <= PICTURE_SIZE for number in numbers):
-        raise ValueError(f"{place}: {numbers} is not within {PICTURE_SIZE}x{PICTURE_SIZE} pixels")
+        raise ValueError(f"{place}: {numbers} is not inside {PICTURE_SIZE}x{PICTURE_SIZE} pixels")
     return numbers

@@ -1,4 +1,4 @@
-"""What became of what a data set wanted: counted by split and class, and named."""
+"""What happened to each wanted recording: counted by split and class, and named."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _COUNTS = ("wanted", "found", "missing", "skipped", "damaged", "clips")
 
 
 class SplitAccount:
-    """What became of a split's recordings.
+    """What happened to the recordings of a split.
 
-    Each one that was wanted was found or is missing. Of those found some are skipped, as they gave
-    no clip, and some are damaged: used up to the damage.
+    Each wanted recording is either found or missing. Some of those found are skipped, because they
+    gave no clip, and some are damaged: used up to the damage.
 
     Args:
       classes: names of the categories.
@@ -39,11 +39,11 @@ class SplitAccount:
 
     @property
     def clips(self) -> int:
-        """Records that the split gets."""
+        """Number of records in the split."""
         return self._counts["clips"]
 
     def add(self, recording: Recording, stored: StoredClips | None) -> None:
-        """Takes a recording into account; `stored` is None where its file is missing."""
+        """Counts a recording; `stored` is None if its file is missing."""
         self._count(recording, "wanted")
         if stored is None:
             self._count(recording, "missing")
@@ -54,7 +54,7 @@ class SplitAccount:
         moments = recording.moments
         if not stored.clips:
             self._count(recording, "skipped")
-            why = stored.problem or "it ends before what is wanted of it"
+            why = stored.problem or "it ends before the wanted part"
             self._skipped.append((recording.id, why))
         elif stored.problem:
             self._count(recording, "damaged")
@@ -72,7 +72,7 @@ class SplitAccount:
             self._by_class[self._classes[label]][what] += by
 
     def metadata(self) -> dict[str, Any]:
-        """Everything, as JSON holds it; offsets of annotated frames in ms."""
+        """Everything as JSON; offsets of annotated frames in ms."""
         made: dict[str, Any] = {
             **self._counts,
             "by_class": self._by_class,
@@ -92,13 +92,15 @@ class SplitAccount:
         return round(float(np.median(offsets)), 1), round(float(offsets.max()), 1)
 
     def sentence(self, split: str) -> str:
-        """The same in brief."""
+        """A summary in one sentence."""
         counts = self._counts
         used = counts["found"] - counts["skipped"]
         parts = [f"{split}: {counts['clips']} clips from {used} of {counts['wanted']} recordings"]
         if self._late:
             median, largest = self._offsets()
-            parts.append(f"frames {median:g} ms off the annotated moments, {largest:g} at most")
+            parts.append(
+                f"frames {median:g} ms from the annotated moments (median), {largest:g} ms at most"
+            )
         if self._missing:
             parts.append(f"{counts['missing']} missing")
         if self._absent:
@@ -113,6 +115,6 @@ class SplitAccount:
 
 
 def total_summary(accounts: Mapping[str, SplitAccount], notes: Sequence[str]) -> str:
-    """What `avloc data build` says."""
+    """What `avloc data build` prints."""
     sentences = [account.sentence(split) for split, account in accounts.items()]
     return "\n".join(f"{sentence}." for sentence in [*sentences, *notes])

@@ -1,7 +1,7 @@
 """Decoded clips of recordings, kept on disk while a data set is being built.
 
-One zip file a recording, written under a temporary name and then renamed, so that a file that is
-there is complete. It holds the frames as JPEG and the sound as `.npy`, and `report.json`.
+One zip file per recording, written under a temporary name and then renamed, so a file that exists
+is complete. It holds the frames as JPEG and the sound as `.npy`, and `report.json`.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class StoredClips(NamedTuple):
 
     Attributes:
       file: the zip file.
-      clips: places of those that it holds: of the whole clips of the stretch from 0, or of
+      clips: indices of those that it holds: among the whole clips of the stretch, from 0, or among
         `Recording.moments`.
-      late: by how many seconds the first frame of each is later than asked for.
-      problem: why the recording gave no clips, or none beyond some second; None if all is well.
+      late: how many seconds the first frame of each is later than requested.
+      problem: why the recording gave no clips, or none after some second; None if all is well.
     """
 
     file: Path
@@ -76,7 +76,7 @@ class ClipStore:
     """The folder in which clips are kept.
 
     Args:
-      folder: made if need be.
+      folder: created if missing.
       seconds: length of a clip.
     """
 
@@ -84,11 +84,11 @@ class ClipStore:
         self._folder, self._seconds = folder, seconds
 
     def fill(self, recordings: Iterable[Recording], processes: int) -> None:
-        """Decodes those that are there, unless an earlier, interrupted call did so already.
+        """Decodes those whose file exists, unless an earlier, interrupted call already did.
 
         Args:
-          recordings: those without a file are passed over.
-          processes: that decode; 0: decode in this one.
+          recordings: those without a file are skipped.
+          processes: number of processes that decode; 0 decodes in this one.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         for left_over in self._folder.glob("*.part"):
@@ -98,14 +98,14 @@ class ClipStore:
         done = len(wanted) - len(jobs)
         with bar("decoding", len(wanted), "video", done) as shown:
             for (recording, _, target), crashed in workers.run(store, jobs, processes):
-                if crashed:  # the decoder took its process along: report it, keep the rest
+                if crashed:  # the decoder killed its process: report it, keep the rest
                     with _written(target) as archive:
                         _report(archive, [], "the decoder crashed on it")
                 shown.note(recording.path.name)
                 shown.update()
 
     def load(self, recording: Recording) -> StoredClips:
-        """What `fill` made of a recording that has a file."""
+        """What `fill` stored for a recording that has a file."""
         target = self._target(recording)
         with zipfile.ZipFile(target) as archive:
             report = json.loads(archive.read("report.json"))
@@ -117,7 +117,7 @@ class ClipStore:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _target(self, recording: Recording) -> Path:
-        """The file of a recording: another one when the video, or what is wanted of it, changes."""
+        """The file of a recording; its name changes with the video and the wanted part."""
         files = [file_state(path) for path in (recording.path, recording.sound) if path]
         moments = recording.moments and [(m.start, m.time) for m in recording.moments]
         wanted = (recording.start, recording.length, moments, self._seconds)
@@ -131,7 +131,7 @@ def store_of(builder: tfds.core.DatasetBuilder, seconds: int = 1) -> ClipStore:
 
 
 def listed(files: Sequence[tuple[str, str | None]], most: int = 20) -> str:
-    """Files and what is wrong with them (None: nothing to say), in brief."""
+    """A short list of files and what is wrong with them (None: nothing)."""
     shown = ", ".join(name if why is None else f"{name} ({why})" for name, why in files[:most])
     return shown + (f" and {len(files) - most} more" if len(files) > most else "")
 
@@ -169,7 +169,7 @@ def _clips(recording: Recording, seconds: int) -> Iterator[Clip]:
 
 @contextlib.contextmanager
 def _written(target: Path) -> Iterator[zipfile.ZipFile]:
-    """A zip file that bears its name once it is whole."""
+    """A zip file that gets its final name once it is complete."""
     partial = target.with_suffix(f".{os.getpid()}.part")
     with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
         yield archive

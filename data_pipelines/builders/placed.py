@@ -1,4 +1,4 @@
-"""Where a builder's own file lies, for TFDS."""
+"""Tells TFDS where a builder's own file is."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import tensorflow_datasets as tfds
 
 
 class Placed:
-    """To stand before TFDS's class among a builder's bases.
+    """A base class to list before TFDS's own.
 
-    TFDS looks for a builder's folder below that of `avloc`, where it is not when the package is
-    installed from a checkout (`pip install -e`): `data_pipelines` lies beside it there.
+    TFDS looks for a builder's folder below the `avloc` folder. When the package is installed from a
+    checkout (`pip install -e`), it is not there: `data_pipelines` is beside `avloc`.
     """
 
     def __init_subclass__(cls, **settings: Any) -> None:

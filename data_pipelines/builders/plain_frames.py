@@ -1,6 +1,6 @@
 """Data sets in the plain layout (`avloc.data_pipelines.annotations.plain`): one test split.
 
-They are those of CSOL's authors, whose own layout is not public.
+These are the data sets of CSOL's authors, whose own layout is not public.
 """
 
 from __future__ import annotations

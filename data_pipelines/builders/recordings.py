@@ -29,8 +29,8 @@ class RecordingsConfig(tfds.core.BuilderConfig):
 
     Attributes:
       source: the user's folder.
-      collection: what the data set wants of it.
-      workers: processes that decode; 0: none but this one.
+      collection: what the data set wants from it.
+      workers: processes that decode; 0: only this one.
     """
 
     source: str
@@ -38,12 +38,12 @@ class RecordingsConfig(tfds.core.BuilderConfig):
     workers: int = min(4, os.cpu_count() or 1)
 
     def fingerprint(self) -> str:
-        """Changes whenever a recording of the folder does, or what is wanted of it."""
+        """Changes whenever a recording of the folder, or what is wanted from it, changes."""
         return self.collection.fingerprint()
 
 
 class RecordingsBuilder(Placed, tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Builds what `collection` finds in a folder; a data set declares that, and `VERSION`.
+    """Builds what `collection` finds in a folder; a data set declares both that and `VERSION`.
 
     A record is a clip of `Collection.clip_seconds`. An annotated moment gives one with one frame,
     the decoded one that is nearest in time, and the moment's objects; where it has none, an object
@@ -118,7 +118,7 @@ class RecordingsBuilder(Placed, tfds.core.GeneratorBasedBuilder, skip_registrati
         self._store.discard()
 
     def _describe(self, accounts: Mapping[str, SplitAccount], summary: str) -> None:
-        """Writes down what became of the recordings."""
+        """Records what happened to the recordings."""
         config = self.builder_config
         collection = config.collection
         moments = (r.moments for r in chain.from_iterable(collection.splits.values()))
@@ -171,7 +171,7 @@ class RecordingsBuilder(Placed, tfds.core.GeneratorBasedBuilder, skip_registrati
 
 
 def _check_names(source: str, splits: Mapping[str, Sequence[Recording]]) -> None:
-    """Raises ValueError where two annotated moments of a split bear one name."""
+    """Raises ValueError if two annotated moments of a split have the same name."""
     for split, recordings in splits.items():
         names = Counter(m.name for recording in recordings for m in recording.moments or ())
         for name, count in names.items():

@@ -30,7 +30,7 @@ class ScenesConfig(tfds.core.BuilderConfig):
     Attributes:
       base: folder of the built data set of single sources; empty: none.
       source: the user's folder, where scenes are read and not made; else the name of the base.
-      mark: of the base or the folder, as it is: another where it has changed.
+      mark: identifies the content of the base or the folder; differs once that has changed.
       seed: of the scenes.
     """
 
@@ -45,12 +45,12 @@ class ScenesConfig(tfds.core.BuilderConfig):
 
 
 def mark_of(*facts: object) -> str:
-    """A short hash of facts that JSON can hold."""
+    """A short hash of JSON content."""
     return hashlib.sha256(json.dumps(facts).encode("utf-8")).hexdigest()[:24]
 
 
 class SoloClips:
-    """The clips of a split of a built data set, by place; one is in memory at a time.
+    """The clips of a split of a built data set, by index; one is in memory at a time.
 
     Args:
       built: a data set in the layout of `features.clip_features`.
@@ -60,7 +60,7 @@ class SoloClips:
       labels: category of each clip, -1 where not known; all -1 where the set has no categories.
       videos: number of each clip's video.
       usable: whether all of its objects are heard, in the picture, and of one category.
-      placed: whether the place of every object is known.
+      placed: whether the position of every object is known.
     """
 
     labels: Int[np.ndarray, " N"]
@@ -71,9 +71,7 @@ class SoloClips:
     def __init__(self, built: tfds.core.DatasetBuilder, split: str) -> None:
         self._records = Records(built, split)
         known = some_fields(built, split, "video", "objects")
-        facts = [
-            _facts(record) for record in track(known, f"looking at {split}", len(self), "record")
-        ]
+        facts = [_facts(record) for record in track(known, f"reading {split}", len(self), "record")]
         videos, labels, usable, placed = zip(*facts, strict=True)
         self.labels, self.usable, self.placed = map(np.asarray, (labels, usable, placed))
         self.videos = np.unique(np.asarray(videos), return_inverse=True)[1]
@@ -82,7 +80,7 @@ class SoloClips:
         return len(self._records)
 
     def clip(self, place: int) -> mixing.Clip:
-        """The clip, by the frame in its middle."""
+        """The clip, with its middle frame."""
         record = self._records[place]
         frames, objects = record["frames"], record["objects"]
         return mixing.Clip(
@@ -107,8 +105,8 @@ class ScenesBuilder(Placed, tfds.core.GeneratorBasedBuilder, skip_registration=T
 
     Scenes are balanced over categories and drawn from one seed (`scene_plan`). A clip gives the
     frame in its middle. A split has as many scenes as declared, or as there are clips to make them
-    from, whichever is less. An object without a place gets its cell as box, which the metadata's
-    `scene_boxes` says of each split.
+    from, whichever is less. An object without a known position gets its cell as box; the metadata
+    entry `scene_boxes` says so for each split.
     """
 
     SCENES: ClassVar[Mapping[str, SceneSplit]]
@@ -183,7 +181,7 @@ class ScenesBuilder(Placed, tfds.core.GeneratorBasedBuilder, skip_registration=T
 
 
 def _planned(clips: SoloClips, wanted: SceneSplit, seed: int) -> tuple[ScenePlan, bool, str]:
-    """The plan by places of the split, whether boxes are known, and what there is to say."""
+    """The plan by indices into the split, whether boxes are known, and notes for the user."""
     usable = clips.usable & (clips.labels >= 0 if (clips.labels >= 0).any() else True)
     placed = bool(wanted.placed and (usable & clips.placed).any())
     places = np.flatnonzero(usable & clips.placed if placed else usable)
@@ -194,9 +192,9 @@ def _planned(clips: SoloClips, wanted: SceneSplit, seed: int) -> tuple[ScenePlan
     notes = []
     if count < wanted.count:
         notes.append(
-            f"{count} scenes and not {wanted.count:,}, as {wanted.source} has {len(places)} clips "
-            f"{'with boxes ' if placed else ''}to make them from"
+            f"{count} scenes, not {wanted.count:,}: {wanted.source} has only {len(places)} "
+            f"clips{' with boxes' if placed else ''}"
         )
     if wanted.placed and not placed:
-        notes.append(f"{wanted.source} has no boxes, so each object has its cell as box")
+        notes.append(f"{wanted.source} has no boxes, so the box of each object is its cell")
     return plan._replace(clips=places[plan.clips]), placed, "; ".join(notes)

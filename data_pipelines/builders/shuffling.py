@@ -1,7 +1,7 @@
 """TFDS's shuffle of splits that are too large for memory, without TensorFlow.
 
 TFDS writes the records of a split in order of a hash of their keys. Beyond a limit it sorts them
-through files, which it opens by TensorFlow's functions; here are the standard library's instead.
+through files that it opens with TensorFlow's functions; this uses the standard library instead.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from types import SimpleNamespace
 from tensorflow_datasets.core import shuffle
 
 MEMORY = 256 << 20
-"""Bytes of records that are held in memory."""
+"""Bytes of records held in memory."""
 
 FILES = 256
-"""Files that records are sorted through. All are open at once, and one is read at a time, so that
-a split of 50 GB needs 200 MB of memory."""
+"""Files that records are sorted through. All are open at once and one is read at a time, so a
+split of 50 GB needs 200 MB of memory."""
 
 
 class _Never(Exception):
-    """In the place of an error that only TensorFlow raises."""
+    """Replaces an error that only TensorFlow raises."""
 
 
 _STANDARD = SimpleNamespace(

@@ -1,4 +1,4 @@
-"""Jobs in worker processes that outlive a job which takes its process along."""
+"""Worker processes that survive a job which kills its process."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from typing import TypeVar
 Job = TypeVar("Job", bound=tuple)
 
 _AHEAD = 4
-"""Jobs handed out for each process: few are in memory however many there are."""
+"""Jobs queued for each process, so that few are in memory however many there are."""
 
 
 def run(
     call: Callable[..., object], jobs: Iterable[Job], workers: int
 ) -> Iterator[tuple[Job, bool]]:
-    """Does `call(*job)` for each job; says of each, once done, whether it killed its process.
+    """Runs `call(*job)` for each job; yields, once it is done, whether it killed its process.
 
     Args:
-      call: a function of a module, as other processes have to find it.
+      call: a function of a module, so that other processes can import it.
       jobs: arguments of each call.
-      workers: processes; 0: this one.
+      workers: number of processes; 0: this one.
     """
     jobs = iter(jobs)
     while group := list(islice(jobs, max(1, workers * _AHEAD))):
@@ -51,7 +51,7 @@ def run(
                     yield job, False
                     if not suspects:
                         waiting |= {pool.submit(call, *job): job for job in islice(jobs, 1)}
-        # One crash breaks the pool for every job that was not done: each goes again, alone.
+        # One crash breaks the pool for every unfinished job: each is run again, alone.
         for job in suspects:
             with _Pool(1) as pool:
                 try:
@@ -69,7 +69,7 @@ def _here(call: Callable[..., object], jobs: Iterable[Job]) -> Iterator[tuple[Jo
 
 
 class _Pool:
-    """A process pool whose processes end with the block, and with this process, at once."""
+    """A process pool whose processes end at once with the block, and with this process."""
 
     def __init__(self, workers: int):
         context = multiprocessing.get_context("spawn")  # safe beside JAX's threads
@@ -103,9 +103,9 @@ class _Pool:
 
 
 def _begin(lifeline: Connection) -> None:
-    """Set-up of a process: Ctrl-C is the parent's, and it ends when its lifeline is cut."""
+    """Set-up of a process: the parent handles Ctrl-C, and the process ends with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if lifeline.poll():  # the parent died while this process was starting: no job is begun
+    if lifeline.poll():  # the parent died while this process was starting: do not start a job
         os._exit(0)
 
     def watch() -> None:

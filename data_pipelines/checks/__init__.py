@@ -1,1 +1,1 @@
-"""What of a data set is there, missing or damaged, and a look at it."""
+"""Checks of a data set: what is present, missing or damaged, and a preview."""

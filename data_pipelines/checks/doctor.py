@@ -1,4 +1,4 @@
-"""What of a data set is in a user's folder, and what there is to know of it before it is built."""
+"""Checks the source of a data set before it is built: what is present, and what looks wrong."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from avloc.data_pipelines.collection import VIDEO_ENDINGS, Collection, Folder, M
 from avloc.data_pipelines.media.video import END_SLACK
 
 LENGTH_SLACK = 1.0
-"""A file may be so many seconds longer or shorter than its list says; cutting is not exact."""
+"""Seconds by which a file may differ from its listed length; cutting is not exact."""
 
 
 @dataclass
 class Count:
-    """Recordings: `wanted` is `found` and `missing` together; `damaged` are some of the found."""
+    """Numbers of recordings; `wanted` = `found` + `missing`, and `damaged` is a part of `found`."""
 
     wanted: int = 0
     found: int = 0
@@ -35,16 +35,16 @@ class Count:
 
 @dataclass
 class BoxFindings:
-    """Annotated moments of a split, their recording found or not.
+    """Annotated moments of a split, whether or not their recording was found.
 
     Attributes:
       moments: how many there are.
-      boxes: all boxes of them.
-      without_box: moments in which nothing is boxed; they are not scored.
+      boxes: number of their boxes.
+      without_box: moments without a box; they are not scored.
       several: moments of recordings with two or more labels.
       one_class: those of them that have boxes of one category only.
-      outside: keys of moments with a box that leaves the frame.
-      empty: keys of moments with a box of no area.
+      outside: keys of moments with a box that extends beyond the frame.
+      empty: keys of moments with a box without area.
       stranger: keys of moments with a box of a category that their recording is not said to have.
     """
 
@@ -63,16 +63,16 @@ class TimeFindings:
     """Lengths and rates of the videos found for a split.
 
     Attributes:
-      beyond: keys of moments that the video ends before.
-      shorter: recordings that end before the stretch that is wanted.
-      longer: files from whose beginning a stretch is wanted, and that go on after it: perhaps a
-        whole video where one that was cut is meant.
-      unknown: recordings whose file does not tell its length.
+      beyond: keys of moments after the end of the video.
+      shorter: recordings that end before the wanted part.
+      longer: files that are wanted from their start, but go on after the wanted part: perhaps a
+        whole video instead of a clip cut from it.
+      unknown: recordings whose file does not state its length.
       turned: recordings with a rotation tag.
       rates: how many videos have which frame rate, in frames a second.
       sizes: how many have which upright size.
-      offset: the most, in seconds, by which a decoded frame can be away from the moment that was
-        annotated; None where nothing is annotated, or no rate is known.
+      offset: largest possible distance, in seconds, of a decoded frame from the annotated moment;
+        None if nothing is annotated, or no rate is known.
     """
 
     beyond: list[str] = field(default_factory=list)
@@ -87,11 +87,11 @@ class TimeFindings:
 
 @dataclass
 class SplitFindings:
-    """What was found of a split.
+    """What was found for a split.
 
     Attributes:
       count: of its recordings.
-      items: records that can be made of what is there; by what files say of their length.
+      items: records that the files present can give, judged by their stated length.
       classes: recordings of each category; one of two categories counts for both.
       missing: ids.
       damaged: id, file and reason of each.
@@ -110,14 +110,14 @@ class SplitFindings:
 
 @dataclass
 class Findings:
-    """What was found of a data set.
+    """What was found for a data set.
 
     Attributes:
       splits: by name.
       overlaps: ids that two splits share: the splits' names, how many, and the ids.
       duplicates: groups of ids whose files have the same content, with the splits that want them.
-      blocked: a sentence about each split that cannot be made.
-      notes: sentences of the data set's own about its lists.
+      blocked: a sentence for each split that cannot be built.
+      notes: the data set's own sentences about its lists.
       unused: videos of the folder that no split wants, as paths inside it.
       unclassed: name under which recordings of no known category are counted.
     """
@@ -138,7 +138,7 @@ def wanted_files(collection: Collection) -> set[Path]:
 
 
 def unused_videos(folder: Folder, collection: Collection) -> list[str]:
-    """Videos that no split wants, as paths inside the folder: a wrong name is found here."""
+    """Videos that no split wants, as paths inside the folder; a wrong name shows up here."""
     wanted = wanted_files(collection)
     return [
         path.relative_to(folder.root).as_posix()
@@ -148,11 +148,11 @@ def unused_videos(folder: Folder, collection: Collection) -> list[str]:
 
 
 def examine(collection: Collection, facts: Mapping[Path, FileFacts]) -> Findings:
-    """Compares what a data set wants with what is there.
+    """Compares what a data set wants with the files present.
 
     Args:
       collection: what it wants.
-      facts: of each of `wanted_files(collection)`.
+      facts: one for each of `wanted_files(collection)`.
     """
     findings = Findings(
         splits={name: _split(collection, name, facts) for name in collection.splits},
@@ -164,20 +164,20 @@ def examine(collection: Collection, facts: Mapping[Path, FileFacts]) -> Findings
     for name, split in findings.splits.items():
         count = split.count
         if not count.wanted:
-            findings.notes.append(f"the lists name nothing for split {name}")
+            findings.notes.append(f"the lists have no recording for split {name}")
         elif not count.found:
-            findings.blocked.append(f"{name}: none of its {count.wanted} recordings is there")
+            findings.blocked.append(f"{name}: none of its {count.wanted} recordings was found")
         elif not split.items and count.found == count.damaged:
             findings.blocked.append(f"{name}: none of the {count.found} found can be used")
         elif not split.items:
             findings.blocked.append(
-                f"{name}: no annotated moment and no whole clip lies in the {count.found} found"
+                f"{name}: the {count.found} found contain no annotated moment and no whole clip"
             )
     return findings
 
 
 def problem(recording: Recording, facts: Mapping[Path, FileFacts]) -> tuple[Path, str] | None:
-    """The file of a recording that cannot be used, or not to its end, and why."""
+    """The file of a recording that cannot be used in full, and why."""
     for path in (recording.path, recording.sound):
         if path is not None and facts[path].problem:
             return path, facts[path].problem
@@ -209,7 +209,7 @@ def _split(collection: Collection, name: str, facts: Mapping[Path, FileFacts]) -
 
 
 def _kinds(recording: Recording, classes: Sequence[str]) -> Iterator[str]:
-    """Names of the categories of a recording, by its labels or else by what is boxed in it."""
+    """Names of the categories of a recording, from its labels or else from its boxes."""
     labels = set(recording.labels) or {
         thing.label for moment in recording.moments or () for thing in moment.objects
     }
@@ -233,13 +233,13 @@ def _boxes(made: BoxFindings, recording: Recording, moment: Moment) -> None:
         made.stranger.append(moment.name)
 
 
-_ROUNDING = 1e-3  # boxes are published with so few digits
+_ROUNDING = 1e-3  # boxes are published with few digits
 
 
 def _times(
     made: TimeFindings, recording: Recording, facts: Mapping[Path, FileFacts], clip_seconds: int
 ) -> int:
-    """Notes lengths and rates of a recording that is there; gives how many records it makes."""
+    """Adds lengths and rates of a recording; returns how many records it gives."""
     about = facts[recording.path]
     if about.width:
         _count(made.sizes, f"{about.width} x {about.height}")
@@ -289,7 +289,7 @@ def _overlaps(collection: Collection) -> Iterator[dict]:
 
 
 def _duplicates(collection: Collection, facts: Mapping[Path, FileFacts]) -> Iterator[dict]:
-    """Recordings of different ids with the same content: the same pictures and the same sound."""
+    """Recordings with different ids but the same pictures and the same sound."""
     wanting: dict[str, dict[str, set[str]]] = {}
     for name, split in collection.splits.items():
         for r in split:

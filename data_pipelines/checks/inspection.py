@@ -1,6 +1,6 @@
-"""What the files of a data set's source hold: sound and pictures, content hashes, damage.
+"""What the source files of a data set contain: sound and pictures, content hashes, damage.
 
-What was learnt of a file is kept, so that only new and changed files are read again.
+Results are kept, so that only new and changed files are read again.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from avloc.progress import bar
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What a file is, as far as it was looked at.
+    """What is known about a file.
 
     Attributes:
       bytes: its size.
-      changed: time of its last change, in ns.
+      changed: modification time, in ns.
       sha256: of its content.
-      problem: why it cannot be used, or not to its end; None: nothing was seen.
-      good: seconds that can be used before the damage; None: all of it.
+      problem: why it cannot be used in full; None: no problem was found.
+      good: usable seconds before the damage; None: all of it.
       decoded: whether all of it was decoded, not just its header and first frame.
-      duration: in seconds; None where the file does not say, or has none.
-      rate: frames a second on average; None where the file does not say, or has none.
+      duration: in seconds; None if the file does not say, or has none.
+      rate: frames a second on average; None if the file does not say, or has none.
       width: of the upright picture, in pixels; 0: no picture.
       height: of the upright picture, in pixels; 0: no picture.
       rotation: by which a player turns the coded picture, in degrees counterclockwise.
@@ -60,13 +60,12 @@ class FileFacts:
 
 
 def inspect(path: Path, *, decode: bool = False, known: FileFacts | None = None) -> FileFacts:
-    """Looks at one file.
+    """Inspects one file.
 
     Args:
-      path: of a video, sound or picture, told by its ending; of any other file only the hash is
-        taken.
-      decode: whether to decode all of a video or sound; else its header and first frame.
-      known: what was learnt of it before; used as far as the file is still the same.
+      path: a video, sound or picture, recognized by its extension; other files are only hashed.
+      decode: whether to decode all of a video or sound, or just its header and first frame.
+      known: an earlier result; used as long as the file is unchanged.
     """
     facts = FileFacts(0, 0, decoded=decode)
     try:
@@ -78,7 +77,7 @@ def inspect(path: Path, *, decode: bool = False, known: FileFacts | None = None)
         else:
             with open(path, "rb") as file:
                 facts = replace(facts, sha256=hashlib.file_digest(file, "sha256").hexdigest())
-    except OSError as fault:  # such as a link to nowhere
+    except OSError as fault:  # such as a broken link
         return replace(facts, problem=f"cannot be read ({fault.strerror})", good=0.0)
     ending = path.suffix.lower()[1:]
     if ending in VIDEO_ENDINGS:
@@ -100,13 +99,13 @@ def inspect_all(
     decode: bool = False,
     workers: int | None = None,
 ) -> dict[Path, FileFacts]:
-    """Looks at each file, a few at a time, and shows how far it is.
+    """Inspects each file, a few at a time, and shows progress.
 
     Args:
-      paths: files to look at.
-      notes: JSON file in which to keep what is learnt, and to look first; None: nowhere.
+      paths: files to inspect.
+      notes: JSON file with earlier results, which gets the new ones; None: keep nothing.
       decode: see `inspect`.
-      workers: threads, or processes where all is decoded; None: one a core.
+      workers: threads, or processes if everything is decoded; None: one per core.
     """
     before = _read(notes) if notes else {}
     learnt: dict[Path, FileFacts] = {}
@@ -117,7 +116,7 @@ def inspect_all(
             for path, facts in look(sorted(paths), before, workers):
                 learnt[path] = facts
                 shown.update()
-    finally:  # stopped halfway, the next call goes on from here
+    finally:  # if stopped halfway, the next call continues from here
         if notes:
             _write(notes, before | {str(path): facts for path, facts in learnt.items()})
     return learnt
@@ -127,7 +126,7 @@ Found = Iterator[tuple[Path, FileFacts]]
 
 
 def _in_threads(paths: Sequence[Path], before: Mapping[str, FileFacts], workers: int) -> Found:
-    """Reading and hashing run outside the interpreter's lock."""
+    """Threads are enough: reading and hashing release the interpreter's lock."""
     with ThreadPoolExecutor(workers) as pool:
         try:
             known = (before.get(str(path)) for path in paths)
@@ -141,9 +140,9 @@ def _look(path: Path, known: FileFacts | None) -> FileFacts:
 
 
 def _in_processes(paths: Sequence[Path], before: Mapping[str, FileFacts], workers: int) -> Found:
-    """Files are decoded in other processes, as a decoder may take its process along."""
+    """Files are decoded in other processes, because a decoder may crash its process."""
     if all((fact := before.get(str(path))) and fact.decoded for path in paths):
-        workers = 0  # likely nothing is left to do
+        workers = 0  # probably nothing is left to do
     with tempfile.TemporaryDirectory() as folder:
         jobs = [
             (path, before.get(str(path)), Path(folder, f"{place}.json"))
@@ -190,7 +189,7 @@ def _video(path: Path, facts: FileFacts, decode: bool) -> FileFacts:
     return facts
 
 
-_SMALL = 32  # short side to which frames are scaled where only the decoding matters
+_SMALL = 32  # shorter side of frames when only the decoding matters
 
 
 def _sound(path: Path, facts: FileFacts, decode: bool) -> FileFacts:
@@ -228,7 +227,7 @@ def _picture(path: Path, facts: FileFacts) -> FileFacts:
 
 
 def _read(notes: Path) -> dict[str, FileFacts]:
-    """What an earlier call wrote; nothing where that cannot be read."""
+    """What an earlier call wrote; empty if that cannot be read."""
     try:
         files = json.loads(notes.read_text(encoding="utf-8"))["files"]
         return {path: FileFacts(**facts) for path, facts in files.items()}

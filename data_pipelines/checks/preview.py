@@ -1,4 +1,4 @@
-"""Items of a built split, taken out to be looked at."""
+"""Items of a built split, for viewing."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from avloc.data_pipelines.media.audio import log_mel
 
 
 class Item(NamedTuple):
-    """What a record shows and sounds like.
+    """The pictures, boxes and sound of a record, for viewing.
 
     Attributes:
       id: its name.
       frame: the middle one, RGB.
-      boxes: `[ymin, xmin, ymax, xmax]` in 0..1; all zero where an object's place is not known.
+      boxes: `[ymin, xmin, ymax, xmax]` in 0..1; all zero if an object's position is not known.
       labels: category of each object, -1 where not known.
       sounding: whether each object is heard.
       offscreen: whether each is a sound from off screen.
@@ -36,7 +36,7 @@ class Item(NamedTuple):
 
 
 def spread(total: int, count: int) -> Int[np.ndarray, " n"]:
-    """At most `count` places of `total`, evenly apart, the first and the last among them."""
+    """At most `count` of `total` indices, evenly spaced, including the first and the last."""
     return np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(int))
 
 
@@ -68,7 +68,7 @@ def items(dataset: Dataset, split: str, count: int) -> list[Item]:
 
 
 def _spectrogram(record: Mapping[str, Any]) -> Float[np.ndarray, "T mels"]:
-    """That which the record carries, or that of its waveform."""
+    """The stored spectrogram, or that of the waveform."""
     if "log_mel" in record:
         return np.asarray(record["log_mel"], np.float32)
     waveform = np.asarray(record["waveform"], np.int16)

@@ -1,4 +1,4 @@
-"""The records of a built data set, looked through for what would spoil a measurement."""
+"""Checks the records of a built data set for what would spoil a measurement."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from avloc.progress import track
 
 @dataclass
 class RecordFindings:
-    """What was found in a built split; ids of records, but for the counts.
+    """What was found in a built split; ids of records, except for the counts.
 
     Attributes:
       records: how many there are.
       videos: how many recordings they come from.
       objects: of all records.
-      unplaced: objects in the picture whose place is not known.
+      unplaced: objects in the picture whose position is not known.
       classes: objects of each category.
-      outside: with a box that leaves the frame.
-      empty: with a box of no area.
+      outside: with a box that extends beyond the frame.
+      empty: with a box without area.
       unlabelled: with an object whose label is no category of the data set.
       silent: whose sound is zero throughout.
       duplicates: groups of records of one split that show the same pictures.
@@ -50,7 +50,7 @@ class BuiltFindings:
       splits: by name.
       shared_frames: pictures that records of two splits have in common: the splits' names, how
         many, and pairs of ids.
-      metadata: what was written down when it was built.
+      metadata: stored when it was built.
     """
 
     splits: dict[str, RecordFindings]
@@ -59,7 +59,7 @@ class BuiltFindings:
 
 
 def check_records(dataset: Dataset) -> BuiltFindings:
-    """Reads every record once, and shows how far it is."""
+    """Reads every record once, with a progress bar."""
     names = dataset.info.class_names
     splits: dict[str, RecordFindings] = {}
     shown: dict[str, dict[bytes, list[str]]] = {}
@@ -78,7 +78,7 @@ def check_records(dataset: Dataset) -> BuiltFindings:
 
 
 def _check(record: Any, made: RecordFindings, names: tuple[str, ...]) -> bytes:
-    """Adds a record to the findings; gives a hash of its pictures."""
+    """Adds a record to the findings; returns a hash of its pictures."""
     id, objects = _text(record["id"]), record["objects"]
     boxes = np.asarray(objects["bbox"], np.float64).reshape(-1, 4)
     labels = np.asarray(objects["label"], int)

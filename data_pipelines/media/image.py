@@ -40,7 +40,7 @@ def evaluation_view(
 def view_in_proportion(shape: tuple[int, ...], side: int) -> tuple[int, int]:
     """Height and width of a view of a frame of `shape` whose shorter side is `side` pixels.
 
-    The longer side is rounded to a multiple of 16, which all networks here divide.
+    The longer side is rounded to a multiple of 16, the total stride of the networks here.
     """
     scale = side / min(shape[:2])
     height, width = (
@@ -64,13 +64,13 @@ def training_view(
 
     Some views are zoomed out: shrunk, and pasted at a random place over smooth coloured noise.
     In a 2x2 scene objects are half as large as in the clips that the network first learns from;
-    without such views a small object, and an image with much that is not the clip, would be new
-    to it there. The noise has no edges of its own to attend to.
+    without such views, small objects and images that mostly show something else would be new to it
+    there. The noise has no edges of its own that could attract attention.
 
     Args:
       frame: RGB, 0 to 255.
       size: side of the view, in pixels.
-      rng: the only source of chance; a generator in the same state gives the same view.
+      rng: the only source of randomness; a generator in the same state gives the same view.
       zoom_out: how probable a zoomed-out view is.
     """
     _check(frame)

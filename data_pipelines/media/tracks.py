@@ -1,4 +1,4 @@
-"""The picture and the sound track of a file, read at wanted times as streams of bounded memory.
+"""Reads the picture and the sound track of a file at wanted times, as streams of bounded memory.
 
 Time is counted in seconds from the first picture, `origin` on the file's own clock.
 """
@@ -20,27 +20,27 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from avloc.data_pipelines.records.features import SAMPLE_RATE
 
 END_SLACK = 0.05
-"""A track that ends (or begins) by this share of a clip too early (or late) still fills it."""
+"""A track may end early (or start late) by this share of a clip and still fill it."""
 
 SEEK_GAP = 10.0
-"""So many seconds that nobody wants are decoded rather than jumped over: key frames are rare."""
+"""Unwanted stretches up to this many seconds are decoded, not skipped: key frames are rare."""
 
 _SEEK_MARGIN = 1.0
-"""Decoding begins so many seconds before what is wanted: decoders need a run-up."""
+"""Decoding starts this many seconds early: decoders need a run-up."""
 
 _JITTER = 0.05
-"""Time stamps of sound that differ by so many seconds from where the samples end are a jump."""
+"""A time stamp of sound this many seconds away from the end of the samples counts as a jump."""
 
 _SEEKABLE = ("mp4", "matroska")
-"""Containers with an index, where a jump lands where it says."""
+"""Containers with an index, in which seeking is exact."""
 
 
 class VideoError(ValueError):
-    """A file that cannot be used, or not to its end. The sentence names the file and the fault."""
+    """A file that cannot be used in full. The sentence names the file and the fault."""
 
 
 class Damage(Exception):
-    """The track cannot be read past `time` seconds of the file's own clock."""
+    """The track cannot be read beyond `time` seconds of the file's own clock."""
 
     def __init__(self, time: float):
         super().__init__(time)
@@ -48,12 +48,12 @@ class Damage(Exception):
 
 
 class Want(NamedTuple):
-    """A clip that is wanted of a file, in seconds from the first picture.
+    """A clip wanted from a file, in seconds from the first picture.
 
     Attributes:
       start: where its sound begins.
       times: of its frames, ascending.
-      until: the pictures have to be running then.
+      until: the pictures must last at least to here.
     """
 
     start: float
@@ -98,7 +98,7 @@ class Pictures:
     def wanted(
         self, wants: Iterable[Want]
     ) -> Iterator[tuple[int, UInt8[np.ndarray, "n H W 3"], list[float]]]:
-        """Place of each want, its frames and by how much each is later than asked for.
+        """Index of each want, its frames, and how much later each one is than requested.
 
         Ends at the first want that the track does not last for. Wants ascend.
         """
@@ -160,7 +160,7 @@ class Still:
         self._array = np.asarray(picture.resize(size, Image.Resampling.BOX))
 
     def start(self, begin: float) -> None:
-        """Nothing to look for."""
+        """Does nothing: a picture has no start to find."""
 
     def wanted(
         self, wants: Iterable[Want]
@@ -186,15 +186,15 @@ class Sound:
     def wanted(
         self, wants: Iterable[Want], seconds: int, *, begin: float, pictures: float
     ) -> Iterator[tuple[int, Int16[np.ndarray, " T"]]]:
-        """Place of each want and its sound, silence where samples are missing.
+        """Index of each want and its sound, with silence where samples are missing.
 
-        A want that no sound is in, or that the track does not begin or end with, is left out.
+        A want without any sound, or beyond the start or end of the track, is left out.
 
         Args:
           wants: ascending.
           seconds: length of each stretch.
           begin: nothing before it is wanted.
-          pictures: when they begin on the clock of their file. Sound in a file of its own begins
+          pictures: when they begin on the clock of their file. Sound in a separate file begins
             with them.
         """
         begins = (self._container.start_time or 0) / av.time_base
@@ -227,8 +227,8 @@ class Sound:
     def _segments(self, begin: float | None) -> Iterator[tuple[float, Int16[np.ndarray, " n"]]]:
         """Resampled pieces with the time of their first sample, all or from before `begin` on.
 
-        Inside a run of frames the samples follow each other without regard to small jitter of
-        the time stamps; a jump of more than `_JITTER` or another format begins a new run.
+        Within a run of frames the samples follow each other, ignoring small jitter of the time
+        stamps; a jump of more than `_JITTER`, or another format, starts a new run.
         """
         resampler, form = None, None
         run_start, read, written = 0.0, 0.0, 0
@@ -255,14 +255,14 @@ class Sound:
 
 
 class _Stretch:
-    """Sound that is being gathered, from sample `start` on; `reached` samples of it are known."""
+    """Sound being collected, from sample `start` on; `reached` samples of it are known."""
 
     def __init__(self, place: int, start: int, length: int):
         self.place, self.start, self.reached = place, start, 0
         self.wave = np.zeros(length, np.int16)
 
     def fill(self, start: int, samples: Int16[np.ndarray, " n"]) -> None:
-        """Takes what belongs to it of the samples from `start` on."""
+        """Takes its part of the samples from `start` on."""
         begin = max(start, self.start)
         end = min(start + len(samples), self.start + len(self.wave))
         if begin < end:
@@ -273,11 +273,11 @@ class _Stretch:
 def _resample(
     resampler: av.AudioResampler | None, frame: av.AudioFrame | None
 ) -> Iterator[Int16[np.ndarray, " n"]]:
-    """What the resampler has ready after `frame`; None empties it."""
+    """Output of the resampler after `frame`; None flushes it."""
     if resampler is None:
         return
     for piece in resampler.resample(frame):
-        if piece is not None:  # what a resampler with nothing to do answers at the end
+        if piece is not None:  # the answer of a resampler that has nothing left
             yield piece.to_ndarray().reshape(-1)
 
 
@@ -285,8 +285,8 @@ def decode(container, stream) -> Iterator[av.VideoFrame | av.AudioFrame]:
     """Frames that carry a time, in order.
 
     Raises:
-      Damage: at the first fault after a good frame. Faults before it are the ragged beginning
-        of a recording, and skipped.
+      Damage: at the first fault after a good frame. Faults before it are skipped: recordings
+        often start in the middle of a frame.
     """
     time = None
     packets = container.demux(stream)
@@ -307,7 +307,7 @@ def decode(container, stream) -> Iterator[av.VideoFrame | av.AudioFrame]:
 
 
 def frames_from(container, stream, time: float) -> Iterator[av.VideoFrame | av.AudioFrame]:
-    """Frames from some moment before `time` of the file's clock on, all where it cannot jump."""
+    """Frames from shortly before `time` of the file's clock; all of them if it cannot seek."""
     if any(name in _SEEKABLE for name in container.format.name.split(",")):
         container.seek(round((time - _SEEK_MARGIN) / stream.time_base), stream=stream)
         frames = decode(container, stream)
@@ -333,7 +333,7 @@ def open_file(path: str | Path):
 
 
 def picture_stream(container, path: str | Path):
-    """The first moving picture track; a cover image is none.
+    """The first moving picture track; a cover image does not count.
 
     Raises:
       VideoError: there is none.

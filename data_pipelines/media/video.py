@@ -35,20 +35,20 @@ from avloc.data_pipelines.media.tracks import (
 __all__ = ["END_SLACK", "Clip", "VideoError", "VideoInfo", "cut", "cut_at", "probe"]
 
 FRAMES_PER_CLIP = 4
-"""Frames kept of each clip of a video that is cut from end to end."""
+"""Frames kept from each clip of a video that is cut into clips."""
 
 CUT_SLACK = 2.0
-"""Tracks that end so many seconds before the container says were cut off."""
+"""A track that ends this many seconds before the container's stated end was cut off."""
 
 
 class Clip(NamedTuple):
     """A stretch of a video.
 
     Attributes:
-      place: which of the wanted clips it is, from 0.
+      place: index among the wanted clips.
       frames: RGB, turned upright, in order of time; one if the video is a picture.
       waveform: mono, `SAMPLE_RATE` Hz.
-      late: by how many seconds each frame is later than asked for.
+      late: how many seconds each frame is later than requested.
     """
 
     place: int
@@ -58,11 +58,11 @@ class Clip(NamedTuple):
 
 
 class VideoInfo(NamedTuple):
-    """What a video file says of itself.
+    """What the header of a video file says.
 
     Attributes:
-      duration: in seconds, None where the file does not say.
-      rate: frames a second on average, None where the file does not say.
+      duration: in seconds, None if the file does not say.
+      rate: frames a second on average, None if the file does not say.
       width: of the upright picture, in pixels.
       height: of the upright picture, in pixels.
       rotation: by which the coded picture is turned to stand upright, in degrees
@@ -114,22 +114,22 @@ def cut(
 ) -> Iterator[Clip]:
     """Cuts a video into clips that do not overlap, as a stream of bounded memory.
 
-    Clip i is `[start + i seconds, start + (i + 1) seconds)`. It is given where pictures and sound
-    both run through the whole of it. Its frames are the decoded ones nearest to the middles of its
+    Clip i is `[start + i seconds, start + (i + 1) seconds)`. It is given if pictures and sound
+    both cover all of it. Its frames are the decoded ones nearest to the middles of its
     four quarters, whatever the frame rate. Gaps inside the sound are zeros; a clip without any
     sound data is left out. Frames are turned as the file's display matrix says (quarter turns;
     mirroring is not undone).
 
     A damaged video gives the whole clips before the damage, then raises. Damage that a decoder
-    conceals without a word (some in VP8 and MPEG-4) is not noticed.
+    conceals silently (some in VP8 and MPEG-4) is not noticed.
 
     Args:
       path: of any file that PyAV reads, or a picture.
       max_side: frames whose shorter side is longer than this are scaled down to it.
       seconds: length of a clip.
       start: of the first clip.
-      length: in seconds, of the stretch that is cut; None: to the end.
-      sound: file of the sound where it lies apart; its begin is that of the pictures.
+      length: in seconds, of the part that is cut; None: to the end.
+      sound: separate file of the sound, if any; it begins with the pictures.
 
     Raises:
       VideoError: not a video, no sound or picture track, no whole clip in it, or damaged.
@@ -149,9 +149,7 @@ def cut(
         if after == start:
             unit = "second" if seconds == 1 else f"clip of {seconds} s"
             if start and end - start < seconds * (1 - END_SLACK):
-                raise VideoError(
-                    f"{path}: ends at {end:.2f} s, no whole {unit} from {start:g} s on"
-                )
+                raise VideoError(f"{path}: ends at {end:.2f} s, no whole {unit} after {start:g} s")
             if end < seconds * (1 - END_SLACK):
                 raise VideoError(f"{path}: shorter than a {unit} ({max(end, 0.0):.2f} s)")
             raise VideoError(f"{path}: no whole {unit} in which pictures and sound both run")
@@ -175,8 +173,8 @@ def cut_at(
 ) -> Iterator[Clip]:
     """Cuts chosen clips of one frame out of a video, in order of time.
 
-    Long stretches that nobody wants are jumped over. A moment is left out where its time lies
-    beyond the end of the pictures, or the sound does not fill its clip.
+    Long unwanted stretches are skipped. A moment is left out if its time is after the end of the
+    pictures, or the sound does not fill its clip.
 
     Args:
       path: as in `cut`.
@@ -205,7 +203,7 @@ def cut_at(
 
 
 def _end_to_end(start: float, seconds: int, length: float | None) -> Iterator[Want]:
-    """Clips that follow each other, without end where no length is given."""
+    """Consecutive clips, endless if no length is given."""
     slack = END_SLACK * seconds
     for place in count():
         if length is not None and (place + 1) * seconds > length + slack:
@@ -216,7 +214,7 @@ def _end_to_end(start: float, seconds: int, length: float | None) -> Iterator[Wa
 
 
 def _runs(wants: Sequence[Want], seconds: int) -> Iterator[list[int]]:
-    """Places of wants in ascending runs without long gaps, each to be read in one go."""
+    """Indices of wants in ascending runs without long gaps, each to be read in one pass."""
     run: list[int] = []
     for place in sorted(range(len(wants)), key=lambda place: wants[place]):
         want, last = wants[place], wants[run[-1]] if run else None
@@ -235,7 +233,7 @@ def _runs(wants: Sequence[Want], seconds: int) -> Iterator[list[int]]:
 def _tracks(
     path: str | Path, sound: str | Path | None, max_side: int | None
 ) -> Iterator[tuple[Pictures | Still, Sound]]:
-    """Both tracks, each read through a container of its own.
+    """Both tracks, each read through its own container.
 
     So neither has to be held in memory while the other catches up, however a file is interleaved.
     """
@@ -293,6 +291,6 @@ def _last_time(path: str | Path) -> float:
             for packet in container.demux(video=0, audio=0):
                 if packet.pts is not None:
                     last = max(last, float(packet.pts * packet.time_base))
-        except FFmpegError:  # what cannot be read is not there
+        except FFmpegError:  # what cannot be read counts as absent
             pass
     return last

@@ -1,4 +1,4 @@
-"""Stretches of YouTube videos, in whichever form a user has them.
+"""Parts of YouTube videos, in whichever form a user has them.
 
 People keep `ID_000030.mp4`, `ID_30_40.mp4` or `ID_30.000_40.000.mp4` (a clip already cut, named by
 its start), or `ID.mp4` or `Title [ID].mp4`, which may be the clip or the whole video.
@@ -23,7 +23,7 @@ _SLACK = 1.0
 
 
 class Stretch(NamedTuple):
-    """Where a wanted stretch lies, as in `Recording`: its file, and seconds of that file."""
+    """Where a wanted part is, as in `Recording`: its file, and seconds of that file."""
 
     path: Path | None
     start: float
@@ -44,12 +44,12 @@ class YouTubeClips:
                 )
 
     def find(self, id: str, start: float | None = None, length: float = 10.0) -> Stretch:
-        """The stretch of a video that begins at `start` seconds.
+        """The part of a video that begins at `start` seconds.
 
-        A file named by that start (in seconds, or thousandths) is the stretch itself, one named by
-        another start is not. `ID.mp4` and `ID_0_1000.mp4` are the whole video where the header says
-        that it is longer than the stretch; else `ID.mp4` is the stretch. Where no start is known
-        any file of that id is the stretch.
+        A file named by that start (in seconds, or thousandths) is the part itself; one named by
+        another start is not. `ID.mp4` and `ID_0_1000.mp4` are the whole video if the header says
+        that it is longer than the part; else `ID.mp4` is the part. If no start is known, any file
+        of that id is the part.
 
         Args:
           id: of the video.
@@ -63,7 +63,7 @@ class YouTubeClips:
             if named in (int(start), start, 1000 * start):
                 return Stretch(path, 0.0, length)
         for named, path in files:
-            if named:  # another stretch
+            if named:  # another part
                 continue
             if _seconds(path) > length + _SLACK:
                 return Stretch(path, start, length)
@@ -73,9 +73,9 @@ class YouTubeClips:
 
 
 def _seconds(path: Path) -> float:
-    """Length of a file as its header says; 0 where it does not, or cannot be read."""
+    """Length of a file by its header; 0 if it does not say, or cannot be read."""
     try:
         with av.open(str(path), metadata_errors="replace") as container:
             return (container.duration or 0) / av.time_base
-    except FFmpegError:  # reported by name when it is built
+    except FFmpegError:  # reported when it is built
         return 0.0

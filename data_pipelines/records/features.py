@@ -22,11 +22,11 @@ def clip_features(
     """Features of a clip or scene.
 
     `frames` holds one or more encoded RGB frames of equal size, in order of time. Object boxes
-    are `[ymin, xmin, ymax, xmax]` in 0..1 of the frame, all zero where the place is not known.
-    `label` is the place of the category in the metadata's `class_names`, -1 where not known.
+    are `[ymin, xmin, ymax, xmax]` in 0..1 of the frame, all zero if the position is not known.
+    `label` is the index of the category in the metadata's `class_names`, -1 if not known.
     `offscreen` marks a sound without an object in the picture; its box is all zero. `level_db` is
-    the RMS level of the object's own sound in the mixture, in dB of full scale: 0 where not known,
-    -inf where it is silent.
+    the RMS level of the object's own sound in the mixture, in dB of full scale: 0 if not known,
+    -inf if it is silent.
 
     Args:
       clip_seconds: length of the sound.
@@ -34,7 +34,7 @@ def clip_features(
         holds it, in dB, as `audio.log_mel` gives it, and `waveform` is empty.
     """
     length = 0 if log_mel else SAMPLE_RATE * clip_seconds
-    # As bytes: as a list of integers, TFDS's default, reading takes twice as long.
+    # Stored as bytes: as a list of integers, TFDS's default, reading takes twice as long.
     sound = {
         "waveform": tfds.features.Tensor(shape=(length,), dtype=np.int16, encoding="bytes"),
     }
@@ -94,7 +94,7 @@ def clip_example(
     offscreen = np.zeros(len(labels), bool) if offscreen is None else offscreen
     level_db = np.zeros(len(labels)) if level_db is None else level_db
     if (waveform is None) == (log_mel is None):
-        raise ValueError(f"{id}: the sound is a waveform or a log-mel, one of the two")
+        raise ValueError(f"{id}: give either a waveform or a log-mel, not both or neither")
     sound = {"waveform": np.asarray([] if waveform is None else waveform, np.int16)}
     if log_mel is not None:
         sound["log_mel"] = np.asarray(log_mel, np.float32)

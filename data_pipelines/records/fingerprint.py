@@ -1,4 +1,4 @@
-"""What a built data set holds, in a few letters: to tell whether a run still has its data."""
+"""A short hash of what a built data set contains, to check that a run still has its data."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-# Bytes that are read of a shard, and how many stretches of them.
+# Bytes read at a time from a shard, and how often.
 _BLOCK, _BLOCKS = 4096, 16
 
 
 def fingerprint(builder: tfds.core.DatasetBuilder) -> str:
-    """A name of the content of a built data set; the same wherever it lies.
+    """A hash of the content of a built data set; the same wherever the data set is stored.
 
-    Of the version, of each split's items in each shard, of the size of each shard, and of some
-    stretches of bytes spread evenly over it: data of any size are looked at in no time. Built again
-    with other items, other clips or other labels, it is another; a few bytes changed in place, so
-    that no size changes, can go unseen.
+    It covers the version, the number of items in each shard, the size of each shard, and samples of
+    bytes spread evenly over each shard, so it takes almost no time at any size. It changes when the
+    data set is built again with other items, clips or labels. A few bytes changed in place, without
+    any change of size, can go unnoticed.
 
     Args:
-      builder: of a data set that is built.
+      builder: of a built data set.
     """
     known = hashlib.sha256(str(builder.info.version).encode())
     for name, split in sorted(builder.info.splits.items()):
@@ -32,7 +32,7 @@ def fingerprint(builder: tfds.core.DatasetBuilder) -> str:
 
 
 def of_parts(parts: tuple[str, ...]) -> str:
-    """The fingerprint of data sets joined, from theirs."""
+    """The fingerprint of joined data sets, from those of the parts."""
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:24]
 
 

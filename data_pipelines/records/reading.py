@@ -1,4 +1,4 @@
-"""Records of a built split: read one by one, of their pictures only what is looked at."""
+"""Reads records of a built split one by one, decoding only the pictures that are used."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _RAW = tfds.decode.DeserializeMethod.RAW_BYTES
 
 
 class Frames(Sequence):
-    """The frames of a record, each decoded when it is asked for: of a clip's four one is used.
+    """The frames of a record, each decoded on request: only one of a clip's four is used.
 
     Args:
       encoded: as stored.
@@ -56,7 +56,7 @@ class Records(Sequence):
 def some_fields(
     builder: tfds.core.DatasetBuilder, split: str, *names: str
 ) -> Iterator[dict[str, Any]]:
-    """These fields of each record of a split, in order; nothing else is decoded on the way."""
+    """These fields of each record of a split, in order; nothing else is decoded."""
     kept = tfds.features.FeaturesDict({name: builder.info.features[name] for name in names})
     records = builder.as_data_source(split, deserialize_method=_RAW)
     for place in range(len(records)):

@@ -10,10 +10,10 @@ from avloc.data_pipelines.annotations.overlaps import overlaps
 def apart(
     ids: Mapping[str, Sequence[str]], *, allow_overlap: bool = False
 ) -> tuple[dict[str, list[str]], list[str]]:
-    """Leaves ids out, so that none is learnt from and tested on.
+    """Removes ids, so that none is used both for training and for testing.
 
-    What stands in a split for training is in no split for testing or validation; what stands in one
-    for testing is not in `validation`.
+    An id in a split for training is removed from the splits for testing and validation; an id in a
+    split for testing is removed from `validation`.
 
     Args:
       ids: of each split, as its authors list them. Splits whose name ends in `test` are for
@@ -21,8 +21,8 @@ def apart(
       allow_overlap: whether ids for training stay in splits for testing.
 
     Returns:
-      The ids that each split keeps, and a sentence about each pair of splits that share some and
-      about each split that lost some.
+      The ids that each split keeps, a sentence for each pair of splits that share some, and one
+      for each split that lost some.
     """
     tests = {split for split in ids if split.endswith("test")}
     training = {split for split in ids if split not in tests and split != "validation"}
@@ -36,6 +36,6 @@ def apart(
             taken = set(ids[rival])
             left = [member for member in kept[split] if member not in taken]
             if lost := len(kept[split]) - len(left):
-                notes.append(f"{lost} of {split} are left to {rival} and are not in {split}")
+                notes.append(f"{lost} of {split} are kept in {rival} and removed from {split}")
             kept[split] = left
     return kept, notes

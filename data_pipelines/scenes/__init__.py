@@ -1,1 +1,1 @@
-"""Cocktail parties: plans, mixing, and sets that are imperfect on purpose."""
+"""Cocktail-party scenes: plans, mixing, and data sets that are imperfect on purpose."""

@@ -1,4 +1,4 @@
-"""Single sources as one really has them: some categories absent, some clips noisy (CSOL 4.7)."""
+"""Realistic single sources: some categories missing, some clips noisy (CSOL 4.7)."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def imperfect(
 ) -> Dataset | ImperfectDataset:
     """The data set with gaps and noise in its split of single sources (CSOL table 8).
 
-    The same object where nothing is asked for.
+    Returns the same object if nothing is requested.
 
     Args:
       dataset: the clean one.
       singles: the split that is changed.
       scenes: the split that noise is drawn from, evenly.
-      missing_categories: clips of the last so many categories are left out. This reads labels, as
-        the experiment is defined by them; learning sees none.
-      noise: share of the clips that are left, 0 to 1, each replaced by a scene. A clip that is
-        replaced at one share is so at every larger one.
+      missing_categories: clips of this many of the last categories are left out. This reads
+        labels, because the experiment is defined by them; training does not.
+      noise: share of the remaining clips, 0 to 1, that is replaced by scenes. A clip that is
+        replaced at one share is replaced at every larger one too.
       seed: fixes which clips, and by which scenes.
 
     Raises:
@@ -73,7 +73,7 @@ class ImperfectDataset:
     Args:
       dataset: the clean one.
       parts: the split that is changed, then others that it takes items from.
-      items: what the split holds: number of the part, and place in it.
+      items: content of the split: number of the part, and index in it.
     """
 
     def __init__(self, dataset: Dataset, parts: Sequence[str], items: Int[np.ndarray, "N 2"]):

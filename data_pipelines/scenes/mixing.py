@@ -1,6 +1,6 @@
 """Cocktail-party scenes from any set of single-source clips.
 
-What a scene is made of is planned first (`scene_plan`); scenes are then made one by one.
+The content of scenes is planned first (`plan`); scenes are then made one by one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from avloc.data_pipelines.records.features import clip_example
 from avloc.data_pipelines.scenes.plan import ScenePlan
 
 EQUAL_RMS_DBFS = -26.0
-"""RMS level, in dB of full scale, that clips are brought to where they are to be equally loud."""
+"""RMS level, in dB of full scale, of clips that are made equally loud."""
 
 _FULL_SCALE = 32768.0
 
@@ -27,7 +27,7 @@ class Clip(NamedTuple):
     Attributes:
       frame: RGB.
       waveform: mono sound.
-      boxes: `[ymin, xmin, ymax, xmax]` in 0..1 of the frame; all zero: place not known.
+      boxes: `[ymin, xmin, ymax, xmax]` in 0..1 of the frame; all zero: position not known.
       labels: category of each box, -1 where not known.
     """
 
@@ -65,15 +65,15 @@ def compose(
     *,
     equal: bool = False,
 ) -> Scene:
-    """Puts clips into the cells of a grid and mixes what is heard of them.
+    """Puts clips into the cells of a grid and mixes those that are heard.
 
-    Every frame is resized to its cell (antialiased; its aspect becomes that of the cell), boxes
-    move along, and an object whose place is not known gets its whole cell as box. The mixture is
-    the mean of the sounding waveforms, each times `10 ** (gain / 20)`; where its peak would pass
-    full scale, all of it is turned down to full scale, so nothing is clipped.
+    Every frame is resized to its cell (antialiased; its aspect becomes that of the cell) together
+    with its boxes, and an object whose position is not known gets its whole cell as box. The
+    mixture is the mean of the sounding waveforms, each times `10 ** (gain / 20)`; if its peak would
+    exceed full scale, all of it is scaled down to full scale, so nothing is clipped.
 
     Args:
-      clips: one a cell, left to right and top to bottom, then those off screen; waveforms of one
+      clips: one per cell, left to right and top to bottom, then those off screen; waveforms of one
         length.
       sounding: whether the clip is heard; at least one is, and every one off screen.
       gains_db: gain of each clip, in dB.
@@ -106,7 +106,7 @@ def compose(
         shape = np.array([bottom - top, right - left] * 2)
         moved = inner * shape + [top, left, top, left]
         boxes.append(moved / [height, width, height, width])
-    # Off screen a clip is one sound, however many objects make it.
+    # Off screen, a clip is one sound, however many objects make it.
     labels = [c.labels for c in clips[:cells]] + [c.labels[:1] for c in clips[cells:]]
     waveform, levels = _mix([c.waveform for c in clips], sounding, gains_db, equal)
     objects = [len(some) for some in labels]
@@ -151,11 +151,11 @@ def scenes(
 ) -> Iterator[dict]:
     """Makes the scenes of a plan one by one, as examples of `features.clip_features`.
 
-    A scene's `video` is its own id, so that what is bootstrapped over is the scene.
+    A scene's `video` is its own id, so the bootstrap resamples scenes.
 
     Args:
       plan: of `plan_scenes`.
-      get_clip: the clip at a place of the single-source set.
+      get_clip: returns the clip at an index of the single-source set.
       size: see `compose`.
       prefix: ids are `PREFIX_00000` and up.
     """

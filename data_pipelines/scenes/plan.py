@@ -1,8 +1,8 @@
-"""What goes into cocktail-party scenes: recipes, and plans drawn by them.
+"""What goes into cocktail-party scenes: recipes, and plans drawn from them.
 
-A scene shows clips of different categories in a grid; some of them are heard, and so may be
-further clips that are not shown. A recipe says how many, and how loud; a plan says which, from
-labels and videos alone.
+A scene shows clips of different categories in a grid. Some of them are heard, and clips that are
+not shown may be heard too. A recipe says how many, and how loud; a plan says which clips, using
+only labels and videos.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Recipe(NamedTuple):
 
 
 SYNTHETIC = Recipe()
-"""MUSIC-Synthetic and VGG-Synthetic: two of four heard, as loud as they come, 3 dB up or down."""
+"""MUSIC-Synthetic and VGG-Synthetic: two of four heard, gains within 3 dB either way."""
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
@@ -55,9 +55,9 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
 
 `2_2_1` is that of MUSIC- and VGG-Unconstrained (IEr 4.1), `3_3_2` and `4_4_3` the harder levels of
 IEr's supplement, table 9: sounding, silent and off-screen clips. Their grids are two, three and
-four cells wide and two high. IEr does not give the gains: here sources are equally loud but for
-gains in -6..6 dB, so two of them differ by up to 12 dB. In `uneven` one of two sounding clips is
-6 to 12 dB below the other.
+four cells wide and two high. IEr does not give the gains: here sources are made equally loud and
+then get gains in -6..6 dB, so two of them differ by up to 12 dB. In `uneven` one of two sounding
+clips is 6 to 12 dB below the other.
 """
 
 
@@ -85,7 +85,7 @@ class ScenePlan(NamedTuple):
     """Which clip goes where. Cells run left to right, top to bottom; then come clips off screen.
 
     Attributes:
-      clips: place of each clip in the single-source set.
+      clips: index of each clip in the single-source set.
       sounding: whether the clip is heard.
       gains_db: gain of the clip in the mixture, in dB.
       recipe: what was planned.
@@ -172,7 +172,7 @@ def _sizes(recipe: Recipe) -> tuple[int, int]:
     shown = recipe.sounding + recipe.silent
     if recipe.sounding < 1 or min(recipe.silent, recipe.offscreen) < 0 or shown != rows * columns:
         raise ValueError(
-            "a recipe needs a sounding clip and one clip a cell: "
+            "a recipe needs a sounding clip and one clip per cell: "
             f"{recipe.sounding} sounding and {recipe.silent} silent ones do not fill a grid of "
             f"{recipe.grid}"
         )
@@ -182,14 +182,14 @@ def _sizes(recipe: Recipe) -> tuple[int, int]:
 
 
 class _Turns:
-    """Gives each category its turn at something, the ones that had fewest first; ties by lot."""
+    """Gives each category its turn, those with fewest turns first; ties are random."""
 
     def __init__(self, groups: Iterable[int], rng: np.random.Generator) -> None:
         self._had = dict.fromkeys(groups, 0)
         self._rng = rng
 
     def take(self, members: Sequence[int], count: int) -> Int[np.ndarray, " count"]:
-        """Places in `members` of the `count` whose turn it is."""
+        """Indices in `members` of the `count` whose turn it is."""
         lot = self._rng.random(len(members))
         places = np.lexsort((lot, [self._had[g] for g in members]))[:count]
         for place in places:
@@ -206,8 +206,8 @@ def _choose(
 ) -> list[tuple[int, int]]:
     """The next categories, and a clip of each.
 
-    The queue is an endless row of shuffled rounds over all categories. A category that does not
-    fit into this scene keeps its place for the next one.
+    The queue is an endless sequence of shuffled rounds over all categories. A category that does
+    not fit into this scene keeps its position for the next one.
     """
     chosen: dict[int, int] = {}
     waiting: list[int] = []

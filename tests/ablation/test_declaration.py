@@ -84,7 +84,7 @@ def test_a_cell_may_have_its_own_config_and_ask_for_baselines(tmp_path):
         ({"cells": {"a": Cell({}, "trunk")}}, "a starts from 'trunk', which is not among"),
         (
             {"cells": {"a": Cell()}, "shared": {"t": Shared("stage_one", shown_as="a")}},
-            "two rows of the ablation are called 'a'",
+            "two rows of the ablation have the name 'a'",
         ),
         (
             {"cells": {"a": Cell({"stage_two.produkt": False})}},

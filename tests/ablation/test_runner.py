@@ -78,7 +78,7 @@ def test_what_starts_from_a_failed_run_is_left_out(tmp_path, play, capfd):
     grid = make_grid(tmp_path, "a")
     failed = train_all(grid.choose())
     assert list(failed.values()) == [
-        "it said nothing",
+        "its log is empty",
         "shared run trunk, seed 0, from which it starts, failed",
     ]
     assert not (tmp_path / "a").exists()

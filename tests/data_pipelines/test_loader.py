@@ -156,7 +156,7 @@ def test_the_shards_of_a_batch_are_the_batch(records, shards, settings):
 def test_refused_batches(records):
     with pytest.raises(ValueError, match="the split holds 18 items, fewer than a batch of 20"):
         train(records, batch_size=20)
-    sentence = "a batch of 4 does not divide over 3 processes"
+    sentence = "a batch of 4 does not divide evenly over 3 processes"
     for batches in (
         lambda: train(records, shard=(0, 3)),
         lambda: list(evaluation_batches(records, **SETTINGS, shard=(0, 3))),

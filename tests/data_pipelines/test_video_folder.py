@@ -118,8 +118,11 @@ def test_flat_folder_has_no_labels(tmp_path):
     assert sizes == {"train": 3, "validation": 1, "test": 1, "cocktail_train": 3}
     assert {r["objects"]["label"][0] for r in _records(built, "train")} == {-1}
     notes = " ".join(built.info.metadata["notes"])
-    assert "cocktail_train show two clips, one sounding: there are only 3 of the videos" in notes
-    assert "no cocktail_test split: scenes mix at least two, and there is 1 of the videos" in notes
+    assert "cocktail_train show two clips, one sounding (number of videos in train: 3)" in notes
+    assert (
+        "no cocktail_test split: scenes mix at least two videos (number of videos in test: 1)"
+        in notes
+    )
     for record in _records(built, "cocktail_train"):
         np.testing.assert_allclose(record["objects"]["bbox"], [[0, 0, 1, 0.5], [0, 0.5, 1, 1]])
         assert sorted(record["objects"]["sounding"]) == [False, True]

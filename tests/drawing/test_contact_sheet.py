@@ -69,8 +69,8 @@ def test_what_has_no_box_is_named(said):
     contact_sheet([shown], NAMES, "title")
     drawn = " ".join(text for text, _ in said)
     assert "off screen: cello" in drawn
-    assert "sounds, place not known: flute" in drawn
-    assert "silent, place not known: unknown" in drawn
+    assert "sounds, position not known: flute" in drawn
+    assert "silent, position not known: unknown" in drawn
 
 
 def test_long_words_stay_in_their_cell(said):

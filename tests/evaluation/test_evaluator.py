@@ -290,7 +290,7 @@ def test_fit_categories_says_what_is_wrong():
 
 def test_wrong_input_is_named():
     batch = scenes(2)
-    with pytest.raises(ValueError, match="maps are of 5 categories, the data set has 3"):
+    with pytest.raises(ValueError, match="maps have 5 categories, but the data set has 3"):
         evaluate(predictor(np.zeros((2, *GRID, 5))), [batch], get("paper"), names=NAMES)
     with pytest.raises(ValueError, match="label 2 has no name: 2 names"):
         evaluate(predictor(np.zeros((2, *GRID, 2))), [batch], get("paper"), names=NAMES[:2])

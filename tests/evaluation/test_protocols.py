@@ -77,14 +77,14 @@ def test_unknown_name_lists_those_there_are():
 
 
 def test_a_silent_rule_goes_with_many_maps_only():
-    with pytest.raises(ValueError, match="`silent` goes with"):
+    with pytest.raises(ValueError, match="`silent` needs the task"):
         Protocol("odd", 1, "single", Threshold("absolute", 0.5), 0.5, Threshold("absolute", 0.2))
 
 
 @pytest.mark.parametrize("field", ["unit", "level_cuts"])
 def test_scenes_have_fields_of_their_own(field):
     value = {"unit": "source", "level_cuts": (0.5,)}[field]
-    with pytest.raises(ValueError, match=f"`{field}` goes with the task `multiple`"):
+    with pytest.raises(ValueError, match=f"`{field}` needs the task `multiple`"):
         Protocol("odd", 1, "single", Threshold("absolute", 0.5), 0.5, **{field: value})
 
 

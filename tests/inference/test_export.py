@@ -243,17 +243,17 @@ def test_an_earlier_export_is_replaced_and_nothing_else(run, folder, tmp_path, f
     assert [path.name for path in tmp_path.iterdir()] == ["exported"]
 
     (out / "notes.txt").write_text("mine")
-    assert "holds something else than an earlier export (notes.txt)" in fails(*asked)
+    assert "contains something other than an earlier export (notes.txt)" in fails(*asked)
     (out / "notes.txt").unlink()
     about = (out / "model.json").read_text()
     (out / "model.json").write_text("{}")
-    assert "holds something else than an earlier export (model.json)" in fails(*asked)
+    assert "contains something other than an earlier export (model.json)" in fails(*asked)
     (out / "model.json").write_text(about)
     assert {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.name != "model.json"}.items() <= (
         before.items()
     )
     (tmp_path / "file").touch()
-    assert "is a file: name a folder by --out" in fails(*asked[:3], "--out", tmp_path / "file")
+    assert "is a file: name a folder with --out" in fails(*asked[:3], "--out", tmp_path / "file")
 
 
 def test_what_cannot_be_exported(run, tmp_path, fails):

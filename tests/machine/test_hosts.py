@@ -179,7 +179,7 @@ def test_nobody_listens_and_nobody_comes():
     process = ask((None, where, 2, 0), meeting=2)
     _, said = process.communicate(timeout=300)
     assert process.returncode
-    assert said.splitlines()[0] == f"waiting for 2 processes to meet at {where}, 2 s at most"
+    assert said.splitlines()[0] == f"waiting for 2 processes to connect to {where}, at most 2 s"
 
 
 def test_a_port_that_is_taken():
@@ -233,7 +233,7 @@ def test_processes_that_slurm_started_speak_with_one_voice():
     ]
     said = end(processes, 1)
     assert all("the processes of the run differ in their config" in errors for errors in said)
-    assert "Unmet: process 1 could not go on: see what it says" in said[0]
+    assert "Unmet: process 1 failed: see its own message" in said[0]
     assert "ValueError: nothing here" in said[1]
 
 

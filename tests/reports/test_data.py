@@ -67,7 +67,7 @@ def test_a_source_folder(source, tmp_path):
     assert data["overlaps"] == [
         {"splits": ["train", "validation"], "count": 2, "ids": ["gone00", "gone01"]}
     ]
-    assert data["blocked"] == ["validation: none of its 2 recordings is there"]
+    assert data["blocked"] == ["validation: none of its 2 recordings was found"]
     assert data["source"] == str(source.root) and not data["decoded"]
     assert len(data["files"][str(source.find("whole"))]["sha256"]) == 64
 
@@ -93,9 +93,9 @@ def test_videos_that_no_split_wants_are_named(source, tmp_path):
 def test_decoding_to_the_end_is_said(source, tmp_path):
     collection = Collection(("cello",), {"test": (Recording("w", (0,), source.find("whole")),)})
     page = examine_source("music", source.root, collection, tmp_path)[1].read_text()
-    assert "--decode finds damage further on" in page
+    assert "use --decode to find damage anywhere" in page
     page = examine_source("music", source.root, collection, tmp_path, decode=True)[1].read_text()
-    assert "decoded to its end." in page and "--decode" not in page
+    assert "decoded completely." in page and "--decode" not in page
     assert json.loads((tmp_path / "doctor.json").read_text())["decoded"]
 
 

@@ -28,7 +28,7 @@ def test_open_and_reopen(tmp_path, config):
 def test_a_second_process_is_turned_away(tmp_path, config):
     first = RunFolder(tmp_path)
     first.open_for_training(config)
-    with pytest.raises(ValueError, match=f"another process trains in {tmp_path}: wait for it"):
+    with pytest.raises(ValueError, match=f"another process is training in {tmp_path}: wait for it"):
         RunFolder(tmp_path).open_for_training(config)
     del first
     assert RunFolder(tmp_path).open_for_training(config) is True
@@ -52,7 +52,7 @@ def test_no_run_and_a_damaged_one(tmp_path):
     with pytest.raises(ValueError, match=r"holds no run \(no config.json\): train one with"):
         RunFolder(tmp_path).config()
     (tmp_path / "config.json").write_text('{"seed": ')
-    with pytest.raises(ValueError, match=r"config.json is damaged .*: restore it or start anew"):
+    with pytest.raises(ValueError, match=r"config.json is damaged .*: restore it or start again"):
         RunFolder(tmp_path).config()
 
 

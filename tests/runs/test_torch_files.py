@@ -161,7 +161,7 @@ def test_damaged_files(tmp_path):
     torch.save(state_dict_of(4), file)
     whole = file.read_bytes()
     for content in (b"", b"<html>not found</html>", whole[:-1000], whole[:100], b"\x80\x02."):
-        assert "is damaged, or holds more than arrays, and was not read (" in sentence(content)
+        assert "is damaged, or contains more than arrays, and was not read (" in sentence(content)
     torch.save(torchvision.models.resnet18(), file)
     assert "it holds torchvision.models.resnet.ResNet" in sentence()
     torch.save([1, 2], file)

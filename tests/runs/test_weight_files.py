@@ -99,9 +99,9 @@ def test_a_folder_that_is_there_is_left_alone(file, tmp_path):
     out.mkdir()
     import_weights(file, out)  # empty
     before = contents(tmp_path)
-    with pytest.raises(ValueError, match=f"{out} is there already: name another folder, or remov"):
+    with pytest.raises(ValueError, match=f"{out} already exists: name another folder, or remov"):
         import_weights(file, out)
-    with pytest.raises(ValueError, match=f"{file} is there already"):
+    with pytest.raises(ValueError, match=f"{file} already exists"):
         import_weights(file, file)
     assert contents(tmp_path) == before
 
@@ -128,7 +128,7 @@ def test_what_cannot_be_read(file, tmp_path, state):
         assert str(path) in str(error.value) and not out.exists()
         return str(error.value)
 
-    assert "is no .safetensors or .pth file" in sentence("weights.h5", b"")
+    assert "is not a .safetensors or .pth file" in sentence("weights.h5", b"")
     assert "there is no file" in sentence("absent.safetensors")
     assert "there is no file" in sentence("absent.pth")
     whole = file.read_bytes()

@@ -89,7 +89,7 @@ def test_the_ending_of_an_id_may_be_left_out_where_one_is_meant(tmp_path):
     localization = found.predictor(get("paper"))(batch_of([0, 3, 4])).localization
     assert localization[:, 0, 0].tolist() == [0, 2, 3]
     twice = write(tmp_path / "twice.npz", {"f/1": np.eye(2), "f/1.jpg": np.eye(2)})
-    with pytest.raises(ValueError, match=r"'f/1' and 'f/1.jpg' are of one item: remove one"):
+    with pytest.raises(ValueError, match=r"'f/1' and 'f/1.jpg' are for the same item: remove one"):
         given(twice, ids=ids)
 
 
@@ -119,7 +119,7 @@ def test_scores_are_of_what_is_heard(tmp_path, arrays):
         np.testing.assert_array_equal(found.heard, [[1, 0.5, 0.25], [0.5, 0.5, 0.25]])
     for wrong, sentence in (
         (np.zeros(2), r"'b.c.scores' is \[2\]; scores are \[3\], one a class"),
-        (np.array([0, 0.5, 1.5]), r"'b.c.scores' holds values beyond 0 to 1"),
+        (np.array([0, 0.5, 1.5]), r"'b.c.scores' has values outside 0 to 1"),
         (np.array([0, 0.5, np.nan]), r"'b.c.scores' is not finite"),
     ):
         with pytest.raises(ValueError, match=sentence):
@@ -132,17 +132,23 @@ def test_scores_are_of_what_is_heard(tmp_path, arrays):
 @pytest.mark.parametrize(
     ("array", "sentence"),
     [
-        (np.zeros((3, 4, 5)), r"\[3, 4, 5\], classes first; .* save np.moveaxis\(map, 0, -1\)"),
-        (np.zeros((1, 4, 5)), r"classes first; they go last: save map\[0\]"),
-        (np.zeros((4, 5, 2)), r"\[4, 5, 2\]; a map is \[h, w\], or \[h, w, 3\] with a map a class"),
+        (
+            np.zeros((3, 4, 5)),
+            r"\[3, 4, 5\]: classes must come last, not first: save np.moveaxis\(map, 0, -1\)",
+        ),
+        (np.zeros((1, 4, 5)), r"classes must come last, not first: save map\[0\]"),
+        (
+            np.zeros((4, 5, 2)),
+            r"\[4, 5, 2\]; a map is \[h, w\], or \[h, w, 3\] with one map per class",
+        ),
         (np.zeros(5), r"is \[5\]; a map is"),
         (np.zeros((1, 4, 5, 3)), r"is \[1, 4, 5, 3\]; a map is"),
         (np.zeros((0, 4)), "has no cells"),
         (np.array([[0, np.nan]]), "is not finite"),
         (np.array([[0, np.inf]]), "is not finite"),
-        (np.array([[0, 1e300]]), "is not finite: it holds nan, inf, or what float32 cannot"),
-        (np.zeros((2, 2), complex), "holds complex128; real numbers are read"),
-        (np.array([["a"]]), "holds <U1; real numbers are read"),
+        (np.array([[0, 1e300]]), "is not finite: it has nan, inf, or values beyond float32"),
+        (np.zeros((2, 2), complex), "contains complex128; only real numbers"),
+        (np.array([["a"]]), "contains <U1; only real numbers"),
         (np.array([[None]]), "pickles are never read"),
     ],
 )
@@ -192,13 +198,15 @@ def test_nothing_is_unpickled(tmp_path):
     folder = tmp_path / "maps"
     folder.mkdir()
     (folder / "b.c.npy").write_bytes(code)
-    with pytest.raises(ValueError, match=r"'b.c' is pickled, or no array .*are never read: save"):
+    with pytest.raises(
+        ValueError, match=r"'b.c' is pickled, or not an array.*are never read: save"
+    ):
         given(folder)
     np.save(folder / "b.c.npy", np.array([[Hostile(trap)]], object), allow_pickle=True)
     with pytest.raises(ValueError, match=r"'b.c' is pickled"):
         given(folder)
     (tmp_path / "all.npz").write_bytes(code)
-    with pytest.raises(ValueError, match=r"is pickled, or no array at all"):
+    with pytest.raises(ValueError, match=r"is pickled, or not an array"):
         given(tmp_path / "all.npz")
     np.savez(tmp_path / "objects.npz", **{"b.c": np.array([[Hostile(trap)]], object)})
     with pytest.raises(ValueError, match=r"'b.c' is pickled"):
@@ -213,12 +221,12 @@ def test_damaged_files(tmp_path, arrays):
     whole = write(tmp_path / "whole.npz", arrays).read_bytes()
     place = tmp_path / "maps.npz"
     place.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match=r"maps.npz (is no .npz file|is pickled)"):
+    with pytest.raises(ValueError, match=r"maps.npz (is damaged, or not an .npz|is pickled)"):
         given(place)
     spoilt = bytearray(whole)
     spoilt[200:260] = bytes(60)
     place.write_bytes(spoilt)
-    with pytest.raises(ValueError, match=r"maps.npz: 'vid_0.*' (cannot be read|is no array)"):
+    with pytest.raises(ValueError, match=r"maps.npz: 'vid_0.*' (cannot be read|is not an array)"):
         given(place)
     np.savez(place, **{"b.c": np.eye(2)})
     place.write_bytes(place.read_bytes().replace(b"\x93NUMPY", b"\x93LUMPY"))
@@ -249,15 +257,15 @@ def test_places_that_will_not_do(tmp_path):
         with pytest.raises(ValueError, match=f"{name}.*{sentence}"):
             given(tmp_path / name)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match=r"empty holds no map"):
+    with pytest.raises(ValueError, match=r"empty contains no map"):
         given(tmp_path / "empty")
     np.save(tmp_path / "one.npy", np.eye(2))
     (tmp_path / "one.npy").rename(tmp_path / "one.npz")
-    with pytest.raises(ValueError, match=r"is no .npz file but a single array"):
+    with pytest.raises(ValueError, match=r"is a single array, not an .npz file"):
         given(tmp_path / "one.npz")
     place = write(tmp_path / "others", {"c": np.eye(2), "d": np.eye(2)})
-    with pytest.raises(ValueError, match=r"of 2 maps none .* an id is 'vid_0_.*', a map 'c'"):
+    with pytest.raises(ValueError, match=r"none of its 2 maps .* an id is 'vid_0_.*', a map 'c'"):
         given(place)
     Image.new("L", (2, 2)).save(place / "c.png")
-    with pytest.raises(ValueError, match=r"c.npy and .*c.png are of one item"):
+    with pytest.raises(ValueError, match=r"c.npy and .*c.png are for the same item"):
         given(place)

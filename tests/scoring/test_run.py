@@ -243,7 +243,7 @@ def test_clips_without_boxes_are_scored_for_their_clusters_only(scorer):
     assert list(scores.splits["test"]) == ROWS[:3]
     assert set(scores.splits["test"][ROWS[0]].metrics) == {"NMI", "purity", "audio NMI"}
     assert scores.remarks() == [
-        "Split test: places are not scored in 6 of 6 items: a sounding object has no box."
+        "Split test: localization not scored in 6 of 6 items: a sounding object has no box."
     ]
 
 
@@ -345,7 +345,7 @@ def test_the_report_tells_of_the_run(scorer):
     page = write_run_report(made.run, scores, made).read_text()
     assert page.count("<img") == 5 + 6 and page.count("<svg") == 2
     assert "sounding: drum; silent: bell. Found (below) bell (0.30), drum (0.70)." in page
-    for text in (*ROWS, "BRIGHTNESS on halves", "clusters got the names", "purity", "dsol-solo"):
+    for text in (*ROWS, "BRIGHTNESS on halves", "clusters were named after", "purity", "dsol-solo"):
         assert text in page
     without = write_run_report(made.run, scores, None, "the data are gone").read_text()
     assert "<img" not in without and "the data are gone" in without

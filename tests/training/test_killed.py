@@ -105,7 +105,7 @@ def test_files_that_cannot_be_written_to_their_end(tmp_path, whole, cache):
     process = run(tmp_path, cache, Fault("refresh", 2, None))
     said = (tmp_path / "said").read_text()
     assert process.exitcode == 1
-    assert f"{tmp_path}/run/checkpoints cannot be written (file too large): mend that" in said
+    assert f"{tmp_path}/run/checkpoints cannot be written (file too large): fix that" in said
     assert run(tmp_path, cache).exitcode == 0, said
     assert "damaged" not in (tmp_path / "said").read_text()
     assert_same_end(tmp_path, whole)

@@ -72,7 +72,7 @@ def test_the_rest_of_an_epoch_counts(bench, capsys):
     [optimizer] = {int(x) for x in leaves(state.optimizers["localization"]) if x.dtype == np.int32}
     assert optimizer == 4 * 2 - count
     said = capsys.readouterr()
-    were = "step was skipped, as its" if count == 1 else "steps were skipped, as their"
+    were = "step was skipped because its" if count == 1 else "steps were skipped because their"
     assert skipped_steps(bench.run) == f"{count} {were} loss was not finite"
     assert skipped_steps(bench.run) in said.out
     notes = [line for line in said.out.splitlines() if "skipped step" in line]

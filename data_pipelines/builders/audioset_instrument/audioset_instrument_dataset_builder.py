@@ -24,8 +24,8 @@ def collection(folder: Folder) -> Collection:
 
     `train` and `multi_train` are the clips of `unbalanced_train_segments.csv` that are labelled
     with one of the instruments, and with more. `test` and `multi_test` are the boxed frames of
-    clips of `balanced_train_segments.csv`, parted in the same way; without that file they are
-    parted by what sounds in the frames. A frame's difficulty level is its number of sounding
+    clips of `balanced_train_segments.csv`, split in the same way; without that file they are
+    split by what sounds in the frames. A frame's difficulty level is its number of sounding
     categories.
     """
     names = {path.name: path for path in folder.files}
@@ -60,7 +60,7 @@ def collection(folder: Folder) -> Collection:
     if unknown := len(annotated.keys() - tags.keys()):
         notes.append(
             f"balanced_train_segments.csv does not have {unknown} of {len(annotated)} test clips: "
-            "these are parted by what sounds in them, and their files taken for the clips"
+            "these are split by what sounds in them, and their files are taken to be the clips"
         )
     if not training:
         notes.append("no clip of unbalanced_train_segments.csv: there is nothing to train on")

@@ -1,4 +1,4 @@
-"""What AudioSet-instrument's two box files and AudioSet's own lists say of its clips."""
+"""What AudioSet-instrument's two box files and AudioSet's own lists say about its clips."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ CODES: Mapping[str, str] = MappingProxyType(
         "/m/0319l": "Horn",
     }
 )
-"""AudioSet's codes of the instruments. It has none for the oboe. Which of them the authors of the
-set took was not published."""
+"""AudioSet's codes of the instruments. It has none for the oboe. The authors of the set
+did not publish which of them they used."""
 
 
 class Tagged(NamedTuple):
@@ -60,11 +60,11 @@ def read_tags(path: Path | None, classes: Sequence[str]) -> dict[str, Tagged]:
 
 
 def read_moments(boxes: Path, coco: Path) -> dict[str, tuple[Moment, ...]]:
-    """The annotated frames of each clip by YouTube id; times count from the clip's begin.
+    """The annotated frames of each clip by YouTube id; times count from the start of the clip.
 
     Frames are those of `audioset_box.json`, objects those of `multi_source_coco.json`, whose frame
     n is second n % 10 of the clip that is number n // 10 in the order of ids. An object that only
-    the latter has is silent. The frame's time is the middle of its second.
+    the second file has is silent. The frame's time is the middle of its second.
 
     Raises:
       ValueError: the two files are not of the same frames and boxes.
@@ -84,7 +84,7 @@ def read_moments(boxes: Path, coco: Path) -> dict[str, tuple[Moment, ...]]:
     )
     if not matching:
         raise ValueError(
-            f"{coco}: its frames and boxes are not those of {boxes.name}; get both files again"
+            f"{coco}: its frames and boxes do not match {boxes.name}; download both files again"
         )
     return {
         id: tuple(

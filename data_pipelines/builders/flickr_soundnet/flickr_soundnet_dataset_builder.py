@@ -24,9 +24,9 @@ CLIP_SECONDS = 5
 def collection(folder: Folder) -> Collection:
     """Pairs of `test_list.txt` for testing; every other pair of the folder for training.
 
-    A pair is a picture and a sound of one name, its votes an XML file of that name (Senocak et al.,
-    CVPR 2018). Each annotator's box is an object. The sound is the first five seconds (C2F 4.1).
-    There are no categories.
+    A pair is a picture and a sound of the same name; its votes are an XML file of that name
+    (Senocak et al., CVPR 2018). Each annotator's box is an object. The sound is the first five
+    seconds (C2F 4.1). There are no categories.
     """
     path = folder.annotation("test_list.txt", of=AUTHORS)
     test = list(dict.fromkeys(line.split(".")[0] for _, line in read_lines(path)))

@@ -35,8 +35,8 @@ def collection(folder: Folder, *, allow_overlap: bool = False) -> Collection:
     """The authors' splits; tests are of the annotated frames.
 
     Videos are `ID.mp4` or `ID_0_1000.mp4`; where a sound file of that name lies in the folder, the
-    sound is read from it. All testing ids stand in the validation list too, and are left to the
-    test.
+    sound is read from it. All testing ids are in the validation list too; they are used for the
+    test only.
 
     Args:
       folder: the user's.
@@ -61,7 +61,7 @@ def collection(folder: Folder, *, allow_overlap: bool = False) -> Collection:
         notes += _unmatched(split, ids[split], known, frames[split].name)
         ids[split] = [id for id in ids[split] if id in known]
     if unknown := sum(id not in labels for part in ids.values() for id in part):
-        notes.append(f"{unknown} listed ids are in neither of {' and '.join(VIDEOS)}: no category")
+        notes.append(f"{unknown} listed ids have no category: not in {' or '.join(VIDEOS)}")
 
     def recording(id: str, split: str) -> Recording:
         return Recording(
@@ -83,7 +83,7 @@ def collection(folder: Folder, *, allow_overlap: bool = False) -> Collection:
 def _unmatched(
     split: str, listed: Sequence[str], annotated: Mapping[str, object], file: str
 ) -> list[str]:
-    """Sentences about ids that only the list, or only the label file, knows."""
+    """Sentences about ids that are only in the list, or only in the label file."""
     bare = [id for id in listed if id not in annotated]
     extra = [id for id in annotated if id not in listed]
     notes = []

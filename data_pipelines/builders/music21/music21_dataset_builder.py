@@ -14,7 +14,7 @@ from avloc.data_pipelines.collection import SOUND_ENDINGS, Collection, Folder, R
 VIDEOS = "MUSIC21_solo_videos.json"
 AUTHORS = "github.com/roudimit/MUSIC_dataset"
 SEED = 0
-"""Of the division into splits."""
+"""Seed of the division into splits."""
 
 
 def collection(folder: Folder) -> Collection:
@@ -45,7 +45,7 @@ def collection(folder: Folder) -> Collection:
 class Builder(RecordingsBuilder):
     """MUSIC-21: solos of 21 instruments, from YouTube, without boxes.
 
-    The splits are this library's own, as none are published; many of the videos are in `music` too.
+    The splits are this library's own, because none are published; many videos are in `music` too.
     """
 
     VERSION = tfds.core.Version("1.1.0")

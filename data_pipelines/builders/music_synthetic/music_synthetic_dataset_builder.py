@@ -102,7 +102,7 @@ class Builder(ScenesBuilder):
 
 
 def _summary(counts: dict[str, dict[str, int]], skipped: list[dict[str, str]]) -> str:
-    """What became of the scenes, in a line or two."""
+    """A summary of the scenes that were read and skipped."""
     found, bad = (sum(count[what] for count in counts.values()) for what in ("found", "damaged"))
     summary = f"Read {found - bad} of {found} scenes of the published archive"
     if skipped:
@@ -133,7 +133,7 @@ def _read(scene: SceneFiles) -> dict:
 
 
 def _stamp(path: Path | None) -> list[str | int] | None:
-    """Name, size and time of change of a file, if there is one."""
+    """Name, size and modification time of a file, if it exists."""
     if path is None or not path.is_file():
         return None
     stat = path.stat()

@@ -1,7 +1,7 @@
 """The figures of the toy orchestra: twelve instruments that sound, six things that never do.
 
 A figure is a list of shapes in its own plane, x to the right and y down, roughly within -1..1.
-What a class is lies in its outline and inner structure; numbers of strings, widths and curves
+A class is defined by its outline and inner structure; numbers of strings, widths and curves
 vary from object to object. Shapes name a shade of a palette, never a colour.
 """
 

@@ -1,7 +1,7 @@
 """Sounds of the toy orchestra: twelve timbres over one range of pitches.
 
 Timbre is spectral envelope, attack, decay, vibrato, tremolo, inharmonicity and noise. Pitch,
-number of notes, loudness and background noise are drawn alike for every category.
+number of notes, loudness and background noise have the same distribution for every category.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Timbre:
       attack: time constant of the rise.
       decay: time constant of the fall; 0 holds the note.
       damping: how much faster than the lowest partial the others fall, per unit of ratio.
-      glide: excess of the pitch at the onset, gone within some 40 ms.
+      glide: excess of the pitch at the onset, gone within about 40 ms.
       vibrato: depth (relative) and rate of the pitch's wavering.
       tremolo: depth (0..1) and rate of the loudness' wavering.
       noise: level relative to the partials, lower and upper edge of the band.

@@ -16,7 +16,7 @@ from avloc.data_pipelines.records.splits import apart
 AUTHORS = "github.com/GeWu-Lab/CSOL_TPAMI2021"
 LISTS = {"train": "trainsolo.txt", "synthesis": "trainsyn.txt", "test": "eval.txt"}
 CATEGORIES = 98
-"""As the paper counts them (CSOL 4.1)."""
+"""As in the paper (CSOL 4.1)."""
 
 
 def collection(folder: Folder) -> Collection:
@@ -49,11 +49,11 @@ def collection(folder: Folder) -> Collection:
 
     splits = {split: tuple(recording(i, split) for i in part) for split, part in ids.items()}
     if not csv:
-        notes.append("vggsound.csv is not there: no clip has a category, nothing is scored by one")
+        notes.append("vggsound.csv is missing: without it, nothing is scored by category")
     elif without := sum(clip is None for clip in clips.values()):
-        notes.append(f"{without} ids of the lists are not in vggsound.csv: without a category")
+        notes.append(f"{without} ids of the lists are not in vggsound.csv and have no category")
     if csv and len(classes) != CATEGORIES:
-        notes.append(f"the lists hold {len(classes)} categories; the paper counts {CATEGORIES}")
+        notes.append(f"the lists have {len(classes)} categories; the paper has {CATEGORIES}")
     have = sum(r.moments is not None for r in splits["test"])
     notes.append(f"{have} of {len(ids['test'])} test clips have boxes" + ", VGG-SS'" * bool(have))
     return Collection(

@@ -21,7 +21,7 @@ SIZE = (256, 512)
 
 
 def collection(folder: Folder) -> Collection:
-    """The boxed clips of VGG-SS that stand in a pair; those without a box are in none."""
+    """The boxed clips of VGG-SS that are part of a pair; clips without a box are in no pair."""
     path = folder.annotation(PAIRS, of=AUTHORS)
     single = vggss.collection(folder)
     clips = {recording.moments[0].name: recording for recording in single.splits["test"]}
@@ -30,7 +30,7 @@ def collection(folder: Folder) -> Collection:
     used = {file for duet in duets for file in duet.files}
     whole = [duet for duet in duets if boxed.issuperset(duet.files)]
     there = sum(all(clips[file].path for file in duet.files) for duet in whole)
-    notes = [f"{there} of {len(duets)} duets have both of their clips here"]
+    notes = [f"{there} of {len(duets)} duets have both of their clips in the folder"]
     if out := len(duets) - len(whole):
         notes.append(f"{out} duets left out: vggss.json has no box for one of their clips")
     return Collection(
@@ -42,7 +42,7 @@ def collection(folder: Folder) -> Collection:
 
 
 def _pairs(path: Path) -> list[Duet]:
-    """The duets of the list, one that is listed twice once."""
+    """The duets of the list, without repeats."""
     return list({duet.files: duet for duet in read_duets(path)}.values())
 
 
@@ -50,7 +50,7 @@ class Builder(RecordingsBuilder):
     """VGGSound-Duet: the middle frames of two clips of VGG-SS side by side, both heard.
 
     The published code shows its network the two frames one after the other, with the sum of both
-    sounds; here they are one picture, left and right, so that a source can be sought in both.
+    sounds; here they are one picture, left and right, so that a source can be searched for in both.
     """
 
     VERSION = tfds.core.Version("1.1.0")
@@ -68,7 +68,7 @@ class Builder(RecordingsBuilder):
                 yield example["id"], example
 
     def _clip(self, recording: Recording) -> Clip | None:
-        """The clip of a recording; None where it could not be decoded."""
+        """The clip of a recording; None if it could not be decoded."""
         stored = self._store.load(recording)
         if not stored.clips:
             return None

@@ -42,7 +42,7 @@ def boxed_moment(clip: BoxedFrame, label: int, start: float) -> Moment:
 
 
 class Builder(RecordingsBuilder):
-    """VGG-SS: the boxed middle frames of some 5,000 test clips of VGGSound, for testing."""
+    """VGG-SS: the boxed middle frames of about 5,000 test clips of VGGSound, for testing."""
 
     VERSION = tfds.core.Version("1.1.0")
     collection = staticmethod(collection)

@@ -26,7 +26,7 @@ class Video(NamedTuple):
     category: str | None
 
     def fingerprint(self) -> str:
-        """Changes whenever the file does: hash of its path, size and time of change."""
+        """Hash of the file's path, size and modification time."""
         return digest(file_state(self.path))
 
 
@@ -38,7 +38,7 @@ def folder_fingerprint(videos: Sequence[Video]) -> str:
 def find_videos(source: str | Path) -> list[Video]:
     """Videos below a folder, in order of name; the first level of folders names the categories.
 
-    Hidden files and folders are passed over.
+    Hidden files and folders are skipped.
 
     Raises:
       ValueError: there is no such folder, or no video in it.
@@ -54,7 +54,7 @@ def find_videos(source: str | Path) -> list[Video]:
             videos.append(Video(path, name, category if inside else None))
     if not videos:
         raise ValueError(
-            f"{source}: no video in this folder; put videos into it, or into one folder a class"
+            f"{source}: no video in this folder; put videos into it, or into a subfolder per class"
         )
     return sorted(videos, key=lambda video: video.name)
 
@@ -74,11 +74,11 @@ def split_videos(videos: Sequence[Video], *, seed: int) -> tuple[dict[str, list[
     """Gives each video to one of `train`, `validation` and `test`, class by class.
 
     Of n videos of a class a fifth (at least one, if n > 1) goes to `test`, a tenth (at least one,
-    if n > 3) to `validation` and the rest, one at least, to `train`. Videos without a class are
+    if n > 3) to `validation` and the rest, at least one, to `train`. Videos without a class are
     drawn as one group.
 
     Returns:
-      The videos of each split that has any, and a sentence about each thing left out.
+      The videos of each split that has any, and a sentence for each thing left out.
     """
     splits: dict[str, list[Video]] = {"train": [], "validation": [], "test": []}
     notes = []

@@ -1,4 +1,4 @@
-"""`video_folder`: a folder of one's own videos as a data set."""
+"""`video_folder`: a folder of your own videos as a data set."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class VideoFolderConfig(tfds.core.BuilderConfig):
     Attributes:
       source: the folder: `CLASS/*.mp4`, or `*.mp4` without classes.
       seed: of the splits and scenes.
-      workers: processes that decode; 0: none but this one.
+      workers: processes that decode; 0: only this one.
     """
 
     source: str
@@ -51,7 +51,7 @@ class VideoFolderConfig(tfds.core.BuilderConfig):
 
 
 class _Clips(NamedTuple):
-    """The clips of a split: place i is second `seconds[i]` of video `videos[i]`."""
+    """The clips of a split: index i is second `seconds[i]` of video `videos[i]`."""
 
     names: list[str]
     stored: list[StoredClips]
@@ -87,9 +87,9 @@ class Builder(Placed, tfds.core.GeneratorBasedBuilder):
 
     Splits are by video: no video is in two of them, except that `cocktail_train` is made from
     `train` and `cocktail_test` from `test`. Names of classes are stored for evaluation and
-    display; `cocktail_train` mixes videos without regard to them.
+    display; `cocktail_train` mixes videos and ignores them.
 
-    A solo clip has one object without a place. An object of a scene has its cell as box.
+    A solo clip has one object without a position. An object of a scene has its cell as box.
     """
 
     VERSION = tfds.core.Version("1.2.0")
@@ -154,7 +154,7 @@ class Builder(Placed, tfds.core.GeneratorBasedBuilder):
         names: list[str],
         notes: list[str],
     ) -> None:
-        """Writes down what became of the videos."""
+        """Records what happened to the videos."""
         skipped = [(v.name, stored[v].problem) for v in videos if not stored[v].clips]
         damaged = [
             (v.name, stored[v].problem) for v in videos if stored[v].clips and stored[v].problem
@@ -196,17 +196,18 @@ def _solo(clips: _Clips) -> Iterator[tuple[str, dict]]:
 def _cocktail(
     clips: _Clips, split: str, limit: int, seed: int
 ) -> tuple[Iterator[tuple[str, dict]] | None, str | None]:
-    """Scenes of a split, if they can be made, and a sentence if they are not the usual ones.
+    """Scenes of a split, if possible, and a sentence if they are not the usual ones.
 
     Four clips in a 2x2 grid, two sounding; where only two or three clips differ, two side by
-    side, one sounding. Scenes for training mix videos and never look at their classes.
+    side, one sounding. Scenes for training mix videos and ignore their classes.
     """
     labels = np.asarray(clips.labels)[clips.videos]
     known = split != "train" and bool(np.any(labels >= 0))
     kinds = len(np.unique(labels[labels >= 0] if known else clips.videos))
-    what = f"{kinds} of the {'classes' if known else 'videos'} in {split}"
+    unit = "classes" if known else "videos"
+    what = f"number of {unit} in {split}: {kinds}"
     if kinds < 2:
-        return None, f"no cocktail_{split} split: scenes mix at least two, and there is {what}"
+        return None, f"no cocktail_{split} split: scenes mix at least two {unit} ({what})"
     recipe = SYNTHETIC if kinds >= 4 else Recipe(1, 1, grid=(1, 2))
     plan = plan_scenes(
         labels if known else None,
@@ -216,5 +217,5 @@ def _cocktail(
         seed=seed,
     )
     made = mixing.scenes(plan, clips.decoded, prefix=f"cocktail_{split}")
-    note = f"scenes of cocktail_{split} show two clips, one sounding: there are only {what}"
+    note = f"scenes of cocktail_{split} show two clips, one sounding ({what})"
     return ((example["id"], example) for example in made), note if kinds < 4 else None

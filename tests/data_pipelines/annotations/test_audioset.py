@@ -50,7 +50,7 @@ def test_coco(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"categories": [{"name": "Cello", "id": 1}]}, r"must run from 0, and are \[1\]"),
+        ({"categories": [{"name": "Cello", "id": 1}]}, r"must count up from 0, not \[1\]"),
         ({"categories": [{"id": 0}]}, 'category 0: the field "name" is missing'),
         ({"images": [{}]}, '"id": must be a whole number, not null'),
         ({"images": []}, r"annotations\[0\]: there is no image 12"),

@@ -10,8 +10,8 @@ def test_pairs_of_splits_in_order():
         "test": ["g", "f", "e", "d", "b"],
     }
     assert overlaps(splits) == [
-        "1 id stands in both train (2) and test (5): b",
-        "4 ids stand in both validation (5) and test (5): d, e, f, ...",
+        "1 id is in both train (2) and test (5): b",
+        "4 ids are in both validation (5) and test (5): d, e, f, ...",
     ]
 
 

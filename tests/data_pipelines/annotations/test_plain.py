@@ -60,18 +60,18 @@ def an_object(**changes):
     [
         ({"id": 3}, 'item 0, "id": must be a text, not 3'),
         ({"frame": None}, r'item 0 \(a\), "frame": must be a text, not null'),
-        ({"frame": "../../a.jpg"}, '"frame": must be a path within the folder'),
-        ({"sound": "/etc/passwd"}, '"sound": must be a path within the folder'),
-        ({"sound": "wav\\a.wav"}, '"sound": must be a path within the folder, with /'),
-        ({"sound": ""}, '"sound": must be a path within the folder'),
-        ({"start": -1}, '"start": must not be below 0, and is -1'),
+        ({"frame": "../../a.jpg"}, '"frame": must be a path inside the folder'),
+        ({"sound": "/etc/passwd"}, '"sound": must be a path inside the folder'),
+        ({"sound": "wav\\a.wav"}, '"sound": must be a path inside the folder, with /'),
+        ({"sound": ""}, '"sound": must be a path inside the folder'),
+        ({"start": -1}, '"start": must not be below 0, but is -1'),
         ({"start": float("inf")}, '"start": must be a finite number, not Infinity'),
         ({"objects": {}}, r'\(a\), "objects": must be a list'),
         ({"objects": [3]}, "object 0: must be an object, not 3"),
         ({"objects": an_object(category="oboe")}, "'oboe' is not among the classes cello, flute"),
         ({"objects": an_object(sounding=1)}, 'object 0, "sounding": must be true or false, not 1'),
         ({"objects": an_object(box=[1, 2])}, 'object 0, "box": a box has four numbers, not 2'),
-        ({"objects": an_object(box=[0.1, 0.2, 0.0, 0.5])}, "covers nothing of the picture"),
+        ({"objects": an_object(box=[0.1, 0.2, 0.0, 0.5])}, "lies outside the picture"),
         (
             {"objects": an_object(box=[0.3, 0.3, 0.9, 0.9])},
             r"100% plausible as \[xmin, ymin, xmax, ymax\]",
@@ -93,7 +93,7 @@ def test_items_that_cannot_be(tmp_path, changes, message):
         ({"items": []}, '"classes" is missing'),
         ({"classes": []}, '"items" is missing'),
         ({"classes": [1], "items": []}, '"classes": must be a text, not 1'),
-        ({"classes": ["a", "a"], "items": []}, '"classes": a name stands there twice'),
+        ({"classes": ["a", "a"], "items": []}, '"classes": a name appears twice'),
     ],
 )
 def test_files_that_cannot_be(tmp_path, content, message):
@@ -108,5 +108,5 @@ def test_an_id_twice(tmp_path):
     content = json.loads(path.read_text())
     content["items"] *= 2
     path.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match="item 1, \"id\": 'a' stands there twice"):
+    with pytest.raises(ValueError, match="item 1, \"id\": 'a' appears twice"):
         read_plain(path)

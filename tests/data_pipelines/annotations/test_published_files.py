@@ -196,7 +196,7 @@ def test_lists_of_pairs_and_what_they_share(frames):
     assert set(ids["music/duet_pairs_val"]) - set(frames["duettest"]) == {"8DHG_hVSw1o"}
     splits = {name: ids[f"music/solo_{name}"] for name in ("training_1", "validation", "testing")}
     (sentence,) = overlaps(splits)
-    assert sentence.startswith("27 ids stand in both validation (49) and testing (27): ")
+    assert sentence.startswith("27 ids are in both validation (49) and testing (27): ")
 
 
 def test_audioset_frames_are_one_set_under_two_namings():

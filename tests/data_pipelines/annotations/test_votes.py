@@ -53,7 +53,7 @@ def test_no_box_and_boxes_without_area(tmp_path):
         ("<bbox><xmin>1</xmin></bbox>", "bbox 1: a box has xmin, ymin, xmax, ymax, not xmin"),
         (vote(1, 2, 3, 4) + vote(1, "two", 3, 4), "bbox 2: must be a finite number, not 'two'"),
         (vote(1, 2, 3, ""), "bbox 1: must be a finite number, not null"),
-        (vote(1, 2, 300, 4), "not within 256x256 pixels"),
+        (vote(1, 2, 300, 4), "not inside 256x256 pixels"),
         ("<bbox>", "not XML"),
     ],
 )

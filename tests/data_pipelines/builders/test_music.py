@@ -109,9 +109,9 @@ def test_what_became_of_everything_is_written_down(built):
     assert offsets["largest"] == pytest.approx(13.3, abs=0.1)
     assert offsets["median"] == pytest.approx(6.7, abs=0.1)
     summary = built.metadata["summary"]
-    assert "test: 4 clips from 2 of 2 recordings; frames 6.7 ms off" in summary
+    assert "test: 4 clips from 2 of 2 recordings; frames 6.7 ms from" in summary
     assert "2 annotated moments are not in the video: cello-00003_0_1000/frame_009" in summary
-    assert "2 of validation are left to test and are not in validation." in summary
+    assert "2 of validation are kept in test and removed from validation." in summary
     assert "1 of duet_test left out, not in duettest.json: duet-000003." in summary
     assert built.metadata["boxes"] == "annotated"
     assert built.metadata["max_objects"] == 2
@@ -131,8 +131,8 @@ def test_training_ids_are_not_tested_unless_asked_for(tmp_path):
     assert ids("allow_overlap")["test"] == ["violin-0003", "cello-00003"]
     assert ids("allow_overlap")["validation"] == ["violin-0002"]
     notes = Builder.config_of(folder).collection.notes
-    assert "1 of test are left to train and are not in test" in notes
-    assert any("1 id stands in both train (3) and test (2): cello-00003" in n for n in notes)
+    assert "1 of test are kept in train and removed from test" in notes
+    assert any("1 id is in both train (3) and test (2): cello-00003" in n for n in notes)
     with pytest.raises(
         ValueError, match="music has no configuration 'overlap'; it has default, al"
     ):
@@ -142,7 +142,7 @@ def test_training_ids_are_not_tested_unless_asked_for(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("solotest.json", None, r"solotest\.json is not below this folder; get it from github"),
+        ("solotest.json", None, r"solotest\.json is not in this folder; get it from github"),
         ("lists/solo_testing.txt", "a b c\n", r"solo_testing\.txt.*must be a sound file and a"),
         (
             "MUSIC_solo_videos.json",
@@ -188,8 +188,8 @@ def test_the_authors_files():
     assert sum(not m.objects for m in moments["test"]) == 1116
     assert sum(not m.objects for m in moments["duet_test"]) == 1228
     assert sum(len({o.label for o in m.objects}) == 1 for m in moments["duet_test"]) == 5533
-    assert any("27 ids stand in both validation (49) and test (27)" in n for n in found.notes)
-    assert "27 of validation are left to test and are not in validation" in found.notes
+    assert any("27 ids are in both validation (49) and test (27)" in n for n in found.notes)
+    assert "27 of validation are kept in test and removed from validation" in found.notes
 
 
 def test_music21_is_divided_by_class_whatever_videos_there_are(tmp_path):

@@ -106,7 +106,7 @@ def test_vggsound_duet_lays_both_side_by_side_and_mixes_them(boxed_clips):
     peaks = {2 * int(f) for f in np.argsort(spectrum)[-6:]}
     assert any(abs(p - 900) < 5 for p in peaks) and any(abs(p - 1750) < 5 for p in peaks)
     assert built.info.metadata["max_objects"] == 3
-    assert "1 of 2 duets have both of their clips here" in built.info.metadata["notes"]
+    assert "1 of 2 duets have both of their clips in the folder" in built.info.metadata["notes"]
 
 
 def test_vggsound(tmp_path):

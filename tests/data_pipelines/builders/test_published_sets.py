@@ -83,7 +83,7 @@ def test_vggsound_takes_categories_from_its_csv_and_boxes_from_vggss(tmp_path):
     assert (moment.start, moment.time) == (4.5, 5)
     assert moment.objects == (Object((0.2, 0.1, 0.8, 0.5), 1),)
     assert found.splits["train"][0].moments is None
-    assert "the lists hold 3 categories; the paper counts 98" in found.notes
+    assert "the lists have 3 categories; the paper has 98" in found.notes
     assert "2 of 2 test clips have boxes, VGG-SS'" in found.notes
 
 
@@ -94,13 +94,13 @@ def test_vggsound_without_its_csv_has_no_categories_and_says_so(tmp_path):
     assert {r.labels for part in found.splits.values() for r in part} == {()}
     assert found.splits["train"][0].path.name == "AAAAAAAAAA3_000010.mp4"
     notes = " ".join(found.notes)
-    assert "vggsound.csv is not there" in notes
-    assert "1 id stands in both synthesis (2) and test (2): AAAAAAAAAA0" in notes
+    assert "vggsound.csv is missing" in notes
+    assert "1 id is in both synthesis (2) and test (2): AAAAAAAAAA0" in notes
     assert "0 of 1 test clips have boxes" in notes
 
 
 def test_a_missing_list_is_asked_for(tmp_path):
-    with pytest.raises(ValueError, match=r"eval.txt is not below .* get it from github"):
+    with pytest.raises(ValueError, match=r"eval.txt is not in this folder; get it from github"):
         vggsound.collection(fill(tmp_path, {"trainsolo.txt": "", "trainsyn.txt": ""}))
 
 
@@ -142,8 +142,8 @@ def test_ave_keeps_the_seconds_that_sound_and_tests_on_no_training_video(tmp_pat
     assert [(r.start, r.length, r.labels) for r in (bark, flute)] == [(1, 3, (0,)), (6, 4, (1,))]
     assert bark.path.name == "AAAAAAAAAA4.mp4" and bark.moments is None
     assert found.notes == (
-        "1 id stands in both train (2) and test (3): AAAAAAAAAA1",
-        "1 of test are left to train and are not in test",
+        "1 id is in both train (2) and test (3): AAAAAAAAAA1",
+        "1 of test are kept in train and removed from test",
         "events of test shorter than a second, left out: 1",
     )
 

@@ -101,9 +101,8 @@ def test_splits_and_sizes(synthetic):
     assert metadata["scene_boxes"] == {"cocktail_train": "cell", "cocktail_test": "moved"}
     assert metadata["recipes"]["cocktail_test"]["name"] == "2_2_0"
     assert metadata["summary"] == (
-        "Made from music/default.\ncocktail_train: 24 scenes and not 24,978, as synthesis has 24 "
-        "clips to make them from.\ncocktail_test: 17 scenes and not 456, as test has 17 clips with "
-        "boxes to make them from."
+        "Made from music/default.\ncocktail_train: 24 scenes, not 24,978: synthesis has only 24 "
+        "clips.\ncocktail_test: 17 scenes, not 456: test has only 17 clips with boxes."
     )
     most = max(len(r["objects"]["label"]) for r in records(synthetic, "cocktail_test"))
     assert metadata["max_objects"] == most == 5  # one clip has two objects
@@ -207,7 +206,7 @@ def test_without_boxes_each_object_has_its_cell_and_that_is_said(data, solos):
     assert builder.info.splits["cocktail_test"].num_examples == 5
     assert builder.info.metadata["scene_boxes"] == {"cocktail_test": "cell"}
     assert builder.info.metadata["notes"] == [
-        "cocktail_test: synthesis has no boxes, so each object has its cell as box"
+        "cocktail_test: synthesis has no boxes, so the box of each object is its cell"
     ]
 
 

@@ -172,8 +172,8 @@ def test_what_blocks_a_split():
     )
     found = examine(wanted, {a: facts(), b: facts("b", problem="damaged", good=0.0)})
     assert [sentence.partition(":")[0] for sentence in found.blocked] == ["gone", "broken", "late"]
-    assert "none of its 1 recordings is there" in found.blocked[0]
-    assert found.notes == ["the lists name nothing for split empty"]
+    assert "none of its 1 recordings was found" in found.blocked[0]
+    assert found.notes == ["the lists have no recording for split empty"]
 
 
 def test_on_real_files(tmp_path):

@@ -165,7 +165,7 @@ def test_longer_clips_and_stretches(tmp_path):
     stretch = list(cut(path, start=4.5, length=3))
     assert [clip.place for clip in stretch] == [0, 1, 2]
     assert place(stretch[1].frames[0]) == pytest.approx(0.625, abs=0.04)
-    with pytest.raises(VideoError, match=r"ends at 9\.9. s, no whole second from 12 s on"):
+    with pytest.raises(VideoError, match=r"ends at 9\.9. s, no whole second after 12 s"):
         list(cut(path, start=12.0, length=1))
 
 

@@ -110,7 +110,7 @@ def test_clips_may_be_longer():
     "sound", [{}, {"waveform": np.zeros(16000), "log_mel": np.zeros((201, 64))}]
 )
 def test_there_is_one_form_of_the_sound(frame, sound):
-    with pytest.raises(ValueError, match="a1: the sound is a waveform or a log-mel, one of the"):
+    with pytest.raises(ValueError, match="a1: give either a waveform or a log-mel, not both"):
         clip_example(
             id="a1",
             video="a",
