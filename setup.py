@@ -8,7 +8,7 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 
 # From the versions the tests run on up to the next release that may break them.
-# `requirements.lock` pins the exact set.
+# The locks in `requirements/` pin the exact set, one for each line of Python.
 DEPENDENCIES = [
     "absl-py>=2.1,<3",
     "array_record>=0.8,<0.9",
@@ -20,9 +20,9 @@ DEPENDENCIES = [
     "grain>=0.2.16,<0.3",
     # TFDS runs without TensorFlow only where this is installed, but does not ask for it.
     "importlib_resources>=6.4",
-    "jax>=0.10,<0.11",
+    "jax>=0.10,<0.13",
     "jaxtyping>=0.3,<0.4",
-    "librosa>=0.11,<0.12",
+    "librosa>=0.11,<2",
     "ml-collections>=1.0,<2",
     "numpy>=2.0,<3",
     "optax>=0.2.5,<0.3",
@@ -54,11 +54,11 @@ EXTRAS = {
         "threadpoolctl>=3.5,<4",
     ],
     "notebook": ["ipykernel>=6.29,<8", "ipython>=7.34", "matplotlib>=3.9,<4"],
-    # JAX 0.10 has wheels for CUDA 12 and 13; 12 runs on older drivers and cards too.
-    "gpu": ["jax[cuda12]>=0.10,<0.11"],
+    # JAX has wheels for CUDA 12 and 13; 12 runs on older drivers and cards too.
+    "gpu": ["jax[cuda12]>=0.10,<0.13"],
     # To read `.pth` files; in older versions even `weights_only=True` can be made to run code.
     "torch": ["torch>=2.10,<3"],
-    "tpu": ["jax[tpu]>=0.10,<0.11"],
+    "tpu": ["jax[tpu]>=0.10,<0.13"],
 }
 
 
