@@ -52,3 +52,9 @@ def test_a_deprecated_call_of_ours_fails_the_test_that_makes_it(tmp_path: Path):
 def test_a_warning_from_inside_a_library_does_not(tmp_path: Path):
     status, said = run(tmp_path, {"Theirs": THEIRS.format(INSIDE=INSIDE)})
     assert status == 0, said
+
+
+def test_processes_that_tests_start_keep_the_filters():
+    code = "import tests, numpy; numpy.matrix([[1]])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and "\nPendingDeprecationWarning: " in done.stderr, done.stderr
