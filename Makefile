@@ -13,6 +13,9 @@ BENCH_ARGS ?=
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# The lock of the interpreter's line, as 3.12; none for a line that has no lock.
+LINE = $(shell for python in $(BIN)/python $(PYTHON); do $$python -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null && break; done)
+LOCK := $(wildcard requirements/$(LINE).lock)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo bench soak test docs lint format lock clean
@@ -53,24 +56,24 @@ format: $(INSTALLED)  ## mend what ruff can mend
 	$(BIN)/ruff format .
 
 # The stamp comes last, so that a broken-off installation is taken up again.
-$(INSTALLED): setup.py pyproject.toml requirements.lock
+$(INSTALLED): setup.py pyproject.toml $(LOCK)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "avloc needs Python 3.11 or newer, which '$(PYTHON)' is not: install it, or name it with 'make PYTHON=/path/to/python3.11'." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "'$(PYTHON)' cannot make virtual environments: install its venv package (Debian, Ubuntu: sudo apt install python3-venv)." >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
 	  echo "making the virtual environment $(VENV)"; $(PYTHON) -m venv --clear $(VENV); }
-	@# The lock's wheels exist for Python 3.11 to 3.14; a newer one takes setup.py's ranges.
-	if $(BIN)/python -c 'import sys; sys.exit(sys.version_info >= (3, 15))'; \
-	then $(PIP) install -r requirements.lock && $(PIP) install --no-deps -e .; \
-	else $(PIP) install -e '.[test]'; fi
+	@# A line without a lock takes pyproject.toml's ranges.
+	$(if $(LOCK),$(PIP) install -r $(LOCK) && $(PIP) install --no-deps -e .,$(PIP) install -e '.[test]')
 	@touch $@
 
-lock:  ## renew requirements.lock from setup.py's ranges
+lock:  ## renew the lock of PYTHON's line in requirements/ from pyproject.toml's ranges
 	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && \
-	$(PYTHON) -m venv "$$fresh" && "$$fresh/bin/pip" install -e '.[test]' && \
-	{ head -1 requirements.lock; "$$fresh/bin/pip" freeze --exclude-editable; } > "$$fresh/lock" && \
-	cp "$$fresh/lock" requirements.lock
+	$(PYTHON) -m venv "$$fresh" && PIP_PRE=0 "$$fresh/bin/pip" install -e '.[test]' && \
+	line=$$("$$fresh/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])') && \
+	{ echo "# The exact versions that the tests run on with Python $$line, made by \`make lock PYTHON=python$$line\`; ranges: pyproject.toml."; \
+	"$$fresh/bin/pip" freeze --all --exclude pip --exclude wheel --exclude-editable; } > "$$fresh/lock" && \
+	mkdir -p requirements && cp "$$fresh/lock" "requirements/$$line.lock"
 
 clean:  ## remove the virtual environment and caches; runs/ stays
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache

@@ -104,7 +104,7 @@ if [ ! -x env/bin/python ]; then
   sudo apt-get install -y python3.11 python3.11-venv nfs-common
   python3.11 -m venv env
 fi
-env/bin/pip install -q -c avloc/requirements.lock "./avloc[tpu]"'
+env/bin/pip install -q -c avloc/requirements/3.11.lock "./avloc[tpu]"'
   if [[ -n ${SHARE:-} ]]; then
     local share
     printf -v share '%q' "$SHARE"

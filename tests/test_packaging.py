@@ -16,6 +16,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 import avloc
 from avloc.cli import main
@@ -145,16 +146,28 @@ def test_what_is_declared_is_imported():
     assert not unused, f"pyproject.toml declares {sorted(unused)}, which nothing imports"
 
 
-def test_the_lock_pins_every_requirement_within_its_range():
-    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+# Python 3.11 ends with JAX 0.10; the newer lines have the newest that the ranges admit.
+LOCKED_JAX = {"3.11": "0.10", "3.12": "0.12", "3.13": "0.12"}
+
+
+def test_every_line_of_python_that_is_tested_has_a_lock():
+    assert {path.stem for path in (ROOT / "requirements").iterdir()} == LOCKED_JAX.keys()
+
+
+@pytest.mark.parametrize("line", LOCKED_JAX)
+def test_the_lock_pins_every_requirement_within_its_range(line: str):
+    lines = (ROOT / "requirements" / f"{line}.lock").read_text(encoding="utf-8").splitlines()
     pins = [line for line in lines if not line.startswith("#")]
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", pin) for pin in pins), "names and versions only"
+    early = [pin for pin in pins if Version(pin.split("==")[1]).is_prerelease]
+    assert not early, "released versions only"
     locked = {canonicalize_name(name): version for name, version in (p.split("==") for p in pins)}
     assert locked.keys().isdisjoint({"torch", "tensorflow", "avloc"})
     for need in declared()[""] + declared()["test"]:
         version = locked.get(canonicalize_name(need.name))
-        assert version, f"requirements.lock lacks {need.name}: run `make lock`"
+        assert version, f"{line}.lock lacks {need.name}: run `make lock PYTHON=python{line}`"
         assert need.specifier.contains(version), f"{need} but the lock has {version}"
+    assert locked["jax"].startswith(f"{LOCKED_JAX[line]}.")
 
 
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -173,11 +186,12 @@ def test_make_lists_its_targets():
 
 
 def test_make_demo_on_a_fresh_machine_installs_builds_and_trains(tmp_path: Path):
-    done = make("-n", "demo", f"VENV={tmp_path}/venv", "WORKDIR=w", "DATA_DIR=d")
+    python = f"PYTHON={sys.executable}"
+    done = make("-n", "demo", python, f"VENV={tmp_path}/venv", "WORKDIR=w", "DATA_DIR=d")
     assert done.returncode == 0, done.stderr
     steps = [
         "-m venv",
-        "install -r requirements.lock",
+        "install -r requirements/{}.{}.lock".format(*sys.version_info),
         "install --no-deps -e .",
         "avloc data build toy_orchestra --data-dir d",
         "avloc train --config configs/csol_toy.py --workdir w --data-dir d",
@@ -185,6 +199,26 @@ def test_make_demo_on_a_fresh_machine_installs_builds_and_trains(tmp_path: Path)
     places = [done.stdout.find(step) for step in steps]
     assert places == sorted(places) and -1 not in places, done.stdout
     assert (ROOT / "configs" / "csol_toy.py").is_file()
+
+
+@pytest.mark.parametrize(
+    ("line", "installs"),
+    [
+        *((line, f"install -r requirements/{line}.lock") for line in LOCKED_JAX),
+        ("3.99", "install -e '.[test]'"),
+    ],
+)
+def test_make_installs_the_lock_of_the_interpreters_line(tmp_path: Path, line: str, installs: str):
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\necho {line}\n")
+    python.chmod(0o755)
+    asked = make("-n", "lint", f"PYTHON={python}", f"VENV={tmp_path}/none").stdout
+    assert re.findall(r"install (?:-r|-e) .*?(?= &&|$)", asked, re.MULTILINE) == [installs]
+    # An environment that is there keeps its own line, whatever PYTHON is.
+    (tmp_path / "venv" / "bin").mkdir(parents=True)
+    python.rename(tmp_path / "venv" / "bin" / "python")
+    kept = make("-n", "lint", f"PYTHON={sys.executable}", f"VENV={tmp_path}/venv").stdout
+    assert installs in kept
 
 
 def test_make_test_lints_and_passes_arguments_on(tmp_path: Path):

@@ -109,7 +109,7 @@ def test_install_puts_the_last_commit_on_every_worker(pod):
     assert "avloc/setup.py" in names and not any("/.venv/" in name for name in names)
     assert (pod.worker / "avloc" / "avloc" / "cli.py").is_file()
     assert pod.done() == [
-        "pip [install] [-q] [-c] [avloc/requirements.lock] [./avloc[tpu]]",
+        "pip [install] [-q] [-c] [avloc/requirements/3.11.lock] [./avloc[tpu]]",
         "sudo [mkdir] [-p] [/mnt/avloc]",
         "mountpoint [-q] [/mnt/avloc]",
         "sudo [mount] [-t] [nfs] [10.0.0.2:/our share] [/mnt/avloc]",
