@@ -51,7 +51,7 @@ lint: $(INSTALLED)  ## what ruff has to say
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: $(INSTALLED)  ## mend what ruff can mend
+format: $(INSTALLED)  ## mend what ruff can fix
 	$(BIN)/ruff check --fix --exit-zero .
 	$(BIN)/ruff format .
 
