@@ -70,7 +70,7 @@ def test_a_terminal_has_bars_and_lines_above_them():
         assert part in seen, part
     assert "secret" not in seen and "unseen" not in seen and " in 0 s" not in seen
     # No bar is left behind: what stands on each line when all is done.
-    final = [line.split("\r")[-1].strip() for line in seen.replace("\r\n", "\n").splitlines()]
+    final = [line.split("\r")[-1].strip() for line in seen.replace("\r\n", "\n").split("\n")]
     assert [line for line in final if line] == ["letter a", "letter b", "letter c", "stopped"]
 
 

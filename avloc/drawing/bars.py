@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from avloc.drawing.charts import SERIES_COLOURS, ticks
+from avloc.drawing.charts import SERIES_COLOURS, fitted, short, text_width, ticks
 
-_WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM = 460, 150, 60, 6, 28
-_ROW, _BAR = 22, 14
-_LETTERS = 19  # of a name, that fit beside the bars
+_WIDTH, _LEFT, _TOP, _BOTTOM = 460, 150, 6, 28
+_ROW, _BAR, _GAP = 22, 14, 8
 
 
 @dataclass(frozen=True)
@@ -44,33 +43,40 @@ class Bars:
 def bars_svg(bars: Bars) -> str:
     """The chart, without its title and legend; each part tells its length on hovering."""
     height = _TOP + _ROW * max(1, len(bars.rows)) + _BOTTOM
-    longest = max((sum(lengths) for lengths in bars.rows.values()), default=0)
-    marks = ticks([0, longest or 1])
+    totals = [sum(lengths) for lengths in bars.rows.values()]
+    marks = ticks([0, max(totals, default=0) or 1])
+    beside = max((text_width(_whole(total)) for total in totals), default=0)
+    right = _WIDTH - max(beside + 2 * _GAP, text_width(short(marks[-1])) / 2)
+    scale = (right - _LEFT) / marks[-1]
     marks = marks[:: 1 + len(marks) // 6]
-    scale = (_WIDTH - _LEFT - _RIGHT) / ticks([0, longest or 1])[-1]
     floor = height - _BOTTOM
     parts = [f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{escape(bars.title)}">']
     for mark in marks:
         at = round(_LEFT + mark * scale, 1)
         parts.append(f'<path class="grid" d="M{at} {_TOP}V{floor}"/>')
-        parts.append(f'<text x="{at}" y="{floor + 18}" text-anchor="middle">{mark:g}</text>')
+        parts.append(f'<text x="{at}" y="{floor + 18}" text-anchor="middle">{short(mark)}</text>')
     for row, (name, lengths) in enumerate(bars.rows.items()):
         top = _TOP + row * _ROW
-        short = name if len(name) <= _LETTERS else name[: _LETTERS - 1] + "…"
         parts.append(
-            f'<text x="{_LEFT - 8}" y="{top + _ROW / 2 + 5}" text-anchor="end">'
-            f"{escape(short)}<title>{escape(name)}</title></text>"
+            f'<text x="{_LEFT - _GAP}" y="{top + _ROW / 2 + 5}" text-anchor="end">'
+            f"{fitted(name, _LEFT - _GAP)}</text>"
         )
         left = float(_LEFT)
         for number, (part, length) in enumerate(zip(bars.parts, lengths, strict=True)):
             if not length:
                 continue
-            hint = escape(f"{name}, {part}: {length:g}")
+            hint = escape(f"{name}, {part}: {_whole(length)}")
             parts.append(
                 f'<rect x="{left:.1f}" y="{top + (_ROW - _BAR) / 2}" width="{length * scale:.1f}" '
                 f'height="{_BAR}" style="fill:var(--series-{number % SERIES_COLOURS})">'
                 f"<title>{hint}</title></rect>"
             )
             left += length * scale
-        parts.append(f'<text x="{left + 6:.1f}" y="{top + _ROW / 2 + 5}">{sum(lengths):g}</text>')
+        total = _whole(sum(lengths))
+        parts.append(f'<text x="{left + _GAP:.1f}" y="{top + _ROW / 2 + 5}">{total}</text>')
     return "".join([*parts, "</svg>"])
+
+
+def _whole(count: float) -> str:
+    """A count with all its digits: `132,345`."""
+    return f"{count:,.10g}"

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table as Drawn
 from rich.text import Text
 
+_GAP = 3  # between two columns of rich's table
 PROSE = 40
 """Cells with more letters than this are prose, and are set as such and not as figures."""
 
@@ -131,7 +132,7 @@ def _console(width: int) -> Console:
 
 def _least(drawn: Drawn) -> int:
     """The width below which figures would be lost."""
-    return _console(10_000).measure(drawn).minimum
+    return sum(column.min_width or 0 for column in drawn.columns) + _GAP * (len(drawn.columns) - 1)
 
 
 def terminal_width() -> int | None:

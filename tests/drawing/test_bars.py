@@ -49,3 +49,8 @@ def test_in_a_report(tmp_path):
     page = Page(text)
     assert page.open == [] and len(page.of("rect")) == 3
     assert [item.strip() for item in re.findall(r"</i>(\w+)</li>", text)] == ["found", "missing"]
+
+
+def test_counts_have_all_their_digits():
+    drawn = bars_svg(Bars("Big", {"a": [1_234_567, 1]}, ["found", "missing"]))
+    assert ">1,234,568</text>" in drawn and "a, found: 1,234,567" in drawn

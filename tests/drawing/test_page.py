@@ -112,19 +112,6 @@ def test_a_wrong_picture_is_named_and_leaves_no_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_ragged_table_is_refused():
-    with pytest.raises(ValueError, match="row 'a' has 1 cells, there are 2 columns"):
-        Table("T", ["", "x"], [["a"]])
-
-
-def test_markdown_is_aligned():
-    lines = TABLE.markdown().splitlines()
-    assert lines[0] == "|      |           IoU@0.5 |"
-    assert lines[1] == "| ---- | ----------------: |"
-    assert lines[2] == "| ours | 61.2 [55.0, 66.1] |"
-    assert lines[-1] == "A <note>."
-
-
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
