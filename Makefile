@@ -30,7 +30,7 @@ demo: $(INSTALLED)  ## build the embedded data set, train METHOD (csol, ier), wr
 	$(BIN)/avloc data build $(DATA_$(METHOD)) --data-dir $(DATA_DIR)
 	$(BIN)/avloc train --config configs/$(METHOD)_toy.py --workdir $(WORKDIR) --data-dir $(DATA_DIR)
 
-bench: $(INSTALLED)  ## time everything beside what else one would run; BENCH_ARGS="--json FILE"
+bench: $(INSTALLED)  ## time everything against what you would run instead; BENCH_ARGS="--json FILE"
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 soak: WORKDIR := runs/soak
@@ -40,11 +40,11 @@ soak: $(INSTALLED)  ## kill, stop and damage a small training for MINUTES, and c
 test: lint  ## lint and all fast tests; PYTEST_ARGS="-m slow" for the long ones
 	$(BIN)/python -m pytest -q -n $(PYTEST_JOBS) --dist loadfile $(PYTEST_ARGS)
 
-lint: $(INSTALLED)  ## what ruff has to say
+lint: $(INSTALLED)  ## check the code with ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: $(INSTALLED)  ## mend what ruff can mend
+format: $(INSTALLED)  ## fix what ruff can fix
 	$(BIN)/ruff check --fix --exit-zero .
 	$(BIN)/ruff format .
 
