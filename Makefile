@@ -33,7 +33,7 @@ demo: $(INSTALLED)  ## build the embedded data set, train METHOD (csol, ier), wr
 	$(BIN)/avloc data build $(DATA_$(METHOD)) --data-dir $(DATA_DIR)
 	$(BIN)/avloc train --config configs/$(METHOD)_toy.py --workdir $(WORKDIR) --data-dir $(DATA_DIR)
 
-bench: $(INSTALLED)  ## time everything beside what else one would run; BENCH_ARGS="--json FILE"
+bench: $(INSTALLED)  ## time everything against what you would run instead; BENCH_ARGS="--json FILE"
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 soak: WORKDIR := runs/soak
@@ -47,11 +47,11 @@ docs: $(INSTALLED)  ## build the documentation site into build/site; a broken li
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 	@echo "open build/site/index.html; to search, too: $(BIN)/python -m http.server -d build/site 8000"
 
-lint: $(INSTALLED)  ## what ruff has to say
+lint: $(INSTALLED)  ## check the code with ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: $(INSTALLED)  ## mend what ruff can fix
+format: $(INSTALLED)  ## fix what ruff can fix
 	$(BIN)/ruff check --fix --exit-zero .
 	$(BIN)/ruff format .
 

@@ -2,7 +2,7 @@
 
 Data: `avloc data build vggsound --source DIR`, then `avloc data build vggsound_synthetic`, see
 `docs/datasets.md`. Stage one reads `train`, stage two `cocktail_train`; `test` and `cocktail_test`
-are scored, on boxes of VGG-SS, as the paper's were not published.
+are scored, on boxes of VGG-SS: the paper's are not public.
 
 Command: `avloc train --config configs/csol_vggsound.py --workdir runs/csol_vggsound`. The paper
 starts from ImageNet weights (`--config.init_from`, see there) and reports IoU@0.5 / AUC of 49.5 /

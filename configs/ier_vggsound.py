@@ -2,7 +2,7 @@
 
 Data: `avloc data build vggsound --source DIR`, then `avloc data build vggsound_unconstrained`, see
 `docs/datasets.md`. Stage one reads `train`, stage two `cocktail_train`; `test`, `cocktail_test` and
-the harder levels are scored, on boxes of VGG-SS, as the paper's were not published.
+the harder levels are scored, on boxes of VGG-SS: the paper's are not public.
 
 Command: `avloc train --config configs/ier_vggsound.py --workdir runs/ier_vggsound`. The paper, from
 ImageNet weights (`--config.init_from`, see there), reports IoU@0.5 / AUC of 51.3 / 46.9 on single

@@ -53,7 +53,7 @@ def _fraction(
 ) -> tuple[Float[np.ndarray, "*slots"], Float[np.ndarray, "*slots"]]:
     """The simplest fraction within float32 rounding, as two whole numbers; `0 / 0` without one.
 
-    It is a convergent of the value's continued fraction, as its denominator is small.
+    It is a convergent of the value's continued fraction, because its denominator is small.
     """
     above, below = np.zeros_like(values), np.zeros_like(values)
     tops, bottoms = (below, above + 1), (below + 1, above)

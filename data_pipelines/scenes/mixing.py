@@ -43,7 +43,7 @@ class Scene(NamedTuple):
     Attributes:
       sounding: whether the object is heard.
       offscreen: whether it is not in the picture; its box is all zero.
-      level_db: RMS of the object's own sound as it stands in the mixture, in dB of full scale;
+      level_db: RMS of the object's own sound within the mixture, in dB of full scale;
         -inf where it is silent.
     """
 
