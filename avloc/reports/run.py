@@ -17,6 +17,7 @@ from avloc.data_pipelines.checks.preview import spread
 from avloc.data_pipelines.loader import evaluation_batches
 from avloc.drawing import rendering
 from avloc.drawing.page import Curve, Picture, Table, write_report
+from avloc.reports.info import in_a_sentence, info
 from avloc.runs.folder import RunFolder
 from avloc.runs.history import skipped_steps
 from avloc.scoring.run import Scorer
@@ -65,6 +66,8 @@ def write_run_report(
     skipped = skipped_steps(run)
     if skipped:
         notes.append(f"In training {skipped}.")
+    if trained := in_a_sentence(info(run.path)):
+        notes.append(trained)
     if missing:
         notes.append(f"There are no pictures here: {missing}.")
     return write_report(

@@ -85,7 +85,8 @@ class _Trainer:
         write_atomically(self.folder.path / "parameters.txt", overview + "\n")
         if progress.phase == len(phases):
             return state
-        with session(self.folder, method_title(self.config.method), phases, int(state.step)):
+        own = phases[first_phase(self.config, phases, resumed=True) :]
+        with session(self.folder, method_title(self.config.method), own, int(state.step)):
             return self._go_on(state, phases, progress)
 
     def _go_on(self, state: TrainState, phases: list[Phase], progress: Progress) -> TrainState:
