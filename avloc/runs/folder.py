@@ -19,7 +19,8 @@ class RunFolder:
 
     `config.json` and `data.json`, what was asked for; `parameters.txt`, the networks' sizes;
     `checkpoints/` to resume from; `stages/NAME/` that stay; `train.jsonl`, a line an epoch;
-    `tensorboard/`; `categories.json`; `evaluation/SPLIT/`; `metrics.json`; `report.html`.
+    `sessions.json`, by what it was trained, and when; `tensorboard/`; `categories.json`;
+    `evaluation/SPLIT/`; `metrics.json`; `report.html`.
     """
 
     def __init__(self, workdir: str | Path):
