@@ -80,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
             "localize": _localize,
             "export": _export,
             "report": _report,
+            "info": _info,
             "ablate": _ablate,
             "import-weights": _import_weights,
             "--version": _version,
@@ -327,6 +328,15 @@ def _report(args: argparse.Namespace) -> None:
     if scores is None:
         scores = scorer.score()
     print(f"report       {write_run_report(run, scores, scorer, missing)}")
+
+
+def _info(args: argparse.Namespace) -> None:
+    import json
+
+    from avloc.reports.info import info, text
+
+    facts = info(args.run_folder)
+    print(json.dumps(facts, indent=2) if args.json else text(facts))
 
 
 def _ablate(args: argparse.Namespace) -> int:

@@ -171,6 +171,14 @@ def make_parser(runs: Mapping[str, Callable[[argparse.Namespace], Any]]) -> argp
     _workdir(report)
     _data_dir(report)
 
+    info = verb(
+        verbs,
+        "info",
+        "say what a run is: data, stages, scores, by what it was trained, and when",
+    )
+    info.add_argument("run_folder", metavar="RUN", help="folder of the run")
+    info.add_argument("--json", action="store_true", help="the same for programs")
+
     ablate = verb(
         verbs,
         "ablate",

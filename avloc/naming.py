@@ -1,4 +1,4 @@
-"""What a config chooses by name: something of ours, or `package.module:Name` of anybody's."""
+"""Names that a user gives: what they stand for, and the nearest one to a misspelt name."""
 
 from __future__ import annotations
 
@@ -6,8 +6,28 @@ import difflib
 import importlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
+
+
+def did_you_mean(
+    name: str,
+    known: Iterable[str],
+    hint: str = "; did you mean {!r}?",
+    shown: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """The hint that ends a sentence about a name that is not known; empty where none is near.
+
+    Args:
+      name: as it was given.
+      known: names that there are.
+      hint: with `{}` for the nearest of them.
+      shown: what stands there in place of a name, if not the name.
+    """
+    spelt = {word.lower(): word for word in known}
+    near = difflib.get_close_matches(name.lower(), spelt, n=1)
+    return hint.format(shown.get(spelt[near[0]], spelt[near[0]])) if near else ""
 
 
 def named(name: str, ours: Mapping[str, Any], field: str) -> Any:
@@ -26,11 +46,9 @@ def named(name: str, ours: Mapping[str, Any], field: str) -> Any:
         return ours[name]
     module, colon, attribute = name.partition(":")
     if not colon:
-        near = difflib.get_close_matches(name, ours, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(
             f"{field} is one of {sorted(ours)}, or package.module:Name of your own, not "
-            f"{name!r}{hint}"
+            f"{name!r}{did_you_mean(name, ours)}"
         )
     try:
         found = _imported(module)
@@ -43,8 +61,7 @@ def named(name: str, ours: Mapping[str, Any], field: str) -> Any:
         ) from None
     if not hasattr(found, attribute):
         names = [key for key, value in vars(found).items() if callable(value)]
-        near = difflib.get_close_matches(attribute, names, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(attribute, names)
         raise ValueError(f"{field} is {name!r}, but {found.__file__} has no {attribute!r}{hint}")
     return getattr(found, attribute)
 

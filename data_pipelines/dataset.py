@@ -15,6 +15,7 @@ from jaxtyping import Int
 from avloc.data_pipelines import registry
 from avloc.data_pipelines.records.fingerprint import fingerprint, of_parts
 from avloc.data_pipelines.records.reading import Records, some_fields
+from avloc.naming import did_you_mean
 from avloc.types import DatasetInfo
 
 
@@ -61,6 +62,7 @@ class Dataset:
             raise ValueError(
                 f"{self.name} has no split {split!r}; it has "
                 + ", ".join(sorted(self.info.num_examples))
+                + did_you_mean(split, self.info.num_examples)
             )
         return self._open(split)
 

@@ -26,6 +26,7 @@ from tensorflow_datasets.core.constants import get_default_data_dir
 from avloc.data_pipelines.builders.shuffling import bounded
 from avloc.data_pipelines.catalogue import DATASETS, Entry
 from avloc.data_pipelines.collection import Collection
+from avloc.naming import did_you_mean
 from avloc.progress import in_terminal
 
 
@@ -148,9 +149,11 @@ def open_dataset(spec: str, data_dir: str | Path | None = None) -> tfds.core.Dat
     version = _version(folder, entry) if config else None
     if version is None:
         older = _versions(folder) if config else []
+        there = [] if entry.declared else _configs_built(root / name, entry)
         known = f" (only version {older[-1]}, from an earlier avloc)" if older else ""
         raise ValueError(
             f"data set {spec} is not built in {root}{known}: run `{_command(spec, data_dir)}`"
+            + did_you_mean(config, there, f"; did you mean {name}/{{}}, which is?")
         )
     return _opened(version, spec, data_dir)
 
@@ -200,7 +203,10 @@ def collection(spec: str, source: str | Path) -> Collection:
 
 def _entry(name: str) -> Entry:
     if name not in DATASETS:
-        raise ValueError(f"no data set is called {name!r}; there are {', '.join(DATASETS)}")
+        raise ValueError(
+            f"no data set is called {name!r}; there are {', '.join(DATASETS)}"
+            + did_you_mean(name, DATASETS)
+        )
     return DATASETS[name]
 
 
@@ -216,7 +222,10 @@ def _static_config(
     known = {known.name: known for known in cls.BUILDER_CONFIGS}
     config = config or next(iter(known))
     if config not in known:
-        raise ValueError(f"{name} has no configuration {config!r}; it has {', '.join(known)}")
+        raise ValueError(
+            f"{name} has no configuration {config!r}; it has {', '.join(known)}"
+            + did_you_mean(config, known)
+        )
     return known[config]
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from avloc.naming import did_you_mean
+
 SHARED = "shared"
 """The folder of the shared runs; no cell may have this name."""
 
@@ -109,7 +111,7 @@ class Ablation:
                 raise ValueError(
                     f"{name} starts from {run.start!r}, which is not among the shared runs "
                     "before it: "
-                    f"{', '.join(known) or 'there are none'}"
+                    f"{', '.join(known) or 'there are none'}{did_you_mean(run.start, known)}"
                 )
             if name in self.shared:
                 known.append(name)

@@ -13,6 +13,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from avloc.ablation.declaration import SHARED, Ablation, check_seeds
+from avloc.naming import did_you_mean
 from avloc.runs.config_files import call
 from avloc.runs.experiment import differences, load_config, override
 from avloc.runs.folder import RunFolder
@@ -132,7 +133,10 @@ class Grid:
         names = list(self.rows if names is None else names)
         for name in names:
             if name not in self.rows:
-                raise ValueError(f"there is no cell {name!r}; there are {', '.join(self.rows)}")
+                raise ValueError(
+                    f"there is no cell {name!r}; there are {', '.join(self.rows)}"
+                    + did_you_mean(name, self.rows)
+                )
         chosen = [run for name in names for run in self.rows[name].values()]
         waiting = [run for run in chosen if not run.finished]
         depths: list[list[Run]] = []
@@ -222,7 +226,10 @@ def check_stage(run: Run, info: DatasetInfo) -> None:
     names = [phase.checkpoint_name for phase in create(run.config, info).phases()]
     if run.stage and run.stage not in names:
         there = ", ".join(filter(None, names)) or "none"
-        raise ValueError(f"shared run {run.name} has no stage {run.stage!r}; its stages: {there}")
+        hint = did_you_mean(run.stage, filter(None, names))
+        raise ValueError(
+            f"shared run {run.name} has no stage {run.stage!r}; its stages: {there}{hint}"
+        )
 
 
 def _text(value: Any) -> str:

@@ -18,6 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from avloc.naming import did_you_mean
+
 
 @dataclass(frozen=True)
 class Threshold:
@@ -219,5 +221,8 @@ def get(name: str) -> Protocol:
       ValueError: there is none; the message lists all protocols.
     """
     if name not in PROTOCOLS:
-        raise ValueError(f"there is no protocol {name!r}; choose one of {', '.join(PROTOCOLS)}")
+        raise ValueError(
+            f"there is no protocol {name!r}; choose one of {', '.join(PROTOCOLS)}"
+            + did_you_mean(name, PROTOCOLS)
+        )
     return PROTOCOLS[name]

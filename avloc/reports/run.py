@@ -19,6 +19,7 @@ from avloc.drawing import rendering
 from avloc.drawing.charts import Curve
 from avloc.drawing.page import Picture, write_report
 from avloc.drawing.table import Table
+from avloc.reports.info import in_a_sentence, info
 from avloc.runs.folder import RunFolder
 from avloc.runs.history import skipped_steps
 from avloc.scoring.run import Scorer
@@ -67,6 +68,8 @@ def write_run_report(
     skipped = skipped_steps(run)
     if skipped:
         notes.append(f"In training {skipped}.")
+    if trained := in_a_sentence(info(run.path)):
+        notes.append(trained)
     if missing:
         notes.append(f"There are no pictures in this report: {missing}.")
     return write_report(

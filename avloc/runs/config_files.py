@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import os
 import sys
@@ -12,6 +11,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from avloc.naming import did_you_mean
 from avloc.runs.old_names import spelling_of_today
 
 
@@ -53,8 +53,8 @@ def _find(name: str | Path, function: str, shipped: Path) -> Path:
     if stem in ours:
         return ours[stem]
     theirs = {file.stem: file for file in _files_with(function, Path(name).parent)}
-    near = difflib.get_close_matches(stem, [*theirs, *ours], n=1, cutoff=0.6)
-    hint = f" (did you mean {theirs.get(near[0], near[0])}?)" if near else ""
+    paths = {stem: str(file) for stem, file in theirs.items()}
+    hint = did_you_mean(stem, [*theirs, *ours], " (did you mean {}?)", paths)
     raise ValueError(f"there is no config file {name}{hint}; shipped ones: {', '.join(ours)}")
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-import difflib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from avloc.naming import did_you_mean
 from avloc.runs.config_files import call
 
 # Top fields that came after the first runs, with what those did: old runs stay usable.
@@ -47,8 +47,7 @@ def override(config: ConfigDict, assignments: Iterable[tuple[str, str]]) -> Conf
             old = node[leaf]
         except (KeyError, TypeError):
             known = [field for field, _ in fields(config)]
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            hint = f"; did you mean config.{near[0]}?" if near else ""
+            hint = did_you_mean(name, known, "; did you mean config.{}?")
             raise ValueError(f"there is no field config.{name}{hint}") from None
         if isinstance(old, ConfigDict):
             raise ValueError(f"config.{name} is a group of fields: name one of {sorted(old)}")

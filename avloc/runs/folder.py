@@ -19,7 +19,8 @@ class RunFolder:
 
     `config.json` and `data.json`, the config and the data; `parameters.txt`, the networks' sizes;
     `checkpoints/` to resume from; permanent `stages/NAME/`; `train.jsonl`, one line per epoch;
-    `tensorboard/`; `categories.json`; `evaluation/SPLIT/`; `metrics.json`; `report.html`.
+    `sessions.json`, what trained it and when; `tensorboard/`; `categories.json`;
+    `evaluation/SPLIT/`; `metrics.json`; `report.html`.
     """
 
     def __init__(self, workdir: str | Path):

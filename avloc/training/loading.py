@@ -10,6 +10,7 @@ import jax
 from ml_collections import ConfigDict
 
 from avloc.clustering.assignment import CategoryMap
+from avloc.naming import did_you_mean
 from avloc.runs.checkpoints import example_batch, finished_stages, read_stage, shapes
 from avloc.runs.folder import RunFolder
 from avloc.training.methods import create
@@ -44,7 +45,10 @@ def load_run(workdir: str | Path, stage: str | None = None) -> LoadedRun:
         )
     stage = finished[-1] if stage is None else stage
     if stage not in finished:
-        raise ValueError(f"{run.path} has no stage {stage!r}; finished: {', '.join(finished)}")
+        raise ValueError(
+            f"{run.path} has no stage {stage!r}; finished: {', '.join(finished)}"
+            + did_you_mean(stage, finished)
+        )
     variables, aux = shapes(method, config)
     tree = read_stage(run.stages / stage, {"variables": variables, "aux": aux})
     if run.categories.is_file():

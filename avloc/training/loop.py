@@ -20,8 +20,9 @@ from avloc.progress import say, spell
 from avloc.runs.checkpoints import record_info, save_stage
 from avloc.runs.folder import RunFolder, write_atomically
 from avloc.runs.history import Writer, skipped_steps
+from avloc.runs.sessions import session
 from avloc.training.epoch import Epochs
-from avloc.training.methods import create, initialize
+from avloc.training.methods import create, initialize, method_title
 from avloc.training.optimizers import make_optimizers
 from avloc.training.resuming import Checkpoints, Progress
 from avloc.training.scan import scan_split
@@ -95,6 +96,13 @@ class _Trainer:
             state.variables["params"], include_stats=False
         )
         write_atomically(self.folder.path / "parameters.txt", overview + "\n")
+        if progress.phase == len(phases):
+            return state
+        own = phases[first_phase(self.config, phases, resumed=True) :]
+        with session(self.folder, method_title(self.config.method), own, int(state.step)):
+            return self._go_on(state, phases, progress)
+
+    def _go_on(self, state: TrainState, phases: list[Phase], progress: Progress) -> TrainState:
         for number, phase in enumerate(phases):
             if number < progress.phase:
                 continue

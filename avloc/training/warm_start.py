@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from avloc.naming import did_you_mean
 from avloc.runs.checkpoints import read_stage
 from avloc.runs.weight_files import TREE, Record, read_record
 from avloc.types import Aux, Phase, Variables
@@ -56,6 +57,7 @@ def first_phase(config: ConfigDict, phases: Sequence[Phase], *, resumed: bool = 
         raise ValueError(
             f"config.init_from, {config.init_from}, holds no imported weights and ends with no "
             f"stage of {config.method}: give RUN/stages/NAME with a NAME of {', '.join(places)}"
+            + did_you_mean(name, places)
         )
     if places[name] + 1 == len(phases):
         raise ValueError(
