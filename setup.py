@@ -36,7 +36,10 @@ DEPENDENCIES = [
 ]
 
 EXTRAS = {
+    # TAB in the shell, see docs/troubleshooting.md.
+    "completion": ["argcomplete>=3.3,<4"],
     "test": [
+        "argcomplete>=3.3,<4",
         # The notebook, which a test runs.
         "ipykernel>=6.29,<8",
         "ipython>=7.34",
