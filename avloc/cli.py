@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """The command line: `avloc VERB ...`, see `avloc --help`.
 
 The only file that knows every room. Each verb imports what it needs when it runs, so that help
@@ -33,6 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Ctrl-C. 0 also where SIGTERM took the machine away from a training, which was saved.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if "_ARGCOMPLETE" in os.environ:  # the shell asks, see `avloc.completion`
+        from avloc.completion import complete
+
+        complete(_parser())
     debug = "--debug" in arguments or os.environ.get("AVLOC_DEBUG", "") not in ("", "0")
     try:
         arguments, assignments = split_off_fields(arguments)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -12,14 +15,14 @@ from jaxtyping import Array, Bool, Float, Int16, Shaped, UInt8
 from ml_collections import ConfigDict
 
 from avloc.clustering.assignment import CategoryMap
-from avloc.data_pipelines.media.audio import resample_to, to_mono_int16
 from avloc.data_pipelines.media.image import evaluation_view
-from avloc.data_pipelines.records.features import CLIP_SECONDS, SAMPLE_RATE
 from avloc.drawing import rendering
 from avloc.evaluation.boxes import boxes_from_map
 from avloc.inference.category_maps import by_category
+from avloc.inference.items import items, pictures
 from avloc.training.loading import load_run
-from avloc.types import Aux, Batch, Method, Variables
+from avloc.training.methods import create, require
+from avloc.types import Aux, Batch, DatasetInfo, Embedded, Embeds, Method, Variables
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Localization:
 
 
 class Model:
-    """A method with what it learnt, ready to be applied."""
+    """A method with what it learnt, ready to be applied. It can be copied and pickled."""
 
     def __init__(
         self,
@@ -72,6 +75,7 @@ class Model:
         variables: Variables,
         aux: Aux,
         categories: CategoryMap,
+        info: DatasetInfo | None = None,
         checkpoint: str = "",
     ) -> None:
         """See `load` for a run on disk.
@@ -82,11 +86,14 @@ class Model:
           variables: its Flax variables.
           aux: what it learnt without gradient.
           categories: the category of each of its clusters.
+          info: of its data. A pickled model makes the method again of this and the config; without
+            it the method is pickled too.
           checkpoint: where all this came from, for records.
         """
         self.config = config
         self.categories = categories
         self.checkpoint = checkpoint
+        self._method, self._info = method, info
         self._variables = jax.device_put(variables)
         self._aux = jax.device_put(aux)
 
@@ -95,6 +102,12 @@ class Model:
             return by_category(categories, found.maps, found.scores, batch.waveform)
 
         self._shown = jax.jit(shown)
+
+    def __reduce__(self) -> tuple[Callable[..., Model], tuple[Any, ...]]:
+        arrays = jax.tree.map(np.asarray, (self._variables, self._aux))
+        method = self._method if self._info is None else None
+        parts = self.config, method, *arrays, self.categories, self._info, self.checkpoint
+        return _remade, parts
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -119,10 +132,14 @@ class Model:
 
         See `by_category`. Each new B compiles once.
         """
-        size = self.config.image_size
-        views = np.stack([evaluation_view(frame, size) for frame in image])
-        maps, scores = self._shown(self._variables, self._aux, Batch.of(views, waveform))
+        maps, scores = self._shown(self._variables, self._aux, self._batch(image, waveform))
         return np.array(maps), np.array(scores)
+
+    def _batch(
+        self, image: UInt8[np.ndarray, "B H W 3"], waveform: Int16[np.ndarray, "B T"]
+    ) -> Batch:
+        size = self.config.image_size
+        return Batch.of(np.stack([evaluation_view(frame, size) for frame in image]), waveform)
 
     def sounding(self, scores: Float[np.ndarray, "*B N"]) -> Bool[np.ndarray, "*B N"]:
         """Which categories sound: those whose score reaches `config.inference.sounding`."""
@@ -161,21 +178,7 @@ class Model:
         Raises:
           ValueError: a shape, dtype or rate that is not as above.
         """
-        image, waveform = np.asarray(image), np.asarray(waveform)
-        if image.dtype != np.uint8 or image.ndim not in (3, 4) or image.shape[-1] != 3:
-            raise ValueError(
-                f"image must be [H, W, 3] or [B, H, W, 3] uint8, not {image.shape} {image.dtype}"
-            )
-        single = image.ndim == 3
-        if single:
-            image, waveform = image[None], waveform[None]
-        if waveform.ndim not in (2, 3) or len(waveform) != len(image) or not len(image):
-            given = waveform.shape[1:] if single else waveform.shape
-            raise ValueError(
-                f"waveform must be [T] or [T, C] for each image, with as many as there are images "
-                f"({'one' if single else len(image)}), not {given}"
-            )
-        sound = np.stack([one_second(w, sample_rate) for w in waveform])
+        image, sound, single = items(image, waveform, sample_rate)
         maps, scores = self.predict(image, sound)
         sounding = self.sounding(scores)
         found = [self.boxes(m, s) for m, s in zip(maps, sounding, strict=True)]
@@ -183,6 +186,41 @@ class Model:
         box_scores = [[score for _, score in item] for item in found]
         batch = Localization(maps, scores, sounding, boxes, box_scores, self.names)
         return batch[0] if single else batch
+
+    def embed(
+        self,
+        image: UInt8[np.ndarray, "*B H W 3"],
+        waveform: Shaped[np.ndarray, "*B T C"] | Shaped[np.ndarray, "*B T"],
+        sample_rate: int,
+    ) -> Embedded:
+        """Where pictures and sounds lie in the space in which the method compares them.
+
+        Arguments are those of `localize`, and are prepared as there.
+
+        Returns:
+          NumPy arrays: `cells`, `[h, w, D]`, and `sounds`, `[D]`, of unit length; with a leading B
+          if the image had one.
+
+        Raises:
+          ValueError: a method that has no such space; arguments that `localize` refuses.
+        """
+        embed = self._embed
+        image, sound, single = items(image, waveform, sample_rate)
+        found = embed(self._variables, self._aux, self._batch(image, sound))
+        return Embedded(*(np.array(x[0] if single else x) for x in found))
+
+    @cached_property
+    def _embed(self) -> Callable[[Variables, Aux, Batch], Embedded]:
+        name = self.config.get("method", type(self._method).__name__)
+        return jax.jit(require(self._method, Embeds, name).embed)
+
+
+def _remade(config: ConfigDict, method: Method | None, *parts: Any) -> Model:
+    """A model of what `Model.__reduce__` gives: `Model`'s arguments."""
+    variables, aux, categories, info, checkpoint = parts
+    if info is not None:
+        method = create(config, info)
+    return Model(config, method, variables, aux, categories, info, checkpoint)
 
 
 def load(workdir: str | Path, stage: str | None = None) -> Model:
@@ -192,28 +230,6 @@ def load(workdir: str | Path, stage: str | None = None) -> Model:
       ValueError: the folder holds no run, no finished stage, or a damaged one.
     """
     return Model(*load_run(workdir, stage), checkpoint=str(workdir))
-
-
-def one_second(
-    waveform: Shaped[np.ndarray, "T C"] | Shaped[np.ndarray, " T"], sample_rate: int
-) -> Int16[np.ndarray, " samples"]:
-    """The second in the middle of a sound, mono, at the rate of training.
-
-    A shorter sound has silence added on both sides.
-
-    Raises:
-      ValueError: no samples, a rate that is not positive, or a shape or dtype that is not sound.
-    """
-    if sample_rate <= 0 or waveform.size == 0:
-        raise ValueError(f"no sound: waveform {waveform.shape} at a rate of {sample_rate} Hz")
-    length = round(CLIP_SECONDS * sample_rate)
-    start = max(0, (len(waveform) - length) // 2)
-    cut = to_mono_int16(waveform[start : start + length].T)
-    before = (length - len(cut)) // 2
-    cut = np.pad(cut, (before, length - len(cut) - before))
-    if sample_rate != SAMPLE_RATE:
-        cut = to_mono_int16(resample_to(cut / np.float32(32768), sample_rate, SAMPLE_RATE))
-    return cut[: CLIP_SECONDS * SAMPLE_RATE]
 
 
 def draw(
@@ -230,9 +246,24 @@ def draw(
       localization: of one item, not of a batch.
       boxes: whether to draw boxes too.
       truth: annotated boxes to draw in dashed white, `[ymin, xmin, ymax, xmax]` fractions.
+
+    Raises:
+      ValueError: an image, a localization or boxes that are not as above.
     """
-    if localization.scores.ndim != 1:
+    if not isinstance(localization, Localization):
+        raise ValueError(
+            "localization must be what Model.localize gave, not "
+            f"{type(localization).__name__}: draw(image, model.localize(image, ...))"
+        )
+    image = pictures(image)
+    if localization.scores.ndim != 1 or image.ndim != 3:
         raise ValueError("draw one item at a time: draw(image[b], localization[b])")
+    if truth is not None:
+        truth = np.asarray(truth, np.float32)
+        if truth.ndim != 2 or truth.shape[1] != 4:
+            raise ValueError(
+                f"truth must be [M, 4], a row [ymin, xmin, ymax, xmax] a box, not {truth.shape}"
+            )
     return rendering.draw(
         image,
         localization.maps,

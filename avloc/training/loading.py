@@ -25,6 +25,7 @@ class LoadedRun(NamedTuple):
     variables: Variables
     aux: Aux
     categories: CategoryMap
+    info: DatasetInfo
 
 
 def load_run(workdir: str | Path, stage: str | None = None) -> LoadedRun:
@@ -37,7 +38,8 @@ def load_run(workdir: str | Path, stage: str | None = None) -> LoadedRun:
     """
     run = RunFolder(workdir)
     config = run.config()
-    method = create(config, _recorded_info(run))
+    info = _recorded_info(run)
+    method = create(config, info)
     finished = finished_stages(run, method)
     if not finished:
         raise ValueError(
@@ -56,7 +58,7 @@ def load_run(workdir: str | Path, stage: str | None = None) -> LoadedRun:
     else:
         made = jax.eval_shape(method.predict, variables, aux, example_batch(config))
         categories = CategoryMap.unnamed(made.scores.shape[-1])
-    return LoadedRun(config, method, tree["variables"], tree["aux"], categories)
+    return LoadedRun(config, method, tree["variables"], tree["aux"], categories, info)
 
 
 def _recorded_info(run: RunFolder) -> DatasetInfo:

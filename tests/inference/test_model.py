@@ -1,11 +1,23 @@
+import copy
+import multiprocessing
+import pickle
+import tarfile
+from pathlib import Path
+
+import jax
 import librosa
 import numpy as np
 import pytest
+from PIL import Image
 
+import avloc
 from avloc.clustering.assignment import CategoryMap
 from avloc.drawing.rendering import palette
 from avloc.inference.category_maps import SILENCE
-from avloc.inference.model import Model, draw, load, one_second
+from avloc.inference.items import one_second
+from avloc.inference.model import Model, draw, load
+from avloc.training.loading import load_run
+from avloc.types import Batch
 from tests.inference.blobs import CELLS, red_blob_model
 from tests.videos import pitch
 
@@ -171,3 +183,83 @@ def test_silence_has_no_source():
     for loudness in (0.0, 0.5 * SILENCE):
         silent = model.localize(scene(), loudness * tone(1500) / np.abs(tone(1500)).max(), 16000)
         assert not silent.sounding.any() and not silent.maps.any() and not silent.scores.any()
+
+
+# A real model: a run of CSOL that is packed for other tests.
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    packed = Path(__file__).parents[1] / "runs" / "run_of_0.1.0.tar.gz"
+    with tarfile.open(packed) as run:
+        run.extractall(folder, filter="data")
+    return folder / "run"
+
+
+def inputs(size=2):
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (size, 40, 50, 3), np.uint8), rng.uniform(-1, 1, (size, 16000))
+
+
+def numbers(found):
+    return np.concatenate([found.maps.ravel(), found.scores.ravel()])
+
+
+def localize_one(model):
+    """Work of another process."""
+    image, sound = inputs()
+    return numbers(model.localize(image[0], sound[0], 16000)), model.digest()
+
+
+def test_a_pickled_model_is_the_same(trained):
+    model = avloc.load(trained)
+    expected = numbers(model.localize(*inputs(), 16000))
+    assert expected.std() > 0.01
+    for again in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        assert again is not model and again.digest() == model.digest()
+        assert (again.names, again.checkpoint) == (model.names, str(trained))
+        np.testing.assert_array_equal(numbers(again.localize(*inputs(), 16000)), expected)
+
+
+def test_a_pickled_model_of_a_method_without_data():
+    model = red_blob_model()
+    again = pickle.loads(pickle.dumps(model))
+    assert again.digest() == model.digest()
+    np.testing.assert_array_equal(
+        numbers(again.localize(scene(), HIGH, 16000)), numbers(model.localize(scene(), HIGH, 16000))
+    )
+
+
+def test_another_process_localizes_with_it(trained):
+    model = avloc.load(trained)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        found, digest = pool.apply(localize_one, (model,))
+    ours, own = localize_one(model)
+    assert digest == own
+    np.testing.assert_allclose(found, ours, atol=1e-6)
+
+
+def test_embeddings_give_the_localization(trained):
+    model, run = avloc.load(trained), load_run(trained)
+    images, sounds = inputs()
+    cells, heard = model.embed(images, sounds, 16000)
+    assert isinstance(cells, np.ndarray) and heard.shape == (2, 8)
+    np.testing.assert_allclose(np.linalg.norm(cells, axis=-1), 1, atol=1e-5)
+    head = run.variables["params"]["correspondence"]
+    cosine = np.einsum("bhwd,bd->bhw", cells, heard)
+    localization = 1 / (1 + np.exp(-(head["scale"] * cosine + head["bias"])))
+    views = [Image.fromarray(i).resize((32, 32), Image.Resampling.BILINEAR) for i in images]
+    batch = Batch.of(np.stack(views), np.stack([one_second(s, 16000) for s in sounds]))
+    expected = jax.jit(run.method.predict)(run.variables, run.aux, batch).localization
+    assert cosine.std() > 1e-4
+    np.testing.assert_allclose(localization, expected, atol=1e-5)
+
+    one = model.embed(images[1], sounds[1], 16000)
+    np.testing.assert_allclose(one.cells, cells[1], atol=1e-5)
+    np.testing.assert_allclose(one.sounds, heard[1], atol=1e-5)
+
+
+def test_a_method_without_embeddings_is_refused():
+    with pytest.raises(ValueError, match="method 'RedBlobs' cannot embed pictures and sounds"):
+        red_blob_model().embed(scene(), HIGH, 16000)
