@@ -174,7 +174,8 @@ def make_parser(runs: Mapping[str, Callable[[argparse.Namespace], Any]]) -> argp
     info = verb(
         verbs,
         "info",
-        "say what a run is: data, stages, scores, by what it was trained, and when",
+        "say what a run is, how far it has come and how good it is",
+        epilog="method, data, stages, scores, version, commit, times, devices, parameters; at once",
     )
     info.add_argument("run_folder", metavar="RUN", help="folder of the run")
     info.add_argument("--json", action="store_true", help="the same for programs")
@@ -182,8 +183,9 @@ def make_parser(runs: Mapping[str, Callable[[argparse.Namespace], Any]]) -> argp
     ablate = verb(
         verbs,
         "ablate",
-        "train a grid of config changes and seeds, and table it; goes on where it stood",
-        epilog="writes ablation.md and ablation.json; each cell is a run in W/CELL/seed_S",
+        "train a grid of config changes and seeds, and table it",
+        epilog="writes ablation.md and ablation.json; each cell is a run in W/CELL/seed_S; the\n"
+        "same command goes on where it stood",
     )
     ablate.add_argument("--config", metavar="FILE", required=True, help="of configs/ablations/")
     _workdir(ablate)

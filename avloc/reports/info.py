@@ -256,8 +256,6 @@ def _score_lines(scores: Mapping[str, Any] | None) -> list[tuple[str, str]]:
 
 def _next(facts: Mapping[str, Any]) -> str:
     run, stages = facts["run"], facts["stages"]
-    if stages["left"] or not stages["finished"]:
+    if stages["left"] or not stages["finished"] or facts["scores"] is None:  # it scores too
         return f"avloc train --workdir {run}"
-    if facts["scores"] is None:
-        return f"avloc evaluate --workdir {run}"
     return f"avloc localize --workdir {run} --video FILE --out DIR"

@@ -165,6 +165,34 @@ def test_an_old_run(old, capsys):
     assert in_a_sentence(facts) == ""
 
 
+def test_the_report_says_by_what_it_was_trained(old):
+    entry = {
+        "avloc": "0.1.7",
+        "commit": "0123456789abcdef",
+        "changed": True,
+        "python": "3.12.1",
+        "jax": "0.10.1",
+        "flax": "0.12.3",
+        "devices": ["TPU v4"] * 8,
+        "processes": 2,
+        "title": "CSOL",
+        "phases": [{"name": "matching", "epochs": 1, "stage": "stage_two"}],
+        "step": 0,
+        "started": "2026-11-27T18:00:00+00:00",
+        "ended": "2026-11-27T20:03:00+00:00",
+        "end": "finished",
+    }
+    (old / "sessions.json").write_text(json.dumps([entry]))
+    (old / "parameters.txt").write_text("| a |\nTotal: 12,345 -- 49,380 bytes\n")
+    assert main(["report", "--workdir", str(old)]) == 0
+    sentence = (
+        "Trained by avloc 0.1.7, commit 0123456789ab with changes, Python 3.12.1, JAX 0.10.1, "
+        "Flax 0.12.3; on 8 x TPU v4 in 2 processes; 2026-11-27 18:00 to 2026-11-27 20:03 UTC, "
+        "2 h 3 min; 12,345 parameters."
+    )
+    assert sentence in (old / "report.html").read_text()
+
+
 def test_a_run_that_has_only_begun(old, capsys):
     for file in old.iterdir():
         if file.name != "config.json":
