@@ -144,7 +144,7 @@ def test_missing_and_damaged_checkpoints(place, copy, fails):
     process = command("train", "--workdir", copy, *data, cache=place / "cache")
     _, errors = process.communicate()
     assert process.returncode == 2
-    assert "can be read: remove the workdir and train anew" in errors.splitlines()[-1]
+    assert "can be read: remove the workdir and train again" in errors.splitlines()[-1]
     assert "Traceback" not in errors
 
 

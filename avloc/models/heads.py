@@ -76,9 +76,9 @@ def pairwise_cosine(
 class CorrespondenceHead(nn.Module):
     """Projects both modalities to one space and maps their cosine to a probability.
 
-    DSOL table 3: audio Linear-ReLU-Linear, visual 1x1 convolutions alike, both L2-normalised; the
-    cosine map then goes through a 1x1 convolution of one channel, that is a scale and a bias, and a
-    sigmoid.
+    DSOL table 3: Linear-ReLU-Linear for audio, 1x1 convolutions for pictures, both L2-normalised.
+    The cosine map then goes through a 1x1 convolution of one channel, that is a scale and a bias,
+    and a sigmoid.
 
     Attributes:
       features: width of the common space, 128 in the papers.

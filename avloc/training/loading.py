@@ -64,6 +64,6 @@ def load_run(workdir: str | Path, stage: str | None = None) -> LoadedRun:
 def _recorded_info(run: RunFolder) -> DatasetInfo:
     file = run.path / "data.json"
     if not file.is_file():
-        raise ValueError(f"{run.path} has no data.json: the run never started; train it anew")
+        raise ValueError(f"{run.path} has no data.json: the run never started; train it again")
     info = json.loads(file.read_text())
     return DatasetInfo(**{**info, "class_names": tuple(info["class_names"])})

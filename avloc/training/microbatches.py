@@ -14,7 +14,7 @@ from avloc.machine.devices import require_parts
 def in_microbatches(f: Callable[[Any], tuple[Any, Any]], batch: Any, count: int) -> tuple[Any, Any]:
     """`f(batch)`, with the memory of one of `count` parts of the batch.
 
-    The backward pass computes each part anew and adds up the gradients of what `f` closes over, so
+    The backward pass computes each part again and adds up the gradients of what `f` closes over, so
     a loss over all pairs of the results has the gradient that it has over the undivided batch, as
     in gradient caching (Gao et al. 2021, "Scaling deep contrastive learning batch size under
     memory limited setup"). What `f` takes over the items of a part, such as the statistics of

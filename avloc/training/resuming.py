@@ -125,7 +125,7 @@ class Checkpoints:
         if numbers:
             raise ValueError(
                 f"no checkpoint in {self._run.checkpoints} can be read: remove the workdir and "
-                "train anew"
+                "train again"
             )
         return None
 

@@ -148,9 +148,9 @@ def test_a_loss_that_is_not_finite_stops_the_run(bench, checkpoint_every):
     assert found and 1 <= int(found[1]) <= 2
     ids = found[2].split(", ")
     assert "item5" in ids and len(ids) == BATCH
-    # The checkpoint is from before it: with the loss mended, the run goes on to the same end.
-    mended = bench.train(config=config)
-    for x, y in zip(leaves(whole), leaves(mended), strict=True):
+    # The checkpoint is from before it: with the loss fixed, the run goes on to the same end.
+    fixed = bench.train(config=config)
+    for x, y in zip(leaves(whole), leaves(fixed), strict=True):
         np.testing.assert_array_equal(x, y)
     assert bench.rows() == rows
 

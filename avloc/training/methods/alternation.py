@@ -328,7 +328,7 @@ def finite(rows: Float[Array, "N C"], what: str) -> Float[Array, "N C"]:
     if bad:
         raise ValueError(
             f"{bad} of {len(rows)} {what} hold NaN or infinity: training diverged; the last good "
-            "checkpoint is kept; lower config.optimizers.NAME.learning_rates and train anew"
+            "checkpoint is kept; lower config.optimizers.NAME.learning_rates and train again"
         )
     return rows
 

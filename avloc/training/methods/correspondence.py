@@ -20,7 +20,7 @@ def mix_sounds(
     """Some sounds of a batch averaged with the next one's, and what clips each sound holds.
 
     Not in the papers of CSOL, whose networks hear one source at a time until stage two, and are
-    then too sure of the louder one; IEr trains on mixtures alike (IEr 3.2).
+    then too sure of the louder one; IEr trains on mixtures too (IEr 3.2).
 
     Args:
       batch: single-source clips.

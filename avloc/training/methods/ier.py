@@ -147,7 +147,7 @@ class Ier(Alternation):
     ) -> TrainState:
         """`P^a_k`, the mean audio feature of the clips with pseudo label k (IEr 3.1).
 
-        Computed anew at the start of every epoch, as the audio network moves (IEr 3.2).
+        Computed again at the start of every epoch, because the audio network moves (IEr 3.2).
         `progress`: of the curriculum, 0 to 1, for the epoch that begins.
 
         Raises:

@@ -1,4 +1,4 @@
-"""What is learnt of real files, and when it is learnt anew."""
+"""What is learnt of real files, and when it is learnt again."""
 
 import hashlib
 import json
