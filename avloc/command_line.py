@@ -3,15 +3,51 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from itertools import takewhile
+from textwrap import indent
 from typing import Any, NoReturn
+
+from avloc.naming import did_you_mean
 
 
 class _Parser(argparse.ArgumentParser):
-    """Tells of a wrong argument in one sentence, as of any other bad input."""
+    """Tells of a wrong argument in one sentence, as of any other bad input.
+
+    Args:
+      known: the words of every verb, for hints.
+    """
+
+    def __init__(self, *args: Any, known: Iterable[str] = (), **more: Any):
+        super().__init__(*args, **more)
+        self._known = {words.split()[-1]: f"avloc {words}" for words in known}
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        # Before argparse misses the option that was meant.
+        options = self._option_string_actions
+        words = () if self._subparsers else takewhile(lambda word: word != "--", args or ())
+        for option in (word.partition("=")[0] for word in words if word.startswith("--")):
+            if option not in options and " " not in option:
+                field = option.partition(".")[2]
+                there = [known.lstrip("-").replace("FIELD", field) for known in options]
+                hint = did_you_mean(option.lstrip("-"), there, "; did you mean --{}?")
+                raise ValueError(f"`{self.prog}` has no option {option}{hint or self._see()}")
+        return super().parse_known_args(args, namespace)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.metavar != "VERB" or value in action.choices:
+            return super()._check_value(action, value)
+        shown = self._known | {name: verb.prog for name, verb in action.choices.items()}
+        hint = did_you_mean(value, shown, "; did you mean `{}`?", shown)
+        there = f"; `{self.prog}` has {', '.join(action.choices)}{self._see()}"
+        raise ValueError(f"there is no verb {value!r}{hint or there}")
+
+    def _see(self) -> str:
+        return f" (see `{self.prog} --help`)"
 
     def error(self, message: str) -> NoReturn:
-        raise ValueError(f"{message} (see `{self.prog} --help`)")
+        raise ValueError(f"{message}{self._see()}")
 
 
 class _Tell(argparse.Action):
@@ -31,10 +67,10 @@ def make_parser(runs: Mapping[str, Callable[[argparse.Namespace], Any]]) -> argp
     """
     common = _Parser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show where an error came from")
-    parser = _Parser(
+    made = partial(_Parser, known=[words for words in runs if not words.startswith("--")])
+    parser = made(
         prog="avloc",
-        description="Finds which objects in a scene make the sound, and what they are; "
-        "learns it from videos without labels.",
+        description="Finds which objects in a scene sound, and what they are, without labels.",
         epilog="Help on one: `avloc train --help`.",
         allow_abbrev=False,
         parents=[common],
@@ -42,42 +78,71 @@ def make_parser(runs: Mapping[str, Callable[[argparse.Namespace], Any]]) -> argp
     parser.add_argument(
         "--version", action=_Tell, nargs=0, const=runs.get("--version"), help="print versions"
     )
-    verbs = parser.add_subparsers(required=True, metavar="VERB", parser_class=_Parser)
+    verbs = parser.add_subparsers(required=True, metavar="VERB", parser_class=made)
+    data_help = "build data sets; list, examine and look at them"
+    data = verbs.add_parser(
+        "data",
+        help=data_help,
+        description=_sentence(data_help),
+        epilog="Help on one: `avloc data build --help`.",
+        parents=[common],
+        allow_abbrev=False,
+    )
+    data_verbs = data.add_subparsers(required=True, metavar="VERB", parser_class=made)
 
-    def verb(parent: Any, words: str, short: str, **more: Any) -> argparse.ArgumentParser:
-        made = parent.add_parser(
+    def verb(words: str, short: str, example: str, more: str = "") -> argparse.ArgumentParser:
+        """Adds a verb; `more` stands before the example."""
+        parent = data_verbs if words.startswith("data ") else verbs
+        added = parent.add_parser(
             words.split()[-1],
             help=short,
-            description=short[0].upper() + short[1:] + ".",
+            description=_sentence(short),
+            epilog=f"{more}\n\nexample:\n{indent(example, '  ')}".strip(),
             parents=[common],
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
-            **more,
         )
-        made.set_defaults(run=runs.get(words))
-        return made
+        added.set_defaults(run=runs.get(words))
+        return added
 
-    data = verb(verbs, "data", "build data sets; list, examine and look at them")
-    data_verbs = data.add_subparsers(required=True, metavar="VERB", parser_class=_Parser)
+    _data_verbs(verb)
+    _train(verb)
+    _scores(verb)
+    _use(verb)
+    _look(verb)
+    _ablate(verb)
+    _weights(verb)
+    return parser
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}."
+
+
+def _data_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
     build = verb(
-        data_verbs,
         "data build",
-        "build a data set",
-        epilog="examples:\n  avloc data build toy_orchestra\n"
-        "  avloc data build video_folder --source ~/my_videos\n"
-        "  avloc data build music --source ~/data/music",
+        "build a data set: read videos or files once, and store what training reads",
+        "avloc data build toy_orchestra\navloc data build video_folder --source ~/my_videos",
+        "`avloc data list` lists the names. A stopped build goes on where it was.",
     )
     build.add_argument("name", metavar="NAME", help="NAME or NAME/CONFIGURATION")
     build.add_argument("--source", metavar="DIR", help="folder of videos and the authors' files")
     _data_dir(build)
-    _data_dir(verb(data_verbs, "data list", "list data sets, built or not"))
+    _data_dir(
+        verb(
+            "data list",
+            "list data sets: what each holds, what it is made from, whether it is built",
+            "avloc data list",
+        )
+    )
     doctor = verb(
-        data_verbs,
         "data doctor",
-        "say what of a data set is there, missing or damaged",
-        epilog="With --source: what that folder holds of what the data set wants, before it is\n"
-        "built. Without: the records of the built data set. Writes doctor.html and doctor.json.\n"
-        "Exit status 1: some split cannot be built.",
+        "check a data set: what is there, missing or damaged",
+        "avloc data doctor music --source ~/data/music",
+        "With --source: what that folder holds of what the data set wants, before it is\n"
+        "built. Without: the records of the built data set. Writes doctor.html and\n"
+        "doctor.json. Exit status 1: some split cannot be built.",
     )
     doctor.add_argument("name", metavar="NAME", help="NAME or NAME/CONFIGURATION")
     doctor.add_argument("--source", metavar="DIR", help="folder of videos, lists and label files")
@@ -87,9 +152,9 @@ def make_parser(runs: Mapping[str, Callable[[argparse.Namespace], Any]]) -> argp
     )
     _data_dir(doctor)
     preview = verb(
-        data_verbs,
         "data preview",
-        "draw items of a built split: frames with boxes, spectrograms",
+        "draw items of a built split in one picture: frames with boxes, spectrograms",
+        "avloc data preview toy_orchestra --split cocktail_test",
     )
     preview.add_argument("name", metavar="NAME", help="NAME or NAME/CONFIGURATION")
     preview.add_argument("--split", metavar="S", required=True)
@@ -97,12 +162,12 @@ def make_parser(runs: Mapping[str, Callable[[argparse.Namespace], Any]]) -> argp
     preview.add_argument("--items", type=int, default=12, metavar="N", help="default: 12")
     _data_dir(preview)
 
+
+def _train(verb: Callable[..., argparse.ArgumentParser]) -> None:
     train = verb(
-        verbs,
         "train",
         "train, evaluate and report; goes on where it was stopped",
-        epilog="example:\n  avloc train --config configs/csol_toy.py --workdir runs/demo \\\n"
-        "    --config.batch_size=16 --config.stage_two.epochs=2",
+        "avloc train --config csol_toy --workdir runs/demo --config.batch_size=16",
     )
     train.add_argument("--config", metavar="FILE", help="not needed where W holds a run")
     _workdir(train)
@@ -112,11 +177,13 @@ def make_parser(runs: Mapping[str, Callable[[argparse.Namespace], Any]]) -> argp
     _data_dir(train)
     _processes(train)
 
+
+def _scores(verb: Callable[..., argparse.ArgumentParser]) -> None:
     evaluate = verb(
-        verbs,
         "evaluate",
         "score a run beside the untrained network and baselines",
-        epilog="writes items.csv and metrics.json to W/evaluation/SPLIT/PROTOCOL/ROW/",
+        "avloc evaluate --workdir runs/demo",
+        "Writes items.csv and metrics.json to W/evaluation/SPLIT/PROTOCOL/ROW/.",
     )
     _workdir(evaluate)
     evaluate.add_argument("--split", metavar="S", help="default: those that the config names")
@@ -124,14 +191,13 @@ def make_parser(runs: Mapping[str, Callable[[argparse.Namespace], Any]]) -> argp
     evaluate.add_argument("--stage", metavar="S", help="score one stage alone, as stage_one")
     _data_dir(evaluate)
     _processes(evaluate)
-
     score = verb(
-        verbs,
         "score",
         "score maps that any method made, by one rule or by all",
-        epilog="PATH: a folder of ID.npy or ID.png, an .npz or a .safetensors file, ID being an\n"
-        "item's; a map is [h, w], or [h, w, N] with a map a class. `--protocol all` shows how\n"
-        "much of a score is the rule.",
+        "avloc score --maps my_maps --data toy_orchestra --split test --protocol all",
+        "PATH: a folder of ID.npy or ID.png, an .npz or a .safetensors file, ID being an\n"
+        "item's; a map is [h, w], or [h, w, N] with a map a class. `--protocol all` shows\n"
+        "how much of a score is the rule.",
     )
     score.add_argument("--maps", metavar="PATH", required=True)
     score.add_argument("--data", metavar="NAME", required=True, help="NAME or NAME/CONFIGURATION")
@@ -140,25 +206,44 @@ def make_parser(runs: Mapping[str, Callable[[argparse.Namespace], Any]]) -> argp
     score.add_argument("--out", metavar="DIR", help="for score.md, score.json, P/items.csv")
     _data_dir(score)
 
+
+def _look(verb: Callable[..., argparse.ArgumentParser]) -> None:
+    report = verb(
+        "report",
+        "write W/report.html again from what is in W",
+        "avloc report --workdir runs/demo",
+        "It shows the scores, curves of the training, and pictures of what was found.",
+    )
+    _workdir(report)
+    _data_dir(report)
+    info = verb(
+        "info",
+        "say what a run is: data, stages, scores, when it was trained",
+        "avloc info runs/demo",
+    )
+    info.add_argument("run_folder", metavar="RUN", help="folder of the run")
+    info.add_argument("--json", action="store_true", help="the same for programs")
+
+
+def _use(verb: Callable[..., argparse.ArgumentParser]) -> None:
     localize = verb(
-        verbs,
         "localize",
         "find what sounds in a video, or in an image with a sound",
-        epilog="writes the video or picture with what was found drawn over it, and\n"
-        "localization.json with scores and boxes",
+        "avloc localize --workdir runs/demo --video band.mp4 --out found",
+        "Writes the video or picture with what was found drawn over it, and\n"
+        "localization.json with scores and boxes.",
     )
     _workdir(localize)
     localize.add_argument("--video", metavar="FILE", help="any video with sound")
     localize.add_argument("--image", metavar="FILE", help="with --audio")
     localize.add_argument("--audio", metavar="FILE", help="with --image")
     localize.add_argument("--out", metavar="DIR", required=True, help="made if need be")
-
     export = verb(
-        verbs,
         "export",
         "write a trained model, with a card, for use without avloc",
-        epilog="writes README.md, parameters as safetensors and by Orbax, and the function from\n"
-        "picture and sound to maps, which loads with JAX alone",
+        "avloc export --checkpoint runs/demo --out my_model",
+        "Writes README.md, parameters as safetensors and by Orbax, and the function from\n"
+        "picture and sound to maps, which loads with JAX alone.",
     )
     export.add_argument(
         "--checkpoint", metavar="C", required=True, help="folder of a run, or RUN/stages/NAME"
@@ -167,47 +252,36 @@ def make_parser(runs: Mapping[str, Callable[[argparse.Namespace], Any]]) -> argp
         "--out", metavar="DIR", required=True, help="new, empty, or an earlier export to replace"
     )
 
-    report = verb(verbs, "report", "write W/report.html again from what is in W")
-    _workdir(report)
-    _data_dir(report)
 
-    info = verb(
-        verbs,
-        "info",
-        "say what a run is, how far it has come and how good it is",
-        epilog="method, data, stages, scores, version, commit, times, devices, parameters; at once",
-    )
-    info.add_argument("run_folder", metavar="RUN", help="folder of the run")
-    info.add_argument("--json", action="store_true", help="the same for programs")
-
+def _ablate(verb: Callable[..., argparse.ArgumentParser]) -> None:
     ablate = verb(
-        verbs,
         "ablate",
-        "train a grid of config changes and seeds, and table it",
-        epilog="writes ablation.md and ablation.json; each cell is a run in W/CELL/seed_S; the\n"
-        "same command goes on where it stood",
+        "train a grid of changes and seeds, and make a table of it",
+        "avloc ablate --config csol_lambda --workdir runs/lambda --jobs 2",
+        "Writes ablation.md and ablation.json; each cell is a run in W/CELL/seed_S. The same\n"
+        "command goes on where it stopped.",
     )
     ablate.add_argument("--config", metavar="FILE", required=True, help="of configs/ablations/")
     _workdir(ablate)
-    ablate.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at once; default: 1")
+    ablate.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at once, else 1")
     ablate.add_argument("--seeds", type=int, nargs="+", metavar="S", help="instead of the file's")
     ablate.add_argument("--cells", nargs="+", metavar="NAME", help="train these alone")
     _data_dir(ablate)
 
+
+def _weights(verb: Callable[..., argparse.ArgumentParser]) -> None:
     weights = verb(
-        verbs,
         "import-weights",
-        "make a folder for init_from of a ResNet-18 or -34 file",
-        epilog="Training then starts with this visual backbone; sound starts from scratch.\n"
+        "make a start for training of a ResNet-18 or -34 file",
+        "avloc import-weights resnet18.safetensors --out weights/resnet18\n"
+        "avloc train --config dsol_music --workdir runs/dsol_music \\\n"
+        "  --config.init_from=weights/resnet18",
+        "Training then starts with this visual backbone; sound starts from scratch.\n"
         "Nothing in FILE is run; a .pth needs torch (pip install 'avloc[torch]').\n"
-        "Weights have licences of their own.\n\n"
-        "example:\n  avloc import-weights resnet18.safetensors --out weights/resnet18\n"
-        "  avloc train --config configs/dsol_music.py --workdir runs/dsol_music \\\n"
-        "    --config.init_from=weights/resnet18",
+        "Weights have licences of their own.",
     )
     weights.add_argument("file", metavar="FILE", help=".safetensors or .pth, of any float type")
     weights.add_argument("--out", metavar="DIR", required=True, help="new, or empty")
-    return parser
 
 
 def _workdir(parser: argparse.ArgumentParser) -> None:
@@ -218,14 +292,14 @@ def _processes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--distributed", choices=["auto"], help="one of several processes, as the cluster says"
     )
-    parser.add_argument("--coordinator", metavar="HOST:PORT", help="or by hand: process 0's place")
+    parser.add_argument("--coordinator", metavar="HOST:PORT", help="address of process 0")
     parser.add_argument("--processes", type=int, metavar="N", help="how many there are")
     parser.add_argument("--process", type=int, metavar="I", help="which one this is, from 0")
 
 
 def _data_dir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--data-dir", metavar="D", help="where data sets lie; default: $TFDS_DATA_DIR, or TFDS's"
+        "--data-dir", metavar="D", help="where data sets lie; else $TFDS_DATA_DIR, or TFDS's"
     )
 
 

@@ -210,7 +210,7 @@ def test_stage_two_from_the_stage_one_of_another_run(place, tmp_path):
 def test_gaps_and_noise_are_in_training_only(place, tmp_path, monkeypatch):
     given = {}
     monkeypatch.setattr("avloc.training.loop.train", lambda c, r, data: given.update(trained=data))
-    monkeypatch.setattr("avloc.cli._score", lambda run, data: given.update(scored=data))
+    monkeypatch.setattr("avloc.verbs.training._score", lambda run, data: given.update(scored=data))
     asked = ("--config.data.missing_categories=3", "--config.data.noise=0.25")
     assert main([str(a) for a in train(tmp_path / "run", place, *asked)]) == 0
     truth = given["scored"].labels("train")

@@ -71,11 +71,26 @@ def test_a_start_that_will_not_do(place, tmp_path, copy, fails):
 
 
 def test_wrong_words(fails, tmp_path):
-    assert "invalid choice: 'trian' (choose from" in fails("trian")
-    assert "invalid choice: 'bild'" in fails("data", "bild")
+    assert fails("trian") == "there is no verb 'trian'; did you mean `avloc train`?"
+    assert fails("data", "bild") == "there is no verb 'bild'; did you mean `avloc data build`?"
+    assert fails("doctor") == "there is no verb 'doctor'; did you mean `avloc data doctor`?"
+    assert fails("data", "Evaluat").endswith("did you mean `avloc evaluate`?")
+    sentence = "there is no verb 'xyzzy'; `avloc data` has build, list, doctor, preview (see `avloc"
+    assert sentence in fails("data", "xyzzy")
     assert "required: VERB" in fails()
     assert "required: --workdir" in fails("evaluate")
-    assert "unrecognized arguments: --sharp" in fails("report", "--workdir", tmp_path, "--sharp")
+    for words, sentence in (
+        (("--sharp",), "`avloc report` has no option --sharp (see `avloc report --help`)"),
+        (("--data_dir=x",), "`avloc report` has no option --data_dir; did you mean --data-dir?"),
+        (("sharp",), "unrecognized arguments: sharp"),
+    ):
+        assert sentence in fails("report", "--workdir", tmp_path, *words)
+    # The misspelt option, and not that a required one is missing.
+    sentence = "`avloc train` has no option --wrokdir; did you mean --workdir?"
+    assert fails("train", "--wrokdir", tmp_path) == sentence
+    sentence = "`avloc train` has no option --confg.batch_size; did you mean --config.batch_size?"
+    assert fails("train", "--workdir", tmp_path, "--confg.batch_size=8") == sentence
+    assert "are required: --out" in fails("import-weights", "--", "--odd.pth")
     sentence = "--config.FIELD=VALUE goes with `avloc train` only"
     assert sentence in fails("report", "--workdir", tmp_path, "--config.seed=1")
 

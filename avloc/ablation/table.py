@@ -13,6 +13,7 @@ from avloc.ablation.grid import Grid, Run
 from avloc.ablation.pooling import Pooled, pool, read_items, same_protocol
 from avloc.ablation.runner import seconds_of
 from avloc.drawing.table import Cell, Table
+from avloc.evaluation.ordering import in_order
 from avloc.evaluation.results import digits
 from avloc.runs.folder import write_atomically
 
@@ -106,7 +107,7 @@ def markdown(grid: Grid, title: str, tables: Sequence[SplitTable], width: int | 
 
 
 def _markdown(table: SplitTable, grid: Grid, width: int | None) -> str:
-    metrics = list(dict.fromkeys(m for row in table.scores.values() for m in row))
+    metrics = in_order(m for row in table.scores.values() for m in row)
     metrics = grid.ablation.metrics(table.split, metrics)
     if not metrics:
         return ""

@@ -14,6 +14,7 @@ from typing import Any
 
 from avloc.drawing.table import Cell, Table
 from avloc.evaluation.bootstrap import Interval
+from avloc.evaluation.ordering import in_order
 from avloc.evaluation.protocols import Protocol
 
 _PERCENT = re.compile(r"IoU(_class)?@|AUC$|NSA$|false alarms$|AP\d+$")
@@ -27,7 +28,8 @@ class Evaluation:
     Attributes:
       protocol: its rules.
       metrics: by name `value`, `low` and `high` (a 95 % interval over videos; nan where there is
-        but one video). Metrics that nothing could be scored for are missing.
+        but one video), in the order of `ordering.in_order`. Metrics that nothing could be scored
+        for are missing.
       evaluated: items that were scored.
       total: items there were.
       reasons: how many items were left out, by reason.
@@ -42,6 +44,10 @@ class Evaluation:
     reasons: Mapping[str, int]
     items: Sequence[Mapping[str, Any]]
     clusters: Sequence[Mapping[str, Any]] = field(default=())
+
+    def __post_init__(self) -> None:
+        ordered = {name: self.metrics[name] for name in in_order(self.metrics)}
+        object.__setattr__(self, "metrics", ordered)
 
     def summary(self) -> list[str]:
         """Lines to print: the protocol, how many items were scored and why not all, the metrics."""
@@ -110,7 +116,7 @@ def comparison(
     columns = [
         (protocol, name)
         for protocol in protocols
-        for name in dict.fromkeys(
+        for name in in_order(
             name for e in everything if e.protocol.name == protocol for name in e.metrics
         )
         if wanted(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -256,6 +257,9 @@ def _score_lines(scores: Mapping[str, Any] | None) -> list[tuple[str, str]]:
 
 def _next(facts: Mapping[str, Any]) -> str:
     run, stages = facts["run"], facts["stages"]
-    if stages["left"] or not stages["finished"] or facts["scores"] is None:  # it scores too
-        return f"avloc train --workdir {run}"
-    return f"avloc localize --workdir {run} --video FILE --out DIR"
+    if stages["left"] or not stages["finished"]:
+        return f"avloc train --workdir {shlex.quote(run)}"
+    if facts["scores"] is None:
+        return f"avloc evaluate --workdir {shlex.quote(run)}"
+    out = shlex.quote(str(Path(run) / "localized"))
+    return f"avloc localize --workdir {shlex.quote(run)} --video VIDEO.mp4 --out {out}"

@@ -49,16 +49,16 @@ def _find(name: str | Path, function: str, shipped: Path) -> Path:
         if file.suffix == ".py" and file.is_file():
             return file
     stem = Path(name).name.removesuffix(".py")
-    ours = {file.stem: file for file in _files_with(function, shipped)}
+    ours = {file.stem: file for file in files_with(function, shipped)}
     if stem in ours:
         return ours[stem]
-    theirs = {file.stem: file for file in _files_with(function, Path(name).parent)}
+    theirs = {file.stem: file for file in files_with(function, Path(name).parent)}
     paths = {stem: str(file) for stem, file in theirs.items()}
     hint = did_you_mean(stem, [*theirs, *ours], " (did you mean {}?)", paths)
     raise ValueError(f"there is no config file {name}{hint}; shipped ones: {', '.join(ours)}")
 
 
-def _files_with(function: str, folder: Path) -> list[Path]:
+def files_with(function: str, folder: Path) -> list[Path]:
     files = sorted(file for file in folder.glob("*.py") if file.is_file())
     return [file for file in files if f"def {function}(" in file.read_text("utf-8", "replace")]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from avloc.drawing.table import Table
+from avloc.evaluation.ordering import place
 from avloc.evaluation.results import Evaluation, comparison
 
 GIVEN = "given maps"
@@ -88,5 +89,5 @@ def measured(
         for metric, value in own.metrics.items():
             found.setdefault((own.protocol.task, metric), {})[name] = value["value"]
     tasks = list(dict.fromkeys(task for task, _ in found))
-    in_order = sorted(found, key=lambda key: tasks.index(key[0]))
-    return [(*key, found[key]) for key in in_order]
+    ordered = sorted(found, key=lambda key: (tasks.index(key[0]), place(key[1])))
+    return [(*key, found[key]) for key in ordered]

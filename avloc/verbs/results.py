@@ -1,0 +1,87 @@
+"""Scores and reports: `avloc evaluate`, `score`, `report`, `info`."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from avloc.verbs import next_steps
+from avloc.verbs.opening import joined, open_dataset
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    """`avloc evaluate`."""
+    with joined(args):
+        from avloc.drawing.table import terminal_width
+        from avloc.machine import hosts
+        from avloc.runs.folder import RunFolder
+        from avloc.scoring.run import Scorer
+
+        run = RunFolder(args.workdir)
+        with hosts.together():
+            scorer = Scorer(run, open_dataset(run.config().data.name, run, args.data_dir))
+        hosts.require_same("data", str(replace(scorer.dataset.info, extra={})))
+        scores = scorer.score(args.split, args.protocol, args.stage)
+        print(f"{scores.text(terminal_width())}\n\neach item's scores are in {run.evaluation}")
+        if hosts.first():
+            words = ["--workdir", run.path, *next_steps.where(args.data_dir)]
+            in_part = args.split or args.protocol or args.stage
+            next_steps.show(["evaluate" if in_part else "report", *words])
+
+
+def score_maps(args: argparse.Namespace) -> None:
+    """`avloc score`."""
+    from avloc.data_pipelines.dataset import Dataset
+    from avloc.drawing.table import terminal_width
+    from avloc.scoring import map_scores
+
+    dataset = Dataset.open(args.data, args.data_dir)
+    source = dataset.source(args.split)
+    title = f"{Path(args.maps).name} on {args.data}, split {args.split}"
+    scores = map_scores.score_maps(args.maps, source, dataset.info, args.protocol, title)
+    print(scores.text(terminal_width()))
+    if args.out:
+        scores.write(args.out)
+        print(f"\nwritten to {args.out}")
+    print()
+    everything = args.protocol == map_scores.ALL
+    out = args.out or (f"score_{Path(args.maps).stem}" if everything else None)
+    if everything and args.out:
+        next_steps.show(f"read {Path(args.out) / 'score.md'}: how much of a score is the rule")
+        return
+    words = ["score", "--maps", args.maps, "--data", args.data, "--split", args.split]
+    words += ["--protocol", map_scores.ALL, *(["--out", out] if out else [])]
+    next_steps.show([*words, *next_steps.where(args.data_dir)])
+
+
+def report(args: argparse.Namespace) -> None:
+    """`avloc report`."""
+    from avloc.reports.run import write_run_report
+    from avloc.runs.folder import RunFolder
+    from avloc.scoring.run import Scorer
+    from avloc.scoring.scores import stored_scores
+
+    run = RunFolder(args.workdir)
+    scores, scorer, missing = stored_scores(run), None, ""
+    name = run.config().data.name
+    try:
+        scorer = Scorer(run, open_dataset(name, run, args.data_dir))
+    except ValueError as error:
+        if scores is None:
+            raise
+        missing = str(error)
+    if scores is None:
+        scores = scorer.score()
+    print(f"report       {write_run_report(run, scores, scorer, missing)}")
+    next_steps.show(next_steps.localizing(run.path, scorer.dataset.metadata if scorer else {}))
+
+
+def info(args: argparse.Namespace) -> None:
+    """`avloc info`."""
+    import json
+
+    from avloc.reports.info import info, text
+
+    facts = info(args.run_folder)
+    print(json.dumps(facts, indent=2) if args.json else text(facts))
