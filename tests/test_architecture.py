@@ -37,6 +37,7 @@ FLOORS = (
     ("avloc.runs",),
     ("avloc.training",),
     ("avloc.scoring",),
+    ("avloc.reports", "avloc.inference", "avloc.ablation"),
     ("avloc.configs.ablations", "avloc"),
 )
 # The rooms that a few must not know, though they stand below.
