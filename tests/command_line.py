@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -43,6 +44,12 @@ def command(*arguments, cache: Path) -> subprocess.Popen:
 
 def train(workdir, place, *more):
     return ("train", *CONFIG, "--workdir", workdir, "--data-dir", place / "data", *more)
+
+
+def suggested(said: str) -> list[list[str]]:
+    """The words of the commands that a verb said to type next."""
+    lines = said[said.index("\nnext  ") + 5 :].splitlines()
+    return [shlex.split(line) for line in lines if line.startswith(" " * 8)]
 
 
 def contents(folder: Path) -> dict[str, int]:

@@ -7,7 +7,7 @@ import pytest
 from avloc.cli import main
 from avloc.models.weight_import import from_torch
 from avloc.runs.checkpoints import read_stage
-from tests.command_line import contents, train
+from tests.command_line import CONFIG, contents, suggested, train
 from tests.test_safetensors import file_of
 from tests.torchvision_resnet import state_dict
 from tests.training.line import Given, after
@@ -21,11 +21,15 @@ def file(tmp_path):
 
 
 def test_a_run_from_imported_weights(place, file, tmp_path, fails, capsys, monkeypatch):
-    weights, run = tmp_path / "weights", tmp_path / "run"
+    weights, run = tmp_path / "my weights", tmp_path / "run"
+    monkeypatch.setenv("TFDS_DATA_DIR", str(place / "data"))
+    monkeypatch.chdir(tmp_path)
     assert main(["import-weights", str(file), "--out", str(weights)]) == 0
     said = capsys.readouterr().out
     assert "unused       fc.bias, fc.weight, 20 counts of batches (num_batches_tracked)\n" in said
-    start = said.split()[-1]
+    (words,) = suggested(said)
+    assert words[:3] == ["avloc", "train", "--config"] and "--config.model.width=4" in words
+    start = words[-1]
     assert start == f"--config.init_from={weights}"
     before = contents(weights)
     # The network of the tests has one block a stage.
@@ -35,20 +39,25 @@ def test_a_run_from_imported_weights(place, file, tmp_path, fails, capsys, monke
     assert not run.exists()
     # A step or two, so small that they show what the run started with.
     small = (
-        "--config.model.blocks=(2, 2, 2, 2)",
+        *(
+            word
+            for word in CONFIG
+            if word.partition("=")[0] not in ("--config", "--config.model.width")
+        ),
         "--config.stage_one.warmup_epochs=1",
         "--config.optimizers.localization.learning_rates.default=1e-7",
     )
     monkeypatch.setattr("avloc.training.loop.signals", lambda: Given(after(1)))
     jax.config.update("jax_disable_most_optimizations", True)
     try:
-        assert main([str(word) for word in train(run, place, start, *small)]) == 130
+        assert main([*words[1:], *small]) == 130
     finally:
         jax.config.update("jax_disable_most_optimizations", False)
     said = capsys.readouterr()
     words = f"starting with the visual backbone of {weights} (resnet18 of resnet18.safetensors, sha"
     assert words in said.out + said.err
     assert contents(weights) == before
+    run = tmp_path / "runs" / "csol_toy"
     newest = max((run / "checkpoints").iterdir(), key=lambda path: int(path.name))
     state = read_stage(newest / "state")
     assert state["step"] > 0

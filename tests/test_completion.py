@@ -1,5 +1,6 @@
 """What the shell is answered behind TAB, by argcomplete's own protocol."""
 
+import json
 import os
 import subprocess
 import sys
@@ -10,10 +11,21 @@ import pytest
 
 from avloc.cli import main
 from avloc.configs import __file__ as configs
+from avloc.configs import csol
 from avloc.data_pipelines.catalogue import DATASETS
 from avloc.evaluation.protocols import PROTOCOLS
+from avloc.runs import experiment
 
 SEPARATOR = "\013"
+# The exit status counts libraries for which the user would wait.
+QUICK = """
+import os, sys
+leave, slow = os._exit, {"jax", "numpy", "av", "tensorflow_datasets"}
+os._exit = lambda status: leave(status or len(slow & set(sys.modules)))
+sys.argv[0] = "avloc"
+from avloc.cli import main
+main()
+"""
 
 
 @pytest.fixture
@@ -31,7 +43,7 @@ def offered(tmp_path, monkeypatch):
             "COMP_POINT": str(len(line)),
             "TFDS_DATA_DIR": str(tmp_path / "data"),
         }
-        command = [sys.executable, "-m", "avloc"]
+        command = [sys.executable, "-c", QUICK]
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
         return {word.strip() for word in answer.read_text().split(SEPARATOR) if word}
@@ -45,8 +57,10 @@ def test_verbs_and_options(offered):
     assert offered("avloc exp") == {"export"}
     assert offered("avloc data ") >= {"build", "list", "doctor", "preview"}
     assert offered("avloc localize --vi") == {"--video"}
-    assert offered("avloc train --con") >= {"--config", "--config.seed"}
-    assert offered("avloc train --config.model.wi") == {"--config.model.width"}
+    fields = {f"--config.{name}" for name, _ in experiment.fields(csol.base())}
+    assert offered("avloc train --con") > fields | {"--config"}
+    assert offered("avloc train --config.F") == set()  # the word of the help
+    assert offered("avloc evaluate --con") == set()
     assert offered("avloc train --distributed ") == {"auto"}
 
 
@@ -56,12 +70,26 @@ def test_what_is_shipped(offered, tmp_path):
         *(path.stem for path in Path(configs).parent.glob("csol_*.py")),
         "csol_mine.py",
     }
-    assert {"csol_noise", "ier_filters"} <= offered("avloc ablate --config ")
+    assert offered("avloc ablate --config csol_l") == {"csol_lambda"}
     (tmp_path / "data" / "toy_orchestra" / "tiny" / "1.0.0").mkdir(parents=True)
     (tmp_path / "data" / "toy_orchestra" / "tiny" / "1.0.0" / "dataset_info.json").touch()
     assert offered("avloc data build ") >= {*DATASETS, "toy_orchestra/tiny"}
     assert offered("avloc score --data toy_orchestra/") == {"toy_orchestra/tiny"}
     assert offered("avloc evaluate --protocol ") == set(PROTOCOLS)
+    assert offered("avloc score --maps x --protocol ") == {*PROTOCOLS, "all"}
+
+
+def test_the_splits_of_a_built_data_set(offered, tmp_path):
+    folder = tmp_path / "data" / "toy_orchestra" / "tiny" / "1.0.0"
+    folder.mkdir(parents=True)
+    splits = {"splits": [{"name": "train"}, {"name": "cocktail_test"}]}
+    (folder / "dataset_info.json").write_text(json.dumps(splits))
+    asked = "avloc data preview toy_orchestra/tiny --split "
+    assert offered(asked) == {"train", "cocktail_test"}
+    assert offered("avloc data preview toy_orchestra/wild --split ") == set()
+    assert (
+        offered(f"{asked.removesuffix('--split ')} --data-dir {tmp_path / 'no'} --split ") == set()
+    )
 
 
 def test_what_a_run_has(offered, tmp_path):

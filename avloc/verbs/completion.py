@@ -59,8 +59,12 @@ def data_sets(parsed_args: argparse.Namespace, **_: object) -> list[str]:
     from avloc.data_pipelines.catalogue import DATASETS
 
     root = _root(parsed_args)
-    built = [str(p.relative_to(root)) for name in DATASETS for p in root.glob(f"{name}/*")]
-    return [*DATASETS, *built]
+    built = {
+        str(info.parents[1].relative_to(root))
+        for name in DATASETS
+        for info in root.glob(f"{name}/*/*/dataset_info.json")
+    }
+    return [*DATASETS, *sorted(built)]
 
 
 def splits(parsed_args: argparse.Namespace, **_: object) -> list[str]:

@@ -43,7 +43,9 @@ def training_on(spec: str, data_dir: str | None) -> list[Words]:
     """
     from avloc.data_pipelines import registry
 
-    found = _config_for(spec)
+    builder = registry.open_dataset(spec, data_dir)
+    sizes = {split: part.num_examples for split, part in builder.info.splits.items()}
+    found = _config_for(spec, sizes)
     if found is None:
         return []
     name, config = found
@@ -52,8 +54,6 @@ def training_on(spec: str, data_dir: str | None) -> list[Words]:
     if len(parts) == 1:
         if spec not in (parts[0], f"{parts[0]}/default"):
             words.append(f"--config.data.name={spec}")
-        builder = registry.open_dataset(spec, data_dir)
-        sizes = {split: part.num_examples for split, part in builder.info.splits.items()}
         classes = (builder.info.metadata or {}).get("class_names", ())
         words += _fitted(config, sizes, len(classes))
     lacking = [part for part in parts[1:] if _lacks(part, data_dir)]
@@ -90,8 +90,8 @@ def _a_video(source: Path) -> Path | None:
     return next((p for p in source.rglob("*") if p.suffix.lower()[1:] in VIDEO_ENDINGS), None)
 
 
-def _config_for(spec: str) -> tuple[str, ConfigDict] | None:
-    """Name and content of the shipped config that trains on a data set."""
+def _config_for(spec: str, splits: Iterable[str]) -> tuple[str, ConfigDict] | None:
+    """Name and content of the shipped config that trains on a data set, all stages if it can."""
     import avloc.configs
     from avloc.runs.config_files import files_with
     from avloc.runs.experiment import load_config
@@ -101,6 +101,7 @@ def _config_for(spec: str) -> tuple[str, ConfigDict] | None:
     same = [n for n, c in configs.items() if spec in (c.data.name, f"{c.data.name}/default")]
     name = spec.partition("/")[0]
     alike = [n for n, c in configs.items() if name == c.data.name.split("+")[0].partition("/")[0]]
+    alike.sort(key=lambda n: configs[n].data.stage_two not in splits)
     return next(((n, configs[n]) for n in [*same, *alike]), None)
 
 
