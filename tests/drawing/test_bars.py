@@ -1,10 +1,10 @@
 import re
 
 import pytest
-from tests.evaluation.test_report import Page
 
 from avloc.drawing.bars import Bars, bars_svg
 from avloc.drawing.page import write_report
+from tests.drawing.test_page import Page
 
 BARS = Bars("Recordings", {"cello": [6, 2], "<flute>": [0, 3]}, ["found", "missing"])
 
