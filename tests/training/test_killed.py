@@ -132,7 +132,7 @@ def test_a_full_disk_and_one_that_is_read_only(disk, whole, cache):
     process = run(folder, cache)
     said = (folder / "said").read_text()
     assert process.exitcode == 1
-    assert f"{folder}/run/" in said and " cannot be written (no space left on device): mend" in said
+    assert f"{folder}/run/" in said and " cannot be written (no space left on device): fix" in said
     assert remount("size=400k,ro")
     with pytest.raises(ValueError, match=f"workdir {folder}/run cannot be written: Read-only file"):
         RunFolder(folder / "run").open_for_training(settings())
