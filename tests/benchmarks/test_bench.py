@@ -163,7 +163,7 @@ def test_the_command_measures_one_topic(tmp_path, capsys):
     asked = ["--rows", "assignment", "--quick", "--out", str(tmp_path), "--json", str(written)]
     assert bench.main(asked) == 0
     out = capsys.readouterr().out
-    assert "cluster-to-category, 20 x 11" in out and "mean nothing" in out
+    assert "cluster-to-category, 20 x 11" in out and "figures are meaningless" in out
     found = json.loads(written.read_text())
     assert len(found["rows"]) == 2 and all(each["equality"] for each in found["rows"])
     assert (tmp_path / "report.html").is_file()

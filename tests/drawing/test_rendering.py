@@ -195,5 +195,5 @@ def test_any_size_and_any_number_of_classes(size):
 def test_bad_input_is_named(grey, maps):
     with pytest.raises(ValueError, match="uint8"):
         draw(grey / 255, maps, NAMES)
-    with pytest.raises(ValueError, match="one a name"):
+    with pytest.raises(ValueError, match="one per name"):
         draw(grey, maps, NAMES[:2])

@@ -150,5 +150,5 @@ def test_a_damaged_video_is_named(tmp_path):
 
 def test_a_target_that_cannot_be_written_is_named(tmp_path):
     source = write_video(tmp_path / "a.mp4", seconds=1)
-    with pytest.raises(VideoError, match="cannot be written again"):
+    with pytest.raises(VideoError, match="cannot be converted to mp4"):
         redraw(source, tmp_path / "missing" / "out.mp4", darken)

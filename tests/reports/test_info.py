@@ -62,7 +62,7 @@ def test_a_run_that_was_stopped_and_goes_on(bench):
     assert done["state"] == "finished" and done["epochs"] == {"done": 5, "at_most": 5}
     assert done["stages"] == {"finished": ["stage_one", "stage_two"], "left": []}
     assert done["parameters"] == 6  # two vectors of three
-    assert (done["method"], done["data"]["name"]) == ({"name": "line", "title": "Line"}, "records")
+    assert (done["method"], done["data"]["name"]) == ({"name": "line", "title": "LINE"}, "records")
     took = [datetime.fromisoformat(s["ended"]) - datetime.fromisoformat(s["started"])
             for s in sessions(folder)]  # fmt: skip
     assert done["training"]["seconds"] == sum(t.seconds for t in took)

@@ -147,8 +147,8 @@ def test_a_pth_without_torch(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "given.pth").write_bytes(pickle.dumps({"conv1.weight": Hostile()}))
     for torch, mend in (
-        (None, "torch, which is not installed: pip install 'avloc[torch]', or take a .safeten"),
-        (SimpleNamespace(__version__="2.9.1+cu128"), "pip install 'torch>=2.10', or take a .saf"),
+        (None, "torch, which is not installed: pip install 'avloc[torch]', or use a .safeten"),
+        (SimpleNamespace(__version__="2.9.1+cu128"), "pip install 'torch>=2.10', or use a .saf"),
     ):
         monkeypatch.setitem(sys.modules, "torch", torch)
         with pytest.raises(ValueError) as error:
