@@ -40,7 +40,8 @@ def test_from_a_build_to_a_training(place, spaced, capsys):
         assert suggested(capsys.readouterr().out)[0] == preview
     # 16 scenes are fewer than the batch of the config.
     assert "--config.batch_size=16" in training
-    process = command(*training[1:], *CONFIG[1:], cache=place / "cache")
+    quick = (*CONFIG[1:], "--config.evaluation.baselines=False")
+    process = command(*training[1:], *quick, cache=place / "cache")
     said, errors = process.communicate()
     assert process.returncode == 0, errors
     run = spaced / "runs" / "csol_toy"
