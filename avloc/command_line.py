@@ -26,7 +26,11 @@ class _Parser(argparse.ArgumentParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         # Before argparse misses the option that was meant.
         options = self._option_string_actions
-        words = () if self._subparsers else takewhile(lambda word: word != "--", args or ())
+
+        def own(word: str) -> bool:  # not of the verb that follows
+            return word != "--" and (not self._subparsers or word.startswith("-"))
+
+        words = takewhile(own, args or ())
         for option in (word.partition("=")[0] for word in words if word.startswith("--")):
             if option not in options and " " not in option:
                 field = option.partition(".")[2]
@@ -169,7 +173,11 @@ def _train(verb: Callable[..., argparse.ArgumentParser]) -> None:
         "train, evaluate and report; goes on where it was stopped",
         "avloc train --config csol_toy --workdir runs/demo --config.batch_size=16",
     )
-    train.add_argument("--config", metavar="FILE", help="not needed where W holds a run")
+    train.add_argument(
+        "--config",
+        metavar="FILE",
+        help="a file, or the name of a shipped config (csol_toy); not needed to go on",
+    )
     _workdir(train)
     train.add_argument(
         "--config.FIELD", metavar="VALUE", help="set a field of the config; may be repeated"
@@ -258,10 +266,15 @@ def _ablate(verb: Callable[..., argparse.ArgumentParser]) -> None:
         "ablate",
         "train a grid of changes and seeds, and make a table of it",
         "avloc ablate --config csol_lambda --workdir runs/lambda --jobs 2",
-        "Writes ablation.md and ablation.json; each cell is a run in W/CELL/seed_S. The same\n"
-        "command goes on where it stopped.",
+        "Writes ablation.md and ablation.json; each cell is a run in W/CELL/seed_S.\n"
+        "The same command goes on where it stopped.",
     )
-    ablate.add_argument("--config", metavar="FILE", required=True, help="of configs/ablations/")
+    ablate.add_argument(
+        "--config",
+        metavar="FILE",
+        required=True,
+        help="a file, or the name of a shipped ablation (csol_lambda)",
+    )
     _workdir(ablate)
     ablate.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at once, else 1")
     ablate.add_argument("--seeds", type=int, nargs="+", metavar="S", help="instead of the file's")
@@ -292,7 +305,9 @@ def _processes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--distributed", choices=["auto"], help="one of several processes, as the cluster says"
     )
-    parser.add_argument("--coordinator", metavar="HOST:PORT", help="address of process 0")
+    parser.add_argument(
+        "--coordinator", metavar="HOST:PORT", help="address of process 0, HOST:PORT"
+    )
     parser.add_argument("--processes", type=int, metavar="N", help="how many there are")
     parser.add_argument("--process", type=int, metavar="I", help="which one this is, from 0")
 

@@ -16,6 +16,7 @@ def did_you_mean(
     known: Iterable[str],
     hint: str = "; did you mean {!r}?",
     shown: Mapping[str, str] = MappingProxyType({}),
+    near: float = 0.6,
 ) -> str:
     """The hint that ends a sentence about a name that is not known; empty where none is near.
 
@@ -24,10 +25,11 @@ def did_you_mean(
       known: names that there are.
       hint: with `{}` for the nearest of them.
       shown: what stands there in place of a name, if not the name.
+      near: how alike two names must be, 0 to 1.
     """
     spelt = {word.lower(): word for word in known}
-    near = difflib.get_close_matches(name.lower(), spelt, n=1)
-    return hint.format(shown.get(spelt[near[0]], spelt[near[0]])) if near else ""
+    found = difflib.get_close_matches(name.lower(), spelt, n=1, cutoff=near)
+    return hint.format(shown.get(spelt[found[0]], spelt[found[0]])) if found else ""
 
 
 def named(name: str, ours: Mapping[str, Any], field: str) -> Any:

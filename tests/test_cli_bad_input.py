@@ -91,6 +91,9 @@ def test_wrong_words(fails, tmp_path):
     sentence = "`avloc train` has no option --confg.batch_size; did you mean --config.batch_size?"
     assert fails("train", "--workdir", tmp_path, "--confg.batch_size=8") == sentence
     assert "are required: --out" in fails("import-weights", "--", "--odd.pth")
+    assert fails("--halp") == "`avloc` has no option --halp; did you mean --help?"
+    assert fails("data", "--halp") == "`avloc data` has no option --halp; did you mean --help?"
+    assert "required: VERB" in fails("--")
     sentence = "--config.FIELD=VALUE goes with `avloc train` only"
     assert sentence in fails("report", "--workdir", tmp_path, "--config.seed=1")
 

@@ -38,7 +38,9 @@ def in_order(names: Iterable[str]) -> list[str]:
     return sorted(dict.fromkeys(names), key=place)
 
 
-def place(name: str) -> int:
-    """Where a metric stands; metrics of one kind, such as those of levels, share a place."""
+def place(name: str) -> tuple[int, ...]:
+    """Where a metric stands; those of a level in the order of those of all levels."""
     kinds = (kind for kind, pattern in enumerate(_ORDER) if re.fullmatch(pattern, name))
-    return next(kinds, len(_ORDER))
+    kind = next(kinds, len(_ORDER))
+    level = re.fullmatch(r"level (\d+) (.+)", name)
+    return (kind, int(level[1]), *place(level[2])) if level else (kind,)

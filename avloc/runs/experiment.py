@@ -47,7 +47,8 @@ def override(config: ConfigDict, assignments: Iterable[tuple[str, str]]) -> Conf
             old = node[leaf]
         except (KeyError, TypeError):
             known = [field for field, _ in fields(config)]
-            hint = did_you_mean(name, known, "; did you mean config.{}?")
+            # A field without its group is half of the name.
+            hint = did_you_mean(name, known, "; did you mean config.{}?", near=0.5)
             raise ValueError(f"there is no field config.{name}{hint}") from None
         if isinstance(old, ConfigDict):
             raise ValueError(f"config.{name} is a group of fields: name one of {sorted(old)}")

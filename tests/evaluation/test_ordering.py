@@ -24,7 +24,7 @@ def evaluation(names, protocol="dsol-synthetic"):
 def test_each_metric_has_a_place():
     for names in (SINGLE, SCENES, LEVELS, ["cIoU@0.5"], ["source IoU@0.3"]):
         assert in_order(names) == names
-        assert all(place(name) < len(_ORDER) for name in names)
+        assert all(place(name) < (len(_ORDER),) for name in names)
         # No name fits two kinds.
         fits = [sum(bool(re.fullmatch(kind, name)) for kind in _ORDER) for name in names]
         assert fits == [1] * len(names)
@@ -34,6 +34,19 @@ def test_each_metric_has_a_place():
         "mine",
         "yours",
     ]
+
+
+def test_levels_come_in_their_order_though_no_row_has_all_of_them():
+    first = ["AUC", "level 1 cIoU_class@0.5", "level 1 AUC"]
+    first += ["level 10 AUC", "level 10 cIoU_class@0.3"]
+    second = ["level 2 AUC", "level 2 cIoU_class@0.5", "NSA"]
+    rows = {"first": evaluation(first, "c2f-levels"), "second": evaluation(second, "c2f-levels")}
+    levels = [
+        f"level {n} {metric}"
+        for n, cut in ((1, 0.5), (2, 0.5), (10, 0.3))
+        for metric in (f"cIoU_class@{cut}", "AUC")
+    ]
+    assert comparison(rows).columns[1:] == ["AUC", *levels, "NSA"]
 
 
 def test_tables_and_files_have_it_however_it_was_found():
