@@ -26,9 +26,10 @@ from tests.records import make_records
 
 BATCH, STEPS, ITEMS = 8, 20, 18
 INFO = DatasetInfo({"train": ITEMS, "cocktail_train": ITEMS})
-# Plain descent: Adam's division hides a gradient of the wrong size, and blows up rounding. At ten
-# times this rate a change of the weights' last bit, on one device, grows beyond 1e-5 in 20 steps.
-OPTIMIZER = optax.sgd(1e-3, momentum=0.9)
+# Plain descent: Adam's division hides a gradient of the wrong size, and blows up rounding. A change
+# of the weights' last bit, on one device, grows beyond 1e-5 in 20 steps where it turns a ReLU: at
+# ten times this rate in 4 of 14 trials, at this rate in 1 of 28 (JAX 0.12).
+OPTIMIZER = optax.sgd(1e-4, momentum=0.9)
 
 
 def settings(negatives: str, method: str = "csol"):
