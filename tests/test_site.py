@@ -21,7 +21,7 @@ API = {
         ["avloc.types.Batch", "avloc.types.Method.predict"],
         "index (Int[Array, 'B']) \N{EN DASH} place of the item in its split",
     ),
-    "data": (["avloc.data_pipelines.registry.open_dataset"], "Where data sets lie"),
+    "data": (["avloc.data_pipelines.registry.open_dataset"], "The folder of data sets"),
     "methods": (["avloc.training.methods.create"], "there is no such method"),
     "models": (["avloc.models.AudioVisualNet", "avloc.models.ResNet"], "Pure Flax modules"),
     "losses": (["avloc.losses.match_bce"], "Binary cross-entropy of matches"),
