@@ -74,6 +74,8 @@ def train_and_score(folder: Path, parallel: str, process: str, name: str, phase:
     except Interrupted as stop:
         print(f"{type(stop).__name__}: {stop}", file=sys.stderr)
         return STOPPED
+    finally:
+        run.release()  # as the command line does; the tests' own process trains again
     scores = Scorer(run, dataset).score()
     leaves = {jax.tree_util.keystr(p): x for p, x in jax.tree_util.tree_leaves_with_path(state)}
     (folder / f"said_{process}").write_text(scores.text())
