@@ -17,6 +17,7 @@ import orbax.checkpoint as ocp
 
 from avloc.models.weight_import import ImportedWeights, from_torch, some
 from avloc.runs.folder import write_atomically
+from avloc.runs.legacy_torch import is_legacy, read_legacy
 from avloc.safetensors import Safetensors
 
 RECORD, TREE = "weights.json", "weights"
@@ -91,13 +92,15 @@ def read_arrays(file: Path) -> Mapping[str, np.ndarray]:
 
     Raises:
       ValueError: another kind of file, no such file, a damaged one, one with more than arrays, or
-        a `.pth` while torch is missing or too old.
+        a `.pth` of today's format while torch is missing or too old.
     """
     if file.suffix not in (".safetensors", ".pth", ".pt", ".bin"):
         raise ValueError(f"{file} is not a .safetensors or .pth file")
     if not file.is_file():
         raise ValueError(f"there is no file {file}")
-    return Safetensors(file) if file.suffix == ".safetensors" else _read_torch(file)
+    if file.suffix == ".safetensors":
+        return Safetensors(file)
+    return read_legacy(file) if is_legacy(file) else _read_torch(file)
 
 
 def _read_torch(file: Path) -> dict[str, np.ndarray]:
