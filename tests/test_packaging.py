@@ -116,7 +116,7 @@ def test_third_party_reads_every_kind_of_import():
 @pytest.mark.parametrize(
     ("folders", "extras"),
     [
-        (("avloc", "data_pipelines", "configs"), ("", "torch", "completion")),
+        (("avloc", "data_pipelines", "configs"), ("", "torch", "completion", "foundation")),
         (("tests",), ("", "test")),
         (("benchmarks",), ("", "test", "torch")),
     ],
