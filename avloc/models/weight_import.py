@@ -41,8 +41,9 @@ class ImportedWeights(NamedTuple):
     """A backbone out of another library's arrays.
 
     Attributes:
-      variables: `params` and `batch_stats` of `ResNet(width, blocks)`; float32.
-      architecture: a key of `BLOCKS`. width: channels of the first stage.
+      variables: `params` and `batch_stats` of `ResNet(width, blocks)`, or `params` of
+        `Foundation`; float32.
+      architecture: a key of `BLOCKS` or `foundation.CHANNELS`. width: channels of the first stage.
       prefix: what stood before every name.
       unused: names of the arrays that were not taken, whole.
     """
@@ -55,8 +56,8 @@ class ImportedWeights(NamedTuple):
 
     @property
     def blocks(self) -> tuple[int, ...]:
-        """Of each stage."""
-        return BLOCKS[self.architecture]
+        """Of each stage; empty where it has none."""
+        return BLOCKS.get(self.architecture, ())
 
 
 def from_torch(arrays: Mapping[str, np.ndarray]) -> ImportedWeights:
