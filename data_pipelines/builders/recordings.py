@@ -88,7 +88,7 @@ class RecordingsBuilder(Placed, tfds.core.GeneratorBasedBuilder, skip_registrati
 
     @property
     def _store(self) -> ClipStore:
-        return store_of(self, self.builder_config.collection.clip_seconds)
+        return store_of(self, seconds=self.builder_config.collection.clip_seconds)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
         config, store = self.builder_config, self._store
