@@ -194,7 +194,7 @@ def test_every_data_set_of_the_catalogue_has_a_builder_and_says_where_it_comes_f
         assert hasattr(cls, "config_of") or not entry.needs
         assert hasattr(cls, "config_from") == bool(entry.made_from)
         assert not entry.made_from or entry.made_from in registry.DATASETS
-        assert entry.publisher or name == "video_folder" or not entry.needs
+        assert entry.publisher or name in ("video_folder", "scene_folder") or not entry.needs
 
 
 def test_a_published_set_has_configurations_of_its_own(tmp_path):
