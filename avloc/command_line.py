@@ -191,9 +191,13 @@ def _scores(verb: Callable[..., argparse.ArgumentParser]) -> None:
         "evaluate",
         "score a run beside the untrained network and baselines",
         "avloc evaluate --workdir runs/demo",
-        "Writes items.csv and metrics.json to W/evaluation/SPLIT/PROTOCOL/ROW/.",
+        "Writes items.csv and metrics.json to W/evaluation/SPLIT/PROTOCOL/ROW/; with --data,\n"
+        "to W/elsewhere/DATA/SPLIT/PROTOCOL/ROW/, and the run's own scores stay as they are.",
     )
     _workdir(evaluate)
+    evaluate.add_argument(
+        "--data", metavar="NAME", help="another data set with boxes; its classes match by name"
+    )
     evaluate.add_argument("--split", metavar="S", help="default: those that the config names")
     evaluate.add_argument("--protocol", metavar="P", help="threshold rules; default: the config's")
     evaluate.add_argument("--stage", metavar="S", help="score one stage alone, as stage_one")
