@@ -21,6 +21,7 @@ from avloc.data_pipelines.builders.video_folder.video_folder_dataset_builder imp
 from tests.videos import damage, pitch, place, write_video
 
 SOLO = ("train", "validation", "test")
+CELLS = [[0, 0, 0.5, 0.5], [0, 0.5, 0.5, 1], [0.5, 0, 1, 0.5], [0.5, 0.5, 1, 1]]
 
 
 def _build(source: Path, data_dir: Path, workers: int = 0) -> tfds.core.DatasetBuilder:
@@ -78,11 +79,10 @@ def test_metadata(built):
 def test_scenes_mix_four_videos_of_their_own_split(built):
     sizes = {split: part.num_examples for split, part in built.info.splits.items()}
     assert sizes == {"train": 16, "test": 8, "cocktail_train": 16, "cocktail_test": 8}
-    cells = [[0, 0, 0.5, 0.5], [0, 0.5, 0.5, 1], [0.5, 0, 1, 0.5], [0.5, 0.5, 1, 1]]
     for split in ("cocktail_train", "cocktail_test"):
         for record in _records(built, split):
-            assert np.shape(record["frames"]) == (1, 32, 48, 3)
-            np.testing.assert_allclose(record["objects"]["bbox"], cells)
+            assert np.shape(record["frames"]) == (1, 64, 96, 3)  # cells as fine as clips
+            np.testing.assert_allclose(record["objects"]["bbox"], CELLS)
             assert sum(record["objects"]["sounding"]) == 2
             if split == "cocktail_test":  # by class
                 assert sorted(record["objects"]["label"]) == [0, 1, 2, 3]
@@ -120,14 +120,15 @@ def test_flat_folder_has_no_labels(tmp_path):
     assert sizes == {"train": 3, "validation": 1, "test": 1, "cocktail_train": 3}
     assert {r["objects"]["label"][0] for r in _records(built, "train")} == {-1}
     notes = " ".join(built.info.metadata["notes"])
-    assert "cocktail_train show two clips, one sounding (number of videos in train: 3)" in notes
+    assert "cocktail_train show one video that is silent more than once" in notes
+    assert "(number of videos in train: 3)" in notes
     assert (
         "no cocktail_test split: scenes mix at least two videos (number of videos in test: 1)"
         in notes
     )
     for record in _records(built, "cocktail_train"):
-        np.testing.assert_allclose(record["objects"]["bbox"], [[0, 0, 1, 0.5], [0, 0.5, 1, 1]])
-        assert sorted(record["objects"]["sounding"]) == [False, True]
+        np.testing.assert_allclose(record["objects"]["bbox"], CELLS)
+        assert sorted(record["objects"]["sounding"]) == [False, False, True, True]
 
 
 def test_bad_files_are_reported_skipped_and_counted(tmp_path, fill):
@@ -332,12 +333,26 @@ def test_test_scenes_have_boxes_where_all_their_classes_do(split_folders):
     boxes = {"cocktail_train": "cell", "cocktail_test": "moved"}
     assert split_folders.info.metadata["scene_boxes"] == boxes
     for record in _records(split_folders, "cocktail_test"):
-        cells, kinds = map(np.asarray, (record["objects"]["bbox"], record["objects"]["label"]))
-        assert sorted(kinds) == [0, 1, 1]
-        for box in cells[kinds == 0]:  # a quarter wide, half as high, of its cell
-            height, width = box[2:] - box[:2]
-            assert height == pytest.approx(0.5, abs=0.02)
-            assert width == pytest.approx(0.125, abs=0.02)
+        objects = {name: np.asarray(value) for name, value in record["objects"].items()}
+        sizes = objects["bbox"][:, 2:] - objects["bbox"][:, :2]
+        cats = objects["label"] == 0  # a quarter wide, half as high, of its cell
+        np.testing.assert_allclose(sizes[cats], [[0.25, 0.125]] * cats.sum(), atol=0.01)
+        np.testing.assert_allclose(sizes[~cats], [[0.25, 0.25]] * (~cats).sum(), atol=0.01)
+
+
+@pytest.mark.parametrize("kinds", [2, 3])
+def test_test_scenes_of_few_classes_look_as_training_scenes(kinds, fill, tmp_path):
+    built = _build(fill(tmp_path / "s", kinds, 2), tmp_path / "data")
+    assert f"number of classes in test: {kinds}" in built.info.metadata["summary"]
+    for record in _records(built, "cocktail_test"):
+        assert np.shape(record["frames"]) == (1, 64, 96, 3)
+        np.testing.assert_allclose(record["objects"]["bbox"], CELLS)
+        sounding = np.asarray(record["objects"]["sounding"])
+        labels = np.asarray(record["objects"]["label"])
+        assert sounding.sum() == kinds - 1  # each class that is heard, once
+        assert len(set(labels[sounding])) == kinds - 1
+        (silent,) = set(labels[~sounding])
+        assert silent not in labels[sounding]
 
 
 def test_a_changed_file_of_boxes_is_another_state(fill, tmp_path):

@@ -153,3 +153,21 @@ def split_videos(videos: Sequence[Video], *, seed: int) -> tuple[dict[str, list[
     return {
         name: sorted(part, key=lambda video: video.name) for name, part in splits.items() if part
     }, notes
+
+
+def scene_note(split: str, kinds: int, *, known: bool) -> str | None:
+    """A sentence on the scenes of a split with so many kinds of clips, if they are not as usual.
+
+    Args:
+      split: that the clips are from.
+      kinds: number of their classes, or of their videos.
+      known: whether kinds are classes.
+    """
+    unit = "classes" if known else "videos"
+    what = f"number of {unit} in {split}: {kinds}"
+    if kinds < 2:
+        return f"no cocktail_{split} split: scenes mix at least two {unit} ({what})"
+    if kinds < 4:
+        one = "class" if known else "video"
+        return f"scenes of cocktail_{split} show one {one} that is silent more than once ({what})"
+    return None

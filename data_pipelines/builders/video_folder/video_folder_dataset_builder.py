@@ -21,16 +21,21 @@ from avloc.data_pipelines.builders.video_folder.folder import (
     find_videos,
     folder_fingerprint,
     folder_slug,
+    scene_note,
     split_videos,
 )
 from avloc.data_pipelines.collection import Recording
 from avloc.data_pipelines.media.video import QUARTERS
 from avloc.data_pipelines.records.features import clip_features
 from avloc.data_pipelines.scenes import mixing
-from avloc.data_pipelines.scenes.plan import SYNTHETIC, Recipe, plan_scenes
+from avloc.data_pipelines.scenes.few_kinds import plan_mixed
 
 MAX_SCENES = {"train": 25_000, "test": 500}
 """A cocktail split has as many scenes as its solo split has clips, and at most these (CSOL 4.1)."""
+
+
+SCENE_SIDE = 448
+"""Shorter side of a scene, in pixels, if its clips are that fine."""
 
 
 @dataclass(kw_only=True)
@@ -193,8 +198,7 @@ def _cocktail(
 ) -> tuple[Iterator[tuple[str, dict]] | None, bool, str | None]:
     """Scenes of a split, if possible, whether they have true boxes, and a sentence if not usual.
 
-    Four clips in a 2x2 grid, two sounding; where only two or three clips differ, two side by
-    side, one sounding. Scenes for training mix videos and ignore their classes.
+    Scenes for training mix videos and ignore their classes.
     """
     labels, places = clips.labels(), np.arange(len(clips.videos))
     known = split != "train" and bool(np.any(labels >= 0))
@@ -202,22 +206,27 @@ def _cocktail(
         places = np.flatnonzero(labels >= 0)
     groups = labels if known else clips.videos
     kinds = len(np.unique(groups[places]))
-    unit = "classes" if known else "videos"
-    what = f"number of {unit} in {split}: {kinds}"
+    note = scene_note(split, kinds, known=known)
     if kinds < 2:
-        return None, False, f"no cocktail_{split} split: scenes mix at least two {unit} ({what})"
+        return None, False, note
     boxed_places = places[clips.boxed()[places]]
     boxed = split != "train" and len(np.unique(groups[boxed_places])) == kinds
     if boxed:
         places = boxed_places
-    plan = plan_scenes(
-        labels[places] if known else None,
-        clips.videos[places],
-        min(limit, len(places)),
-        SYNTHETIC if kinds >= 4 else Recipe(1, 1, grid=(1, 2)),
-        seed=seed,
-    )
+    count = min(limit, len(places))
+    plan = plan_mixed(groups[places], clips.videos[places], count, seed=seed)
     plan = plan._replace(clips=places[plan.clips])
-    made = mixing.scenes(plan, partial(clips.decoded, boxed=boxed), prefix=f"cocktail_{split}")
-    note = f"scenes of cocktail_{split} show two clips, one sounding ({what})"
-    return ((example["id"], example) for example in made), boxed, note if kinds < 4 else None
+    made = mixing.scenes(
+        plan,
+        partial(clips.decoded, boxed=boxed),
+        size=_scene_size,
+        prefix=f"cocktail_{split}",
+    )
+    return ((example["id"], example) for example in made), boxed, note
+
+
+def _scene_size(clip: mixing.Clip) -> tuple[int, int]:
+    """Height and width of a scene: its cells are as fine as clips, up to `SCENE_SIDE`."""
+    height, width, _ = clip.frame.shape
+    scale = min(2.0, SCENE_SIDE / min(height, width))
+    return round(scale * height), round(scale * width)
