@@ -46,3 +46,10 @@ class LogMel:
 
 IMAGENET = Scaling()
 PAPER_LOG_MEL = LogMel()
+
+FRONT_ENDS = {
+    "paper": PAPER_LOG_MEL,
+    "fine": LogMel(n_fft=1024, hop=256, f_min=40.0),
+}
+"""`config.model.front_end`: the papers', with bins of 100 Hz, or one that tells pitches 16 Hz apart
+and has a third of the frames (63 x 64 for one second)."""

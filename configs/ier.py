@@ -48,6 +48,10 @@ def base() -> ConfigDict:
     # Clips of a mixture get gains of up to this many dB either way. The paper averages them
     # unchanged.
     config.identification.gain_db = 0.0
+    # Whether clips are brought to one level before these gains.
+    config.identification.levelled = False
+    # At least so many steps, all epochs together; passes over the split are repeated within each.
+    config.identification.steps = 0
     # Share of views that are shrunk, as in stage one.
     config.identification.zoom_out = 0.0
     # Weight of the correspondence of each source's own feature; the paper has none.
@@ -57,6 +61,8 @@ def base() -> ConfigDict:
     two.epochs = 5
     two.localization_weight = 0.5
     two.silent_filter = True
+    # Whether maps are multiplied by `p^a` too, after training; not in the paper.
+    two.heard_filter = False
     two.offscreen_filter = True
     # See `avloc.losses.visible_share`; the threshold is that of the first three rules.
     two.mask_rule = "batch_mean"

@@ -1,25 +1,41 @@
-"""IEr, all stages, on a folder of your own videos, from scratch.
+"""IEr on a folder of your own videos, with a visual network that knows photos already.
 
-Command: `avloc data build video_folder --source DIR`, then
-`avloc train --config configs/ier_folder.py --workdir runs/mine_ier`. With several built folders,
-add `--config.data.name=video_folder/NAME`. Choose `--config.clusters` at or above the number of
-kinds of sounding things that you expect. There is no expected score, because it depends on the
-videos; `avloc evaluate` prints yours.
+Command: `pip install 'avloc[pretrained]'`, `avloc data build video_folder --source DIR`, then
+`avloc train --config ier_folder --workdir runs/mine_ier`. With several built folders, add
+`--config.data.name=video_folder/NAME`. Choose `--config.clusters` at or above the number of kinds
+of sounding things that you expect. Without pretrained weights: `ier_folder_scratch.py`.
 """
 
 from ml_collections import ConfigDict
 
-from avloc.configs.csol_folder import medium
-from avloc.configs.ier import base, from_scratch
+from avloc.configs.csol_folder import pretrained
+from avloc.configs.ier import base
 
 
 def get_config() -> ConfigDict:
     """The configuration, locked."""
-    config = from_scratch(base())
-    medium(config)
+    config = base()
+    pretrained(config)
     config.data.stage_two = "cocktail_train"
     config.data.scene_tests = ("cocktail_test",)
+    config.prototypes.similarity = "centred_cosine"
     config.identifier.middle = 256
-    config.stage_two.epochs = 2
+    config.identification.update(
+        dict(
+            epochs=5,
+            steps=900,
+            share=(0.8, 0.8),
+            sources=(3, 3),
+            gain_db=6.0,
+            levelled=True,
+            localization_weight=1.0,
+        )
+    )
+    config.optimizers.identification.update(dict(decay_from=450, half_life=120))
+    config.optimizers.identification.learning_rates.update(
+        default=4e-3, correspondence=1e-3, presence_scale=1e-3, presence_bias=1e-3
+    )
+    config.stage_two.epochs = 0
+    config.stage_two.heard_filter = True
     config.lock()
     return config

@@ -84,6 +84,24 @@ class Dataset:
         records = some_fields(self.builder, split, "objects")
         return np.asarray([record["objects"]["label"][0] for record in records])
 
+    @cache  # noqa: B019
+    def following(self, split: str) -> Int[np.ndarray, " N"]:
+        """For each clip the one that begins where it ends, in its video; -1 where none does."""
+        self.source(split)
+        return self._following(split)
+
+    def _following(self, split: str) -> Int[np.ndarray, " N"]:
+        records = some_fields(self.builder, split, "video", "second")
+        moments = [(record["video"], int(record["second"])) for record in records]
+        places = {moment: place for place, moment in enumerate(moments)}
+        length = self.builder.info.features["waveform"].shape[0] / self.info.sample_rate
+        return np.asarray([places.get((video, second + length), -1) for video, second in moments])
+
+    @property
+    def folder(self) -> Path:
+        """Where it is stored; of several, where the first one is."""
+        return Path(self.builder.data_path)
+
 
 class JoinedDataset(Dataset):
     """Several data sets as one, with the splits of each and the metadata of the first.
@@ -129,6 +147,13 @@ class JoinedDataset(Dataset):
 
     def _labels(self, split: str) -> Int[np.ndarray, " N"]:
         return self._part(split).labels(split)
+
+    def _following(self, split: str) -> Int[np.ndarray, " N"]:
+        return self._part(split).following(split)
+
+    @property
+    def folder(self) -> Path:
+        return self._parts[0].folder
 
 
 def _brief(names: Sequence[str], most: int = 4) -> str:

@@ -10,11 +10,15 @@ import grain
 import numpy as np
 from absl import flags
 
+from avloc.data_pipelines.media.audio_views import AS_IT_IS, SoundViews, training_sound
 from avloc.data_pipelines.media.image import evaluation_view, training_view
+from avloc.data_pipelines.records.stored_maps import StoredMaps
 from avloc.types import Batch, DatasetInfo
 
 MAX_OBJECTS = DatasetInfo.max_objects
 """Object slots of an item unless its data set needs more."""
+
+_BLANK = np.zeros((1, 1, 3), np.uint8)
 
 
 class _Indexed:
@@ -85,6 +89,9 @@ def training_batches(
     seed: int,
     zoom_out: float = 0.0,
     draw_negatives: bool = False,
+    sound: SoundViews = AS_IT_IS,
+    following: Sequence[int] = (),
+    maps: StoredMaps | None = None,
     slots: int = MAX_OBJECTS,
     shard: tuple[int, int] = (0, 1),
     threads: int = 4,
@@ -104,6 +111,11 @@ def training_batches(
       seed: give each epoch its own.
       zoom_out: share of views that are shrunk, see `training_view`.
       draw_negatives: whether `Batch.negative` holds an image of another video.
+      sound: random views of the waveforms.
+      following: of each item, the one whose sound goes on where its own ends, or -1
+        (`Dataset.following`); for `sound.offset`.
+      maps: of views of each item, one of which stands in place of the picture; `image_size` and
+        `zoom_out` are then those that the maps were made with.
       slots: object slots of each item: `DatasetInfo.max_objects`.
       shard: this process and the number of processes.
       threads: threads of this process that read and decode; each makes a batch.
@@ -116,8 +128,16 @@ def training_batches(
 
     def view(entry: tuple[int, Any], rng: np.random.Generator) -> Batch:
         index, record = entry
-        image = training_view(_frame(record, rng), image_size, rng, zoom_out=zoom_out)
-        item = _item(index, record, image, slots)
+        if maps is None:
+            image = training_view(_frame(record, rng), image_size, rng, zoom_out=zoom_out)
+            item = _item(index, record, image, slots)
+        else:
+            item = _item(index, record, _BLANK, slots)
+            item = item._replace(features=maps.map(index, int(rng.integers(maps.views))))
+        if sound.any() and item.log_mel is None:
+            after = following[index] if len(following) else -1
+            more = source[int(after)]["waveform"] if after >= 0 else item.waveform[:0]
+            item = item._replace(waveform=training_sound(item.waveform, more, sound, rng))
         if videos is None:
             return item
         others = np.flatnonzero(videos != videos[index])
@@ -176,6 +196,7 @@ def evaluation_batches(
     *,
     image_size: int | tuple[int, int],
     batch_size: int,
+    maps: StoredMaps | None = None,
     slots: int = MAX_OBJECTS,
     shard: tuple[int, int] = (0, 1),
     threads: int = 4,
@@ -198,11 +219,60 @@ def evaluation_batches(
             index = batch * batch_size + process * rows + row
             real = index < len(self._source)
             record = self._source[index if real else 0]
-            image = evaluation_view(_frame(record, None), image_size)
-            item = _item(index if real else 0, record, image, slots)
+            place = index if real else 0
+            if maps is None:
+                image = evaluation_view(_frame(record, None), image_size)
+                item = _item(place, record, image, slots)
+            else:
+                item = _item(place, record, _BLANK, slots)._replace(features=maps.map(place, 0))
             return item._replace(mask=np.bool_(real))
 
     data = grain.MapDataset.source(Padded(source)).to_iter_dataset(
         grain.ReadOptions(num_threads=threads, prefetch_buffer_size=4 * rows)
     )
     return data.batch(rows, batch_fn=_stack)
+
+
+def view_batches(
+    source: Sequence[Any],
+    *,
+    image_size: int,
+    batch_size: int,
+    views: int,
+    seed: int,
+    zoom_out: float = 0.0,
+    first: int = 0,
+    threads: int = 4,
+) -> grain.IterDataset:
+    """Pictures to store maps of: views 0 to `views - 1` of the first item, then of the next.
+
+    Full batches `[B, image_size, image_size, 3]`; the last one is padded with its last picture.
+
+    Args:
+      source: data source of the split.
+      image_size: side of the views.
+      batch_size: pictures of a batch.
+      views: random ones of each item, each of its own seed; 0: one, that of evaluation.
+      seed: of the views.
+      zoom_out: see `training_batches`.
+      first: place of the first picture among all `views * len(source)`.
+      threads: that read and decode.
+    """
+    last = max(1, views) * len(source) - 1
+
+    class Views:
+        def __len__(self) -> int:
+            return -(-(last + 1 - first) // batch_size) * batch_size
+
+        def __getitem__(self, place: SupportsIndex) -> np.ndarray:
+            item, view = divmod(min(first + int(place), last), max(1, views))
+            record = source[item]
+            if not views:
+                return evaluation_view(_frame(record, None), image_size)
+            rng = np.random.default_rng((seed, item, view))
+            return training_view(_frame(record, rng), image_size, rng, zoom_out=zoom_out)
+
+    data = grain.MapDataset.source(Views()).to_iter_dataset(
+        grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * batch_size)
+    )
+    return data.batch(batch_size, batch_fn=np.stack)

@@ -103,7 +103,8 @@ class Devices:
         if self.shard[1] == 1:
             return batch
         placed = self.put(batch)
-        large = {name: getattr(placed, name) for name in ("image", "waveform", "log_mel")}
+        names = ("image", "waveform", "log_mel", "features")
+        large = {name: getattr(placed, name) for name in names}
         small = placed._replace(**dict.fromkeys(large))
         return to_host(small)._replace(**large)
 

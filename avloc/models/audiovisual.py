@@ -56,6 +56,16 @@ class Embeddings(NamedTuple):
         return jax.nn.sigmoid(self.scale * cosine + self.bias)
 
 
+class Standard(nn.Module):
+    """Each channel minus its mean, divided by its deviation; both are set once, from outside."""
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*cells C"]) -> Float[Array, "*cells C"]:
+        mean = self.variable("batch_stats", "mean", jnp.zeros, x.shape[-1:])
+        deviation = self.variable("batch_stats", "deviation", jnp.ones, x.shape[-1:])
+        return (x - mean.value) / deviation.value
+
+
 class AudioVisualNet(nn.Module):
     """Two backbones, the correspondence head and the class heads (CSOL figure 3).
 
@@ -63,8 +73,10 @@ class AudioVisualNet(nn.Module):
       clusters: K, outputs of each class head.
       visual, audio: the backbones, see `avloc.models.backbones`.
       frozen: which of `visual` and `audio` stay as they are: no gradient, no new statistics.
+      standardized: whether `f` is the backbone's map with each channel's `mean` taken off, divided
+        by its `deviation`; both are `batch_stats` of the module `standard`, which no step changes.
       embedding: width of the common space.
-      correspondence_scale, correspondence_bias: see `CorrespondenceHead`.
+      correspondence_scale, correspondence_bias, visual_layers: see `CorrespondenceHead`.
       dtype: of the heads' dense layers. Parameters, statistics and `Embeddings` are float32.
     """
 
@@ -72,14 +84,22 @@ class AudioVisualNet(nn.Module):
     visual: nn.Module
     audio: nn.Module
     frozen: tuple[str, ...] = ()
+    standardized: bool = False
     embedding: int = 128
     correspondence_scale: float = 5.0
     correspondence_bias: bool = False
+    visual_layers: int = 2
     dtype: DTypeLike = jnp.float32
 
     def setup(self) -> None:
+        if self.standardized:
+            self.standard = Standard()
         self.correspondence = CorrespondenceHead(
-            self.embedding, self.correspondence_scale, self.correspondence_bias, self.dtype
+            self.embedding,
+            self.correspondence_scale,
+            self.correspondence_bias,
+            self.visual_layers,
+            self.dtype,
         )
         self.visual_classifier = nn.Dense(self.clusters, dtype=self.dtype)
         self.audio_classifier = nn.Dense(self.clusters, dtype=self.dtype)
@@ -94,7 +114,12 @@ class AudioVisualNet(nn.Module):
         return self.embed(self.see(image, train), self.listen(spectrogram, train))
 
     def see(self, image: Float[Array, "B H W 3"], train: bool) -> Float[Array, "B h w C"]:
-        """The visual map."""
+        """The visual map; `image` may be what `look` made of it before."""
+        raw = self.look(image, train) if image.shape[-1] == 3 else image.astype(jnp.float32)
+        return self.standard(raw.astype(jnp.float32)) if self.standardized else raw
+
+    def look(self, image: Float[Array, "B H W 3"], train: bool = False) -> Float[Array, "B h w C"]:
+        """The visual backbone's own map."""
         if "visual" in self.frozen:
             return jax.lax.stop_gradient(self.visual(image, False))
         return self.visual(image, train)

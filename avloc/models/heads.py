@@ -84,20 +84,26 @@ class CorrespondenceHead(nn.Module):
       features: width of the common space, 128 in the papers.
       scale: weight of the last 1x1 convolution at first, 5 in the published code.
       bias: whether it has one. The published code has none.
+      visual_layers: dense layers for pictures, 1 or 2. One keeps the maps of good features whole;
+        two learn to answer with an object's best cell.
       dtype: of the projections; parameters and results are float32.
     """
 
     features: int = 128
     scale: float = 5.0
     bias: bool = False
+    visual_layers: int = 2
     dtype: DTypeLike = jnp.float32
 
     def setup(self) -> None:
-        def projections() -> tuple[nn.Dense, nn.Dense]:
-            return tuple(nn.Dense(self.features, dtype=self.dtype) for _ in range(2))
+        def projection() -> nn.Dense:
+            return nn.Dense(self.features, dtype=self.dtype)
 
-        self.visual1, self.visual2 = projections()
-        self.audio1, self.audio2 = projections()
+        if self.visual_layers not in (1, 2):
+            raise ValueError(f"config.model.visual_layers is 1 or 2, not {self.visual_layers}")
+        if self.visual_layers == 2:
+            self.visual1 = projection()
+        self.visual2, self.audio1, self.audio2 = projection(), projection(), projection()
         self.logit = (
             self.param("scale", nn.initializers.constant(self.scale), ()),
             self.param("bias", nn.initializers.zeros, ()) if self.bias else jnp.zeros(()),
@@ -107,7 +113,7 @@ class CorrespondenceHead(nn.Module):
         self, f: Float[Array, "B h w C"], g: Float[Array, "B C"]
     ) -> tuple[Float[Array, "B h w D"], Float[Array, "B D"], Float[Array, ""], Float[Array, ""]]:
         """Unit embeddings of cells and of sounds, and the scale and bias of the logit."""
-        v = self.visual2(nn.relu(self.visual1(f)))
+        v = self.visual2(nn.relu(self.visual1(f)) if self.visual_layers == 2 else f)
         v = unit(v.astype(jnp.float32))
         return v, self.project_audio(g), *self.logit
 

@@ -13,9 +13,40 @@ from avloc.naming import did_you_mean
 from avloc.runs.config_files import call
 
 # Top fields that came after the first runs, with what those did: old runs stay usable.
-LATER = {"precision": "float32", "remat": False, "accumulate": 1, "on_nonfinite": "stop"}
-# The same of `config.model`.
-LATER_OF_MODEL = {"visual": "resnet", "audio": "resnet", "frozen": ()}
+LATER = {
+    "precision": "float32",
+    "remat": False,
+    "accumulate": 1,
+    "on_nonfinite": "stop",
+    "stored_views": 0,
+    "sound_views": {"offset": False, "semitones": 0.0, "hiss_db": 0.0},
+    "representation_sound": 0.0,
+    "hearing": {
+        "steps": 0,
+        "epochs": 0,
+        "share": 0.0,
+        "sources": 2,
+        "gain_db": 0.0,
+        "localization_weight": 0.0,
+    },
+}
+# The same of groups that were there.
+LATER_OF = {
+    "model": {
+        "visual": "resnet",
+        "audio": "resnet",
+        "frozen": (),
+        "front_end": "paper",
+        "standardized": False,
+        "visual_layers": 2,
+    },
+    "data": {"validation": ""},
+    "stage_one": {"warmup_steps": 0, "patience": 0},
+    "stage_two": {"heard_filter": False},
+    "identification": {"levelled": False, "steps": 0},
+    "evaluation": {"scene_size": 0},
+    "inference": {"image_size": 0},
+}
 
 
 def load_config(path: str | Path) -> ConfigDict:
@@ -77,9 +108,10 @@ def _parse(name: str, text: str, old: Any) -> Any:
 def with_later_fields(config: ConfigDict) -> ConfigDict:
     """The unlocked config of a run, with the fields that were not there yet when it began."""
     config.update({name: value for name, value in LATER.items() if name not in config})
-    model = config.get("model")
-    if isinstance(model, ConfigDict):
-        model.update({name: value for name, value in LATER_OF_MODEL.items() if name not in model})
+    for group, later in LATER_OF.items():
+        fields = config.get(group)
+        if isinstance(fields, ConfigDict):
+            fields.update({name: value for name, value in later.items() if name not in fields})
     return config
 
 

@@ -9,10 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from avloc.clustering.assignment import CategoryMap
-from avloc.data_pipelines.checks.preview import spread
 from avloc.data_pipelines.dataset import Dataset
 from avloc.evaluation import protocols
 from avloc.evaluation.class_match import ClassMatch
@@ -24,7 +21,6 @@ from avloc.training.loading import load_run
 from avloc.types import Batch
 
 _NOT_FOR_TESTING = re.compile(r"train|validation|synthesis")
-_LOOKED_AT = 50  # records of a split, to tell scenes from single clips
 
 
 class ElsewhereScorer(Scorer):
@@ -124,18 +120,12 @@ class ElsewhereScorer(Scorer):
         tests = [name for name in there if not _NOT_FOR_TESTING.search(name)] or there
         jobs, left_out = {}, {}
         for name in [split] if split else tests:
-            kind = rules.scene_protocol if self._has_scenes(name) else rules.single_protocol
+            kind = rules.scene_protocol if self.has_scenes(name) else rules.single_protocol
             jobs[name] = protocols.get(protocol or kind)
             if jobs[name].task == "multiple" and max(self.match.to_own, default=-1) < 0:
                 del jobs[name]
                 left_out[name] = f"it holds scenes of several classes. {self.match.sentence()[:-1]}"
         return jobs, left_out
-
-    def _has_scenes(self, split: str) -> bool:
-        """Whether most items have several objects."""
-        source = self.dataset.source(split)
-        places = spread(len(source), _LOOKED_AT)
-        return np.median([len(source[int(p)]["objects"]["label"]) for p in places]) > 1
 
 
 def folder_of(run: RunFolder, data: str) -> Path:

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from avloc.clustering.assignment import CategoryMap
+from avloc.data_pipelines.checks.preview import spread
 from avloc.data_pipelines.dataset import Dataset
 from avloc.data_pipelines.loader import evaluation_batches
 from avloc.data_pipelines.media.image import view_in_proportion
@@ -27,6 +28,8 @@ from avloc.training.methods import create, initialize
 from avloc.training.optimizers import make_optimizers
 from avloc.training.scan import scan_split
 from avloc.types import Aux, Batch, DatasetInfo, Prediction, TrainState, Variables
+
+_LOOKED_AT = 50  # records of a split, to tell scenes from single clips
 
 
 def require_own_data(run: RunFolder, info: DatasetInfo) -> None:
@@ -208,9 +211,17 @@ class Scorer:
     def view(self, split: str) -> tuple[int, int]:
         """Height and width of a split's pictures as the network sees them, in pixels."""
         side = self.config.image_size
+        if self.config.evaluation.scene_size and self.has_scenes(split):
+            side = self.config.evaluation.scene_size
         if not self.config.evaluation.keep_aspect:
             return side, side
         return view_in_proportion(self.dataset.source(split)[0]["frames"][0].shape, side)
+
+    def has_scenes(self, split: str) -> bool:
+        """Whether most items have several objects."""
+        source = self.dataset.source(split)
+        places = spread(len(source), _LOOKED_AT)
+        return np.median([len(source[int(p)]["objects"]["label"]) for p in places]) > 1
 
     def batches(self, split: str, what: str) -> Iterator[Batch]:
         """Batches of a split, in order, with a progress bar that says what they are for."""

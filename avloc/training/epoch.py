@@ -14,10 +14,12 @@ from ml_collections import ConfigDict
 
 from avloc.data_pipelines.dataset import Dataset
 from avloc.data_pipelines.loader import training_batches
+from avloc.data_pipelines.media.audio_views import SoundViews
 from avloc.machine.devices import Devices
 from avloc.machine.stopping import Stop
 from avloc.progress import Bar, bar, say, spell
 from avloc.runs.history import mean_of
+from avloc.training.feature_cache import FeatureCache
 from avloc.training.resuming import Checkpoints, Progress
 from avloc.training.step import make_step
 from avloc.training.time_left import TimeLeft
@@ -54,6 +56,7 @@ class Epochs:
       key: seed key of the run's steps.
       stop: whether the run is asked to stop.
       time_left: learns the pace of the steps, and tells what is left by it.
+      features: maps of a frozen backbone.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Epochs:
         key: jax.Array,
         stop: Stop,
         time_left: TimeLeft,
+        features: FeatureCache,
     ):
         self._config = config
         self._dataset = dataset
@@ -75,6 +79,8 @@ class Epochs:
         self._key = key
         self._stop = stop
         self._time_left = time_left
+        self._features = features
+        self._sound = SoundViews(**config.sound_views)
         self._skips = skips_nonfinite(config)
         self._steps: dict[tuple[Any, str], Callable[..., Any]] = {}
 
@@ -93,6 +99,7 @@ class Epochs:
         """
         step = self._step(phase)
         source = self._dataset.source(phase.split)
+        following = self._dataset.following(phase.split) if self._sound.offset else ()
         batches = training_batches(
             source,
             image_size=self._config.image_size,
@@ -100,6 +107,9 @@ class Epochs:
             seed=_seed(self._config.seed, progress.phase, progress.epoch),
             zoom_out=phase.zoom_out,
             draw_negatives=self._config.negatives == "drawn",
+            sound=self._sound,
+            following=following,
+            maps=self._features.training(phase.split, phase.zoom_out, state),
             slots=self._dataset.info.max_objects,
             shard=self._devices.shard,
             threads=self._config.data.threads,

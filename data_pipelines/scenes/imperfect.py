@@ -80,12 +80,19 @@ class ImperfectDataset:
         self._dataset, self._parts, self._items = dataset, parts, items
         sizes = {**dataset.info.num_examples, parts[0]: len(items)}
         self.info = replace(dataset.info, num_examples=sizes)
+        self.folder = dataset.folder
 
     def source(self, split: str) -> Sequence[Any]:
         """See `Dataset.source`."""
         if split != self._parts[0]:
             return self._dataset.source(split)
         return _Chosen([self._dataset.source(part) for part in self._parts], self._items)
+
+    def following(self, split: str) -> Int[np.ndarray, " N"]:
+        """See `Dataset.following`; in the split that is changed, clips stand alone."""
+        if split != self._parts[0]:
+            return self._dataset.following(split)
+        return np.full(len(self._items), -1)
 
     def labels(self, split: str) -> Int[np.ndarray, " N"]:
         """See `Dataset.labels`; a scene counts by its first object."""

@@ -12,7 +12,7 @@ from avloc.configs.ier import base
 from avloc.data_pipelines.media.audio import log_mel
 from avloc.data_pipelines.media.image import normalize
 from avloc.training.methods import create
-from avloc.training.methods.ier import distinct_mixtures
+from avloc.training.methods.mixtures import distinct_mixtures
 from avloc.types import Batch, DatasetInfo, TrainState
 
 pytestmark = pytest.mark.usefixtures("compile_once")

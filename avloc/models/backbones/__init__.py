@@ -13,8 +13,9 @@ from typing import Any, Protocol
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from avloc.inputs import LogMel, Scaling
+from avloc.inputs import FRONT_ENDS, LogMel, Scaling
 from avloc.models.backbones import foundation
+from avloc.models.backbones.efficientnet import EfficientNetLite0
 from avloc.models.backbones.resnet import BLOCKS, ResNet
 from avloc.naming import named
 
@@ -63,21 +64,30 @@ def _family(model: Any, **common: Any) -> dict[str, Any]:
     return {"width": model.width, "blocks": tuple(model.blocks), **common}
 
 
+def _heard(model: Any) -> dict[str, LogMel]:
+    return {"front_end": named(model.front_end, FRONT_ENDS, "config.model.front_end")}
+
+
 def _standard(name: str) -> Maker:
     """The network that torchvision and timm call so, of which there are weights."""
     return lambda model, **common: ResNet(blocks=BLOCKS[name], **common)
+
+
+def _standard_audio(name: str) -> Maker:
+    return lambda model, **common: ResNet(blocks=BLOCKS[name], **_heard(model), **common)
 
 
 # `resnet` is of the size that `config.model` says; the others are of their own.
 VISUAL: Mapping[str, Maker] = {
     "resnet": lambda model, **common: ResNet(stem_pool=model.stem_pool, **_family(model, **common)),
     **{name: _standard(name) for name in BLOCKS},
+    "efficientnet_lite0": lambda model, **common: EfficientNetLite0(**common),
     **{name: foundation.maker(name) for name in foundation.CHANNELS},
 }
 # Spectrograms are large enough to keep the pooling of the first layer.
 AUDIO: Mapping[str, Maker] = {
-    "resnet": lambda model, **common: ResNet(**_family(model, **common)),
-    **{name: _standard(name) for name in BLOCKS},
+    "resnet": lambda model, **common: ResNet(**_heard(model), **_family(model, **common)),
+    **{name: _standard_audio(name) for name in BLOCKS},
 }
 
 

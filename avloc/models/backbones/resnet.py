@@ -87,7 +87,6 @@ class ResNet(nn.Module):
     """
 
     scaling: ClassVar[Scaling] = IMAGENET
-    front_end: ClassVar[LogMel] = PAPER_LOG_MEL
 
     width: int = 64
     blocks: Sequence[int] = (2, 2, 2, 2)
@@ -96,6 +95,7 @@ class ResNet(nn.Module):
     axis_name: str | None = None
     dtype: DTypeLike = jnp.float32
     remat: bool = False
+    front_end: LogMel = PAPER_LOG_MEL
 
     @property
     def channels(self) -> int:

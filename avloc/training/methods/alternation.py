@@ -9,13 +9,14 @@ the object representation only (`config.representation`).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from ml_collections import ConfigDict
 
 from avloc import losses
@@ -24,12 +25,14 @@ from avloc.clustering.dictionary import (
     object_representations_mask,
     object_representations_weighted,
 )
-from avloc.clustering.kmeans import kmeans
+from avloc.clustering.kmeans import assign, kmeans
 from avloc.machine.devices import gather, over_devices, to_host
-from avloc.models import AudioVisualNet, Embeddings
+from avloc.models import AudioVisualNet, Embeddings, pairwise_cosine
 from avloc.models.heads import unit
 from avloc.training.methods.correspondence import match_loss, mix_sounds
-from avloc.training.methods.networks import inputs, make_network, train_forward
+from avloc.training.methods.lengths import passes, stale, validation
+from avloc.training.methods.mixtures import mixed_sounds
+from avloc.training.methods.networks import inputs, make_network, picture_input, train_forward
 from avloc.training.optimizers import reset_moments
 from avloc.types import (
     Aux,
@@ -71,24 +74,39 @@ class Alternation:
         # The collection is there too where no backbone has BatchNorm.
         variables = {"batch_stats": {}, **self.net.init(key, *inputs(self.net, batch))}
         channels = self.net.visual.channels
-        k = self.config.clusters
+        k, width = self.config.clusters, channels
+        if self.config.representation_sound:
+            width += self.config.model.embedding
         aux = {
             "labels": jnp.zeros(self.info.num_examples[self.config.data.stage_one], jnp.int32),
             "dictionary": jnp.zeros((k, channels)),
-            "centroids": jnp.zeros((k, channels)),
+            "centroids": jnp.zeros((k, width)),
             "feature_mean": jnp.zeros(channels),
             "cell_mean": jnp.zeros(channels),
             "teacher": _part(variables, TEACHER),
             "mixtures": jnp.zeros(()),
         }
+        if self.config.representation_sound:
+            aux["sound_mean"] = jnp.zeros(self.config.model.embedding)
         return variables, aux
 
     def alternation(self, checkpoint_name: str) -> Iterator[Phase]:
         """Its phases; the last one builds the dictionary and has that checkpoint name."""
         one = self.config.stage_one
         split = self.config.data.stage_one
-        if one.warmup_epochs:
-            yield Phase("warm-up", split, one.warmup_epochs, "localization", self.warmup_loss)
+        if self.config.model.standardized:
+            yield self._settled("standardization", self.standardize)
+        if one.warmup_epochs or one.warmup_steps:
+            yield Phase(
+                "warm-up",
+                split,
+                passes(self, split, one.warmup_epochs, one.warmup_steps),
+                "localization",
+                self.warmup_loss,
+                check=validation(self, self._retrieval_step),
+                stop=partial(stale, patience=one.patience, least=one.warmup_steps),
+                zoom_out=one.zoom_out if self.config.stored_views else 0.0,
+            )
         for epoch in range(one.epochs):
             mixed = one.mixtures > 0 and epoch >= one.mixtures_after
             words, share = ("mixed ", one.mixtures) if mixed else ("", 0.0)
@@ -115,15 +133,57 @@ class Alternation:
                     zoom_out=one.zoom_out,
                 )
         refresh = self.build_dictionary if self._classified() else self.relabel
-        yield Phase(
-            "dictionary",
-            split,
+        hearing = self.config.hearing
+        if hearing.steps or hearing.epochs:
+            yield self._settled("clusters", refresh)
+            yield Phase(
+                "hearing",
+                split,
+                passes(self, split, hearing.epochs, hearing.steps),
+                "hearing",
+                self.hearing_loss,
+                check=validation(self, self._hearing_step),
+                stop=partial(stale, patience=one.patience, least=hearing.steps),
+                zoom_out=one.zoom_out,
+            )
+            refresh = self.build_dictionary
+        yield self._settled("dictionary", refresh, checkpoint_name)
+
+    def _settled(self, name: str, refresh: Any, checkpoint_name: str | None = None) -> Phase:
+        """A phase without a step."""
+        return Phase(
+            name,
+            self.config.data.stage_one,
             0,
             "localization",
             self.localization_loss,
             refresh=refresh,
             checkpoint_name=checkpoint_name,
         )
+
+    def standardize(self, state: TrainState, scan: Scan, key: PRNGKeyArray) -> TrainState:
+        """Sets the mean and the deviation of each channel of the backbone's maps."""
+        mean, square = scan(self._moments_step, state, self.config.data.stage_one)
+        mean, square = mean.mean(axis=0, dtype=np.float64), square.mean(axis=0, dtype=np.float64)
+        standard = {
+            "mean": jnp.asarray(mean, jnp.float32),
+            "deviation": jnp.asarray(np.sqrt(np.maximum(square - mean**2, 1e-8)), jnp.float32),
+        }
+        stats = {**state.variables["batch_stats"], "standard": standard}
+        return state._replace(variables={**state.variables, "batch_stats": stats})
+
+    def _moments_step(
+        self, variables: Variables, aux: Aux, batch: Batch
+    ) -> tuple[Float[Array, "B C"], Float[Array, "B C"]]:
+        raw = picture_input(self.net, batch)
+        if batch.features is None:
+            raw = self.net.apply(variables, raw, method="look")
+        raw = raw.astype(jnp.float32)
+        return raw.mean(axis=(1, 2)), (raw**2).mean(axis=(1, 2))
+
+    def look(self, variables: Variables, aux: Aux, batch: Batch) -> Float[Array, "B h w C"]:
+        """See `avloc.types.Looks`."""
+        return self.net.apply(variables, picture_input(self.net, batch), method="look")
 
     def warmup_loss(
         self, variables: Variables, aux: Aux, batch: Batch, key: PRNGKeyArray
@@ -171,11 +231,41 @@ class Alternation:
         }
         return loss_visual + loss_audio, LossOutput(stats, log)
 
+    def hearing_loss(
+        self, variables: Variables, aux: Aux, batch: Batch, key: PRNGKeyArray
+    ) -> tuple[Array, LossOutput]:
+        """`CE(mean of y*, h_a(g))` of mixtures of clips, and their correspondence."""
+        spec, labels = self.config.hearing, aux["labels"]
+        mixed, held = mixed_sounds(
+            batch,
+            labels[batch.index],
+            spec.share,
+            spec.sources,
+            spec.sources,
+            spec.gain_db,
+            True,
+            key,
+            self.axis_name,
+        )
+        heard = batch._replace(waveform=mixed, log_mel=None, negative=None)
+        out, stats = self._train_forward(variables, heard)
+        logits, index, mask = gather((out.audio_logits, batch.index, batch.mask), self.axis_name)
+        targets = (held @ jax.nn.one_hot(labels[index], self.config.clusters)) > 0
+        targets = targets / jnp.maximum(targets.sum(axis=1, keepdims=True), 1)
+        loss = losses.cross_entropy(logits, targets, mask)
+        own = jnp.take_along_axis(targets, logits.argmax(axis=1)[:, None], axis=1)[:, 0] > 0
+        log = {"hearing": loss, "accuracy": losses.masked_mean(own.astype(jnp.float32), mask)}
+        if spec.localization_weight:
+            matching, more = self._match(out, heard, held, self.config.correspondence)
+            loss, log = loss + spec.localization_weight * matching, {**more, **log}
+        return loss, LossOutput(stats, log)
+
     def relabel(self, state: TrainState, scan: Scan, key: PRNGKeyArray) -> TrainState:
         """Clusters the object representations; resets both class heads, as cluster order is new."""
-        representations, cells = self._scan_representations(state, scan)
+        representations, cells, sounds = self._scan_representations(state, scan)
         k_key, head_key = jax.random.split(key)
-        rows, mask = over_devices(unit(representations))
+        means = {"feature_mean": representations.mean(axis=0), "sound_mean": sounds.mean(axis=0)}
+        rows, mask = over_devices(self.clustered(representations, sounds, means))
         result = kmeans(
             rows,
             self.config.clusters,
@@ -196,7 +286,7 @@ class Alternation:
             variables={**state.variables, "params": {**state.variables["params"], **fresh}},
             optimizers=optimizers,
         )
-        return self._with_dictionary(state, representations, cells, labels)
+        return self._with_dictionary(state, representations, cells, sounds, labels)
 
     def build_dictionary(self, state: TrainState, scan: Scan, key: PRNGKeyArray) -> TrainState:
         """End of stage one: keys of the last labels by today's features; freezes the teacher."""
@@ -251,19 +341,68 @@ class Alternation:
             f"not {self.config.representation!r}"
         )
 
+    def clustered(
+        self, representations: Float[Array, "N C"], sounds: Float[Array, "N D"], means: Aux
+    ) -> Float[Array, "N E"]:
+        """What clips are clustered by: the direction of the object representation.
+
+        With `config.representation_sound` both it and the sound's embedding are taken about their
+        means, and stand side by side, the sound with that weight: clips of one kind look or sound
+        alike, and where one misleads, the other seldom does too.
+
+        Args:
+          representations: of the clips' objects.
+          sounds: `a`, unit embeddings of their sounds.
+          means: `feature_mean` and `sound_mean` over the training split.
+        """
+        weight = self.config.representation_sound
+        if not weight:
+            return unit(representations)
+        seen = unit(representations - means["feature_mean"])
+        return jnp.concatenate([seen, weight * unit(sounds - means["sound_mean"])], axis=1)
+
+    def cluster_of(
+        self, out: Embeddings, localization: Float[Array, "B h w"], aux: Aux
+    ) -> Int[Array, " B"]:
+        """The nearest cluster of clips of single sources."""
+        rows = self.clustered(self._represent(out.f, localization), out.a, aux)
+        return assign(rows, aux["centroids"])
+
     def _scan_representations(
         self, state: TrainState, scan: Scan
-    ) -> tuple[Float[Array, "N C"], Float[Array, "N C"]]:
-        """Object representation of each item of the split, and the mean of its cells."""
+    ) -> tuple[Float[Array, "N C"], Float[Array, "N C"], Float[Array, "N D"]]:
+        """Of each item of the split: object representation, mean of the cells, sound."""
         split = self.config.data.stage_one
-        rows, cells = map(jnp.asarray, scan(self._scan_step, state, split))
-        return finite(rows, f"object representations of split {split}"), cells
+        rows, cells, sounds = map(jnp.asarray, scan(self._scan_step, state, split))
+        return finite(rows, f"object representations of split {split}"), cells, sounds
 
     def _scan_step(
         self, variables: Variables, aux: Aux, batch: Batch
-    ) -> tuple[Float[Array, "B C"], Float[Array, "B C"]]:
+    ) -> tuple[Float[Array, "B C"], Float[Array, "B C"], Float[Array, "B D"]]:
         out = self._forward(variables, batch)
-        return self._represent(out.f, out.localization()), out.f.mean(axis=(1, 2))
+        return self._represent(out.f, out.localization()), out.f.mean(axis=(1, 2)), out.a
+
+    def _retrieval_step(
+        self, variables: Variables, aux: Aux, batch: Batch
+    ) -> tuple[Bool[Array, " B"], Bool[Array, " B"]]:
+        """Which sounds find the image of their own video among those of the batch."""
+        out, spec = self._forward(variables, batch), self.config.warmup
+        v, a, video, mask = gather((out.v, out.a, batch.video, batch.mask), self.axis_name)
+        scores = losses.pool(pairwise_cosine(v, a), spec.pooling, spec.sharpness)
+        best = jnp.where(mask[:, None], scores, -jnp.inf).argmax(axis=0)
+        return video[best] == video, mask
+
+    def _hearing_step(
+        self, variables: Variables, aux: Aux, batch: Batch
+    ) -> tuple[Bool[Array, " B"], Bool[Array, " B"]]:
+        """Which sounds are heard as the cluster that their clips are nearest to.
+
+        By the sight alone, as the sound's embedding moves in this phase.
+        """
+        out = self._forward(variables, batch)
+        seen = unit(self._represent(out.f, out.localization()) - aux["feature_mean"])
+        keys = unit(aux["dictionary"] - aux["feature_mean"])
+        return (seen @ keys.T).argmax(axis=1) == out.audio_logits.argmax(axis=1), batch.mask
 
     def _require_full(self, labels: Int[Array, " N"]) -> None:
         """Raises ValueError where a cluster is empty, as one without a clip can learn nothing."""
@@ -280,6 +419,7 @@ class Alternation:
         state: TrainState,
         representations: Float[Array, "N C"],
         cells: Float[Array, "N C"],
+        sounds: Float[Array, "N D"],
         labels: Array,
     ) -> TrainState:
         k = self.config.clusters
@@ -287,11 +427,13 @@ class Alternation:
             **state.aux,
             "labels": labels.astype(jnp.int32),
             "dictionary": dictionary(representations, labels, k),
-            "centroids": dictionary(unit(representations), labels, k),
             "feature_mean": representations.mean(axis=0),
             "cell_mean": cells.mean(axis=0),
             "teacher": _part(state.variables, TEACHER),
         }
+        if self.config.representation_sound:
+            aux["sound_mean"] = sounds.mean(axis=0)
+        aux["centroids"] = dictionary(self.clustered(representations, sounds, aux), labels, k)
         return state._replace(aux=aux)
 
     def _fresh_heads(self, key: PRNGKeyArray, params: Any) -> dict[str, Any]:

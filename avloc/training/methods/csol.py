@@ -13,9 +13,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from avloc import losses
-from avloc.clustering.kmeans import assign
 from avloc.machine.devices import gather
-from avloc.models.heads import prototype_similarity, unit
+from avloc.models.heads import prototype_similarity
 from avloc.training.methods.alternation import Alternation
 from avloc.training.methods.networks import own_images, sound_input
 from avloc.training.microbatches import in_microbatches
@@ -57,7 +56,7 @@ class Csol(Alternation):
             scores=jnp.sqrt(heard * maps.max(axis=(1, 2))),
             heard=heard,
             localization=localization,
-            cluster=assign(unit(self._represent(out.f, localization)), aux["centroids"]),
+            cluster=self.cluster_of(out, localization, aux),
         )
 
     # Stage two.

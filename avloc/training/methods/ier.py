@@ -25,6 +25,8 @@ from avloc.machine.devices import gather, local_part
 from avloc.models import Embeddings, InstanceNet
 from avloc.models.heads import EXACT, instance_similarity, prototype_similarity
 from avloc.training.methods.alternation import Alternation, finite
+from avloc.training.methods.lengths import passes
+from avloc.training.methods.mixtures import mixed_sounds
 from avloc.training.methods.networks import make_network, own_images, sound_input
 from avloc.types import (
     Aux,
@@ -92,11 +94,12 @@ class Ier(Alternation):
         split, two = self.config.data.stage_one, self.config.stage_two
         yield from self.alternation("stage_one")
         epochs = self.config.identification.epochs
+        each = -(-self.config.identification.steps // max(epochs, 1))
         for epoch in range(epochs):
             yield Phase(
                 "identification",
                 split,
-                1,
+                passes(self, split, 1, each),
                 "identification",
                 self.identification_loss,
                 refresh=partial(self.audio_prototypes, progress=epoch / max(epochs - 1, 1)),
@@ -108,7 +111,7 @@ class Ier(Alternation):
             0,
             "identification",
             self.identification_loss,
-            refresh=partial(self.audio_prototypes, progress=1.0),
+            refresh=self.last_prototypes,
             checkpoint_name="identification",
         )
         if two.epochs:
@@ -132,13 +135,14 @@ class Ier(Alternation):
         out = self._forward(variables, batch)
         maps, _ = self.maps(out, aux)
         heard = self.heard(out, aux)
-        return Prediction(
-            maps=maps,
-            scores=jnp.sqrt(heard * maps.max(axis=(1, 2))),
-            heard=heard,
-            localization=maps.max(axis=-1),
-            cluster=losses.visual_guided_logits(maps).argmax(axis=-1),
-        )
+        scores = jnp.sqrt(heard * maps.max(axis=(1, 2)))
+        if self.config.stage_two.heard_filter:
+            maps = maps * heard[:, None, None]
+        if self.config.representation_sound:
+            cluster = self.cluster_of(out, out.localization(), aux)
+        else:
+            cluster = losses.visual_guided_logits(maps).argmax(axis=-1)
+        return Prediction(maps, scores, heard, localization=maps.max(axis=-1), cluster=cluster)
 
     # Stage one: prototypes and the Audio-Instance-Identifier.
 
@@ -170,6 +174,13 @@ class Ier(Alternation):
             "progress": jnp.asarray(progress, jnp.float32),
         }
         return state._replace(aux=aux)
+
+    def last_prototypes(self, state: TrainState, scan: Scan, key: PRNGKeyArray) -> TrainState:
+        """The prototypes by the trained network, and clusters where these are of its sounds too."""
+        state = self.audio_prototypes(state, scan, key, progress=1.0)
+        if not self.config.representation_sound:
+            return state
+        return self.build_dictionary(state, scan, key)
 
     def _hear_step(self, variables: Variables, aux: Aux, batch: Batch) -> Float[Array, "B C"]:
         return self.net.apply(variables, sound_input(self.net, batch), method="hear")
@@ -220,19 +231,20 @@ class Ier(Alternation):
         depend on `aux["progress"]`, a traced number, so nothing is compiled again.
         """
         spec = self.config.identification
-        waveform, labels, mask = gather(
-            (batch.waveform, aux["labels"][batch.index], batch.mask), self.axis_name
-        )
         (low, high), (few, many) = spec.share, spec.sources
         share = low + (high - low) * aux["progress"]
         most = few + jnp.floor((many - few) * aux["progress"] + 0.5)
-        held_key, gain_key = jax.random.split(key)
-        held = distinct_mixtures(labels, mask, share, most, many, held_key)
-        gains = jax.random.uniform(gain_key, held.shape, minval=-spec.gain_db, maxval=spec.gain_db)
-        weights = held * 10 ** (gains / 20) / held.sum(axis=1, keepdims=True)
-        weights = jnp.where(held.sum(axis=1, keepdims=True) > 1, weights, held)
-        own = local_part(weights, self.axis_name)
-        return jnp.matmul(own, waveform.astype(jnp.float32) / 32768, precision=EXACT), held
+        return mixed_sounds(
+            batch,
+            aux["labels"][batch.index],
+            share,
+            most,
+            many,
+            spec.gain_db,
+            spec.levelled,
+            key,
+            self.axis_name,
+        )
 
     def _instance_correspondence(
         self,
@@ -333,42 +345,3 @@ class Ier(Alternation):
             aux["audio_mean"],
             self.config.prototypes.similarity,
         )
-
-
-def distinct_mixtures(
-    labels: Int[Array, " B"],
-    mask: Bool[Array, " B"],
-    share: Float[Array, ""] | float,
-    most: Float[Array, ""] | float,
-    limit: int,
-    key: PRNGKeyArray,
-) -> Float[Array, "B B"]:
-    """Which clips each sound of a batch holds: its own, and others of other pseudo labels.
-
-    A share of the sounds, drawn at random, are mixtures, each of 2 to `most` clips with labels
-    that differ pairwise; where the batch has too few labels, of fewer.
-
-    Args:
-      labels: pseudo label of each clip.
-      mask: False where the item is padding, which is in no mixture.
-      share: of the sounds that are mixtures, 0 to 1; may be traced.
-      most: clips of the largest mixture; may be traced.
-      limit: the largest value that `most` takes.
-
-    Returns:
-      Row j is 1 at the clips that sound j holds.
-    """
-    size = len(labels)
-    who, count, *picks = jax.random.split(key, 1 + limit)
-    rank = jnp.argsort(jnp.argsort(jax.random.uniform(who, (size,))))
-    mixed = (rank < jnp.round(share * size)) & mask
-    wanted = jnp.where(mixed, 2 + jnp.floor(jax.random.uniform(count, (size,)) * (most - 1)), 1)
-    same = labels[:, None] == labels[None]
-    held, taken = jnp.eye(size, dtype=bool), same
-    for number, pick_key in enumerate(picks, start=2):
-        free = ~taken & mask[None]
-        place = jnp.argmax(jnp.where(free, jax.random.uniform(pick_key, (size, size)), -1), axis=1)
-        more = ((wanted >= number) & free.any(axis=1))[:, None]
-        held = held | (jax.nn.one_hot(place, size, dtype=bool) & more)
-        taken = taken | (same[place] & more)
-    return held.astype(jnp.float32)

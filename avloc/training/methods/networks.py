@@ -58,9 +58,11 @@ def make_network(
         visual=visual,
         audio=audio,
         frozen=tuple(model.frozen),
+        standardized=model.standardized,
         embedding=model.embedding,
         correspondence_scale=model.correspondence_scale,
         correspondence_bias=model.correspondence_bias,
+        visual_layers=model.visual_layers,
         dtype=PRECISIONS[precision],
         **fields,
     )
@@ -70,7 +72,14 @@ def inputs(
     net: AudioVisualNet, batch: Batch
 ) -> tuple[Float[Array, "B H W 3"], Float[Array, "B T F 1"]]:
     """What the backbones of a network take, made of a batch."""
-    return normalize(batch.image, net.visual.scaling), sound_input(net, batch)
+    return picture_input(net, batch), sound_input(net, batch)
+
+
+def picture_input(net: AudioVisualNet, batch: Batch) -> Float[Array, "B H W c"]:
+    """What the visual backbone of a network takes, or its maps, where the batch has these."""
+    if batch.features is not None:
+        return batch.features
+    return normalize(_all_images(batch), net.visual.scaling)
 
 
 def sound_input(net: AudioVisualNet, batch: Batch) -> Float[Array, "B T F 1"]:
@@ -101,8 +110,7 @@ def train_forward(
     def forward(part: Batch) -> tuple[Embeddings, Variables]:
         out, new = net.apply(
             variables,
-            normalize(_all_images(part), net.visual.scaling),
-            sound_input(net, part),
+            *inputs(net, part),
             *modes,
             method=method,
             mutable=["batch_stats"],
