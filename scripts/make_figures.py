@@ -22,7 +22,8 @@ from avloc.data_pipelines import registry
 from avloc.data_pipelines.dataset import Dataset
 from avloc.data_pipelines.loader import evaluation_batches
 from avloc.data_pipelines.media.audio import log_mel
-from avloc.drawing import rendering
+from avloc.drawing import rendering, tags
+from avloc.drawing.regions import region
 from avloc.training.loading import LoadedRun, load_run
 from avloc.types import Batch
 
@@ -129,11 +130,11 @@ def output(run: LoadedRun, shown: Sequence[Scene]) -> Image.Image:
     pen = ImageDraw.Draw(canvas)
     for row, text in enumerate(("given", "found")):
         y = top + row * (SIDE + GAP) + SIDE // 2
-        pen.text((left // 2, y), text, TEXT, rendering.font(16), anchor="mm")
+        pen.text((left // 2, y), text, TEXT, tags.font(16), anchor="mm")
     for column, scene in enumerate(shown):
         x = left + column * (SIDE + GAP)
         heard = " and ".join(scene.heard) or "unknown"
-        pen.text((x, top - 8), f"sound: {heard}", DIM, rendering.font(14), anchor="ls")
+        pen.text((x, top - 8), f"sound: {heard}", DIM, tags.font(14), anchor="ls")
         canvas.paste(_resized(scene.image), (x, top))
         canvas.paste(Image.fromarray(found(run, scene)), (x, top + SIDE + GAP))
     return canvas
@@ -145,8 +146,7 @@ def found(run: LoadedRun, scene: Scene) -> UInt8[np.ndarray, "SIDE SIDE 3"]:
     image = np.asarray(_resized(scene.image))
     lit = np.zeros(image.shape[:2], np.float32)
     for n in np.flatnonzero(sounding):
-        region = rendering.upsample(scene.maps[..., n], lit.shape)
-        lit = np.maximum(lit, region >= rendering.REGION * region.max())
+        lit = np.maximum(lit, region(rendering.upsample(scene.maps[..., n], lit.shape)).inside)
     lit = 0.3 + 0.7 * ndimage.gaussian_filter(lit, 3)
     boxes = scene.item.boxes[scene.item.sounding & scene.item.boxes.any(-1)]
     return rendering.draw(
@@ -176,8 +176,8 @@ def method(run: LoadedRun, scene: Scene) -> Image.Image:
     canvas = Image.new("RGB", (int(lefts[-1]) - 10, top + height + 20), PAPER)
     pen = ImageDraw.Draw(canvas)
     for (title, formula), x, width in zip(heads, lefts, widths, strict=False):
-        pen.text((x + width / 2, 20), title, TEXT, rendering.font(15), anchor="mm")
-        pen.text((x + width / 2, 40), formula, DIM, rendering.font(13), anchor="mm")
+        pen.text((x + width / 2, 20), title, TEXT, tags.font(15), anchor="mm")
+        pen.text((x + width / 2, 40), formula, DIM, tags.font(13), anchor="mm")
     middle = top + height // 2
     for x in lefts[1:-1]:
         pen.line((x - 24, middle, x - 8, middle), DIM, 2)
@@ -199,10 +199,10 @@ def method(run: LoadedRun, scene: Scene) -> Image.Image:
     for row, k in enumerate(rows):
         n = run.categories.of_cluster[k]
         x, y = int(lefts[4]), top + row * (TILE + GAP) + TILE // 2
-        pen.text((x, y - 14), run.categories.names[n], TEXT, rendering.font(14), anchor="lm")
+        pen.text((x, y - 14), run.categories.names[n], TEXT, tags.font(14), anchor="lm")
         pen.rectangle((x, y, x + 90, y + 12), (235, 237, 240))
         pen.rectangle((x, y, x + 90 * float(scene.scores[n]), y + 12), tuple(map(int, colours[n])))
-        pen.text((x + 98, y + 6), f"{scene.scores[n]:.2f}", DIM, rendering.font(13), anchor="lm")
+        pen.text((x + 98, y + 6), f"{scene.scores[n]:.2f}", DIM, tags.font(13), anchor="lm")
     canvas.paste(Image.fromarray(found(run, scene)), (int(lefts[5]), middle - SIDE // 2))
     return canvas
 
@@ -238,7 +238,7 @@ def _ramp(
     """Values as shades from near black to a colour; by default from 0 to their maximum."""
     most = values.max() if most is None else most
     share = np.clip((values - least) / max(most - least, 1e-12), 0, 1)[..., None]
-    return Image.fromarray(np.uint8((1 - share) * rendering.INK + share * np.asarray(colour)))
+    return Image.fromarray(np.uint8((1 - share) * tags.INK + share * np.asarray(colour)))
 
 
 def _clusters(run: LoadedRun, scene: Scene) -> list[int]:

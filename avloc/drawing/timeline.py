@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from avloc.drawing.rendering import INK, font, font_size, palette
+from avloc.drawing.rendering import palette
+from avloc.drawing.tags import INK, font, font_size
 
 
 class Timeline:
