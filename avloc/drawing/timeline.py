@@ -11,13 +11,15 @@ from PIL import Image, ImageDraw, ImageFont
 from avloc.drawing.rendering import palette
 from avloc.drawing.tags import INK, font, font_size
 
+_EMPTY, _DIM = np.array((38, 40, 48)), 0.4
+
 
 class Timeline:
     """A strip that shows over time which classes sound: time to the right, one row per class.
 
-    A row is filled where its class sounds and shows its score as a low, dim curve where it is
-    silent. Only classes that sound at some time have a row; if there are more than `MAX_ROWS`,
-    those that sound longest are kept, and a last line counts the others.
+    The height of a row is a score of 1. Where its class sounds, its score is a bar in the class's
+    colour, where it is silent a dim one. Only classes that sound at some time have a row; if there
+    are more than `MAX_ROWS`, those that sound longest are kept, and a last line counts the others.
     """
 
     MAX_ROWS = 6
@@ -55,7 +57,7 @@ class Timeline:
         self._seconds = len(scores)
         self._width = width
         pad = max(2, size // 3)
-        row = round(1.35 * size)
+        row = round(1.6 * size)
         lines = len(kept) + len(notes)
         axis = round(1.3 * size) + pad
         self._height = height or 2 * pad + lines * row + axis
@@ -84,18 +86,22 @@ class Timeline:
     def _fill(
         self, area: np.ndarray, scores: np.ndarray, sounding: np.ndarray, colour: np.ndarray
     ) -> None:
-        """Paints a row in place. A column that holds several seconds shows their maximum."""
-        area[:] = (38, 40, 48)
+        """Paints a row in place. A column that holds several seconds shows their maximum, of those
+        that sound if there are any."""
+        area[:] = _EMPTY
         if not self._seconds:
             return
         height, width = area.shape[:2]
         start = np.arange(width) * self._seconds // width
-        score = np.clip(np.maximum.reduceat(scores, start), 0, 1)
         heard = np.maximum.reduceat(sounding, start)
-        level = np.arange(height, 0, -1)[:, None] / height
-        dim = np.uint8(0.35 * colour + 0.65 * np.array((38, 40, 48)))
-        area[level <= 0.8 * score] = dim
-        area[:, heard] = colour
+        shown = np.where(
+            heard, *(np.maximum.reduceat(s, start) for s in (scores * sounding, scores))
+        )
+        pixels = np.round(height * np.clip(shown, 0, 1)).astype(int)
+        pixels = np.maximum(pixels, heard)  # what sounds is seen
+        bar = np.arange(height, 0, -1)[:, None] <= pixels
+        area[bar & ~heard] = np.uint8(_DIM * colour + (1 - _DIM) * _EMPTY)
+        area[bar & heard] = colour
 
     def _ticks(self, pen: ImageDraw.ImageDraw, face: ImageFont.FreeTypeFont, pad: int) -> None:
         """Times below the rows, at the smallest round distance that leaves room between them."""
