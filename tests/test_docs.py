@@ -281,7 +281,7 @@ def test_localization_json_is_as_shown(place, monkeypatch, capsys):
     localize_video(model, video, place / "localized", progress=False)
     page = ROOT / "docs" / "own_videos.md"
     [shown] = map(json.loads, blocks(page, "json"))
-    written = json.loads((place / "localized" / "localization.json").read_text())
+    written = json.loads((place / "localized" / "concert.localization.json").read_text())
     assert list(written) == list(shown)
     ours, theirs = (record["seconds"][0] for record in (shown, written))
     assert list(theirs) == list(ours)

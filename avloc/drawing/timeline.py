@@ -106,16 +106,16 @@ class Timeline:
     def _ticks(self, pen: ImageDraw.ImageDraw, face: ImageFont.FreeTypeFont, pad: int) -> None:
         """Times below the rows, at the smallest round distance that leaves room between them."""
         span = self._right - self._left
-        text = _clock(self._seconds)
+        text = clock(self._seconds)
         room = max(1, int(span / (1.9 * face.getlength(text) + 1)))
         steps = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200)
         step = next((s for s in steps if self._seconds / s <= room), max(1, self._seconds))
         for second in range(0, self._seconds + 1, step):
             x = self._left + span * second / max(1, self._seconds)
             pen.line((x, self._bottom, x, self._bottom + pad), fill=(110, 112, 122))
-            half = face.getlength(_clock(second)) / 2
+            half = face.getlength(clock(second)) / 2
             at = (min(x, self._width - half - 1), self._bottom + pad + 1)
-            pen.text(at, _clock(second), font=face, fill=(170, 172, 182), anchor="mt")
+            pen.text(at, clock(second), font=face, fill=(170, 172, 182), anchor="mt")
 
     @property
     def height(self) -> int:
@@ -155,7 +155,8 @@ def _fit(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:
     return text.rstrip() + "…"
 
 
-def _clock(seconds: int) -> str:
+def clock(seconds: int) -> str:
+    """A time as people write it: `1:05`, `1:00:00`."""
     hours, rest = divmod(int(seconds), 3600)
     minutes, rest = divmod(rest, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -32,7 +32,7 @@ class Localization:
     Attributes:
       maps: activation of each category over the whole image, 0 to 1; `[h, w, N]` or `[B, h, w, N]`.
       scores: how probable it is that each category sounds, 0 to 1; `[N]` or `[B, N]`.
-      sounding: scores that reach the threshold of the configuration; `[N]` or `[B, N]`.
+      sounding: scores that reach the model's threshold; `[N]` or `[B, N]`.
       boxes: `boxes[n]`, or `boxes[b][n]`, are the boxes of category n as `[n, 4]` fractions
         `[ymin, xmin, ymax, xmax]`; none where it is silent.
       box_scores: the largest activation in each box, in the same arrangement.
@@ -77,6 +77,7 @@ class Model:
         categories: CategoryMap,
         info: DatasetInfo | None = None,
         checkpoint: str = "",
+        threshold: float | None = None,
     ) -> None:
         """See `load` for a run on disk.
 
@@ -89,11 +90,17 @@ class Model:
           info: of its data. A pickled model makes the method again of this and the config; without
             it the method is pickled too.
           checkpoint: where all this came from, for records.
+          threshold: score from which on a category sounds; None: the configuration's.
+
+        Raises:
+          ValueError: a threshold that is not between 0 and 1.
         """
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise ValueError(f"the threshold must be between 0 and 1, not {threshold}")
         self.config = config
         self.categories = categories
         self.checkpoint = checkpoint
-        self._method, self._info = method, info
+        self._method, self._info, self._threshold = method, info, threshold
         self._variables = jax.device_put(variables)
         self._aux = jax.device_put(aux)
 
@@ -107,12 +114,18 @@ class Model:
         arrays = jax.tree.map(np.asarray, (self._variables, self._aux))
         method = self._method if self._info is None else None
         parts = self.config, method, *arrays, self.categories, self._info, self.checkpoint
-        return _remade, parts
+        return _remade, (*parts, self._threshold)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the categories; `object 3` and the like where the data had none."""
         return self.categories.names
+
+    @property
+    def threshold(self) -> float:
+        """The score from which on a category sounds."""
+        given = self._threshold
+        return float(self.config.inference.sounding if given is None else given)
 
     def digest(self) -> str:
         """SHA-256 of configuration, categories and weights: equal exactly for equal models."""
@@ -142,8 +155,8 @@ class Model:
         return Batch.of(np.stack([evaluation_view(frame, size) for frame in image]), waveform)
 
     def sounding(self, scores: Float[np.ndarray, "*B N"]) -> Bool[np.ndarray, "*B N"]:
-        """Which categories sound: those whose score reaches `config.inference.sounding`."""
-        return np.asarray(scores) >= self.config.inference.sounding
+        """Which categories sound: those whose score reaches the threshold."""
+        return np.asarray(scores) >= self.threshold
 
     def boxes(
         self, maps: Float[np.ndarray, "h w N"], sounding: Bool[np.ndarray, " N"]
@@ -217,19 +230,25 @@ class Model:
 
 def _remade(config: ConfigDict, method: Method | None, *parts: Any) -> Model:
     """A model of what `Model.__reduce__` gives: `Model`'s arguments."""
-    variables, aux, categories, info, checkpoint = parts
+    info = parts[3]
     if info is not None:
         method = create(config, info)
-    return Model(config, method, variables, aux, categories, info, checkpoint)
+    return Model(config, method, *parts)
 
 
-def load(workdir: str | Path, stage: str | None = None) -> Model:
+def load(workdir: str | Path, stage: str | None = None, *, threshold: float | None = None) -> Model:
     """The model of a trained run, after its last finished stage or the one named.
 
+    Args:
+      workdir: folder of the run.
+      stage: its name; None: the last.
+      threshold: score from which on a category sounds; None: `inference.sounding` of the run.
+
     Raises:
-      ValueError: the folder holds no run, no finished stage, or a damaged one.
+      ValueError: the folder holds no run, no finished stage, or a damaged one; a threshold that is
+        not between 0 and 1.
     """
-    return Model(*load_run(workdir, stage), checkpoint=str(workdir))
+    return Model(*load_run(workdir, stage), checkpoint=str(workdir), threshold=threshold)
 
 
 def draw(
