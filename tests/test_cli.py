@@ -190,6 +190,12 @@ def test_an_export_says_how_good_it_is(place, tmp_path, capsys):
         "16 of 16 evaluated",
     ):
         assert words in text, words
+    # It localizes, and is not to be exported again.
+    video = write_video(tmp_path / "band.mp4", seconds=1.0)
+    asked = ["--video", str(video), "--out", str(tmp_path / "found")]
+    assert main(["localize", "--workdir", str(out), *asked]) == 0
+    assert "next  " not in capsys.readouterr().out
+    assert (tmp_path / "found" / "band.localized.mp4").is_file()
     about = json.loads((out / "model.json").read_text())
     assert about["metrics"] == json.loads((place / "run" / "metrics.json").read_text())
     recorded = json.loads((place / "run" / "data.json").read_text())

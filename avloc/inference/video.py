@@ -19,13 +19,14 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from avloc.data_pipelines.media.video import Clip, VideoError, cut, probe
 from avloc.data_pipelines.records.features import SAMPLE_RATE
 from avloc.inference.analysis import Overlay, Second, analyse
-from avloc.inference.model import Model, draw
+from avloc.inference.localization import draw
+from avloc.inference.localizer import Localizer
 from avloc.inference.redraw import redraw
 from avloc.progress import bar, track
 
 
 def localize_video(
-    model: Model,
+    model: Localizer,
     path: str | Path,
     out_dir: str | Path,
     *,
@@ -59,7 +60,7 @@ def localize_video(
     path, out_dir = Path(path), Path(out_dir)
     about = probe(path)
     length = about.duration or 0.0
-    clips = _UpToDamage(cut(path, model.config.image_size), path)
+    clips = _UpToDamage(cut(path, model.image_size), path)
     whole = math.floor(length) or None
     found = track(
         analyse(model, clips, batch_size),
@@ -118,7 +119,9 @@ class _UpToDamage:
             self.damage = str(fault).removeprefix(f"{self._path}: ")
 
 
-def localize_image(model: Model, image: str | Path, audio: str | Path, out_dir: str | Path) -> Path:
+def localize_image(
+    model: Localizer, image: str | Path, audio: str | Path, out_dir: str | Path
+) -> Path:
     """Finds what sounds in an image, given a sound file; of long sound, its middle second.
 
     Writes `<name>.localized.png` and `<name>.localization.json`: `classes` has the name, score,
@@ -138,7 +141,7 @@ def localize_image(model: Model, image: str | Path, audio: str | Path, out_dir: 
         "audio": audio.name,
         **_provenance(model),
         "classes": _classes(
-            found.names,
+            found.categories,
             found.scores,
             found.sounding,
             zip(found.boxes, found.box_scores, strict=True),
@@ -183,7 +186,7 @@ def _read_sound(path: Path) -> Int16[np.ndarray, " T"]:
     return np.concatenate(pieces)
 
 
-def _provenance(model: Model) -> dict[str, Any]:
+def _provenance(model: Localizer) -> dict[str, Any]:
     return {
         "checkpoint": model.checkpoint,
         "digest": model.digest(),

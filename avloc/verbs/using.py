@@ -13,7 +13,7 @@ from avloc.verbs import next_steps
 
 if TYPE_CHECKING:
     from avloc.inference.inputs import Input
-    from avloc.inference.model import Model
+    from avloc.inference.localizer import Localizer
 
 
 def localize(args: argparse.Namespace) -> None:
@@ -27,6 +27,7 @@ def localize(args: argparse.Namespace) -> None:
     for file in filter(None, (args.image, args.audio)):
         if not Path(file).is_file():
             raise ValueError(f"{file}: no such file")
+    from avloc.inference.exported import is_export
     from avloc.inference.inputs import find_inputs
 
     inputs = find_inputs(args.video or ())
@@ -37,12 +38,14 @@ def localize(args: argparse.Namespace) -> None:
         _localize_all(model, inputs, out)
     else:
         _localize_one(model, inputs, args.image, args.audio, out)
+    if is_export(Path(args.workdir)):
+        return
     exported = next_steps.free(Path(f"{args.workdir.rstrip('/')}_exported"))
     next_steps.show(["export", "--checkpoint", args.workdir, "--out", exported])
 
 
 def _localize_one(
-    model: Model, inputs: list[Input], image: str | None, audio: str | None, out: Path
+    model: Localizer, inputs: list[Input], image: str | None, audio: str | None, out: Path
 ) -> None:
     """The one video, or the picture where there is none."""
     from avloc.drawing.table import Table, terminal_width
@@ -62,7 +65,7 @@ def _localize_one(
     print(f"\n{found.text(terminal_width()) if isinstance(found, Table) else found}\n")
 
 
-def _localize_all(model: Model, inputs: list[Input], out: Path) -> None:
+def _localize_all(model: Localizer, inputs: list[Input], out: Path) -> None:
     """Several videos, those that cannot be used left out.
 
     Raises:
