@@ -62,7 +62,8 @@ def write_run_report(
             "picked by hand. Top, the truth: sounding objects have boxes in their category's "
             "colour, silent ones dashed white boxes. Bottom, what the network found: sounding "
             "objects are tinted and outlined in the category's colour, and the number is the "
-            "probability that the category sounds. Objects judged silent are left untinted. The "
+            "probability that the category sounds; a region that covers over 80 % of the picture "
+            "is called everywhere instead. Objects judged silent are left untinted. The "
             "caption names sounds from off screen; nothing of their category should light up."
         )
     skipped = skipped_steps(run)
