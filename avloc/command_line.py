@@ -191,9 +191,11 @@ def _scores(verb: Callable[..., argparse.ArgumentParser]) -> None:
         "evaluate",
         "score a run beside the untrained network and baselines",
         "avloc evaluate --workdir runs/demo",
-        "Writes items.csv and metrics.json to W/evaluation/SPLIT/PROTOCOL/ROW/.",
     )
     _workdir(evaluate)
+    evaluate.add_argument(
+        "--data", metavar="NAME", help="other data with boxes; their scores lie in W/elsewhere"
+    )
     evaluate.add_argument("--split", metavar="S", help="default: those that the config names")
     evaluate.add_argument("--protocol", metavar="P", help="threshold rules; default: the config's")
     evaluate.add_argument("--stage", metavar="S", help="score one stage alone, as stage_one")
@@ -298,7 +300,7 @@ def _weights(verb: Callable[..., argparse.ArgumentParser]) -> None:
         "Nothing in FILE is run; a .pth needs torch (pip install 'avloc[torch]').\n"
         "Weights have licences of their own.",
     )
-    weights.add_argument("file", metavar="FILE", help=".safetensors or .pth, of any float type")
+    weights.add_argument("file", metavar="FILE", help=".safetensors, .pth, or equimo's NAME.tar.lz4")
     weights.add_argument("--out", metavar="DIR", required=True, help="new, or empty")
 
 
