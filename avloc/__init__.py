@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from avloc.inference.model import draw, load
+    from avloc.inference.localization import draw
+    from avloc.inference.model import load
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "draw", "load"]
@@ -16,10 +17,14 @@ __all__ = ["__version__", "draw", "load"]
 
 def __getattr__(name: str) -> Any:
     # Lazily, so that `avloc --help` and `avloc.types` wait for neither JAX nor PyAV.
-    if name in ("load", "draw"):
-        from avloc.inference import model
+    if name == "load":
+        from avloc.inference.model import load
 
-        return getattr(model, name)
+        return load
+    if name == "draw":
+        from avloc.inference.localization import draw
+
+        return draw
     raise AttributeError(f"module 'avloc' has no attribute {name!r}")
 
 

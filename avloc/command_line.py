@@ -238,16 +238,21 @@ def _look(verb: Callable[..., argparse.ArgumentParser]) -> None:
 def _use(verb: Callable[..., argparse.ArgumentParser]) -> None:
     localize = verb(
         "localize",
-        "find what sounds in a video, or in an image with a sound",
+        "find what sounds in videos, or in an image with a sound",
         "avloc localize --workdir runs/demo --video band.mp4 --out found",
-        "Writes the video or picture with what was found drawn over it, and\n"
-        "localization.json with scores and boxes.",
+        "Writes each video or picture with what was found drawn over it, beside it\n"
+        "NAME.localization.json with scores and boxes, and prints what it found.",
     )
     _workdir(localize)
-    localize.add_argument("--video", metavar="FILE", help="any video with sound")
+    localize.add_argument(
+        "--video", metavar="PATH", nargs="+", help="videos with sound, or folders of them"
+    )
     localize.add_argument("--image", metavar="FILE", help="with --audio")
     localize.add_argument("--audio", metavar="FILE", help="with --image")
     localize.add_argument("--out", metavar="DIR", required=True, help="made if need be")
+    localize.add_argument(
+        "--threshold", type=float, metavar="T", help="score that sounds; default: the config's"
+    )
     export = verb(
         "export",
         "write a trained model, with a card, for use without avloc",

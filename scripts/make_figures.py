@@ -1,7 +1,7 @@
-"""Makes the figures of README.md and docs/ from a trained run: `output.png` and `method.png`.
+"""Makes the figure of docs/how_it_works.md from a trained run: `method.png`.
 
-Command: `python scripts/make_figures.py --workdir runs/demo --data-dir runs/data`. Scenes are
-spread evenly over the test scenes, not picked by hand; `--scenes` names others.
+Command: `python scripts/make_figures.py --workdir runs/demo --data-dir runs/data`. The scene is not
+picked by hand: it lies an eighth into the split of test scenes. `--scene` names another.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from avloc.data_pipelines import registry
 from avloc.data_pipelines.dataset import Dataset
 from avloc.data_pipelines.loader import evaluation_batches
 from avloc.data_pipelines.media.audio import log_mel
-from avloc.drawing import rendering
+from avloc.drawing import rendering, tags
+from avloc.drawing.regions import region
 from avloc.training.loading import LoadedRun, load_run
 from avloc.types import Batch
 
@@ -45,7 +46,6 @@ class Scene(NamedTuple):
       sources: the products s_k (CSOL eq. 8).
       maps: of categories (CSOL eq. 13).
       scores: of categories.
-      heard: names of what really sounds; empty if the data has no names.
       objects_in: categories of the scene's objects; empty if categories have no names.
     """
 
@@ -57,44 +57,39 @@ class Scene(NamedTuple):
     sources: Float[np.ndarray, "h w K"]
     maps: Float[np.ndarray, "h w N"]
     scores: Float[np.ndarray, " N"]
-    heard: list[str]
     objects_in: list[int]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Writes both figures and prints their paths."""
+    """Writes the figure and prints its path."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workdir", required=True, help="folder of a finished CSOL run")
     parser.add_argument("--data-dir", help="folder of its data set")
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "images")
-    parser.add_argument("--scenes", type=int, nargs="+", help="indices in the split of test scenes")
+    parser.add_argument("--scene", type=int, help="index in the split of test scenes")
     args = parser.parse_args(argv)
     try:
         run = load_run(args.workdir)
         dataset = Dataset(registry.open_dataset(run.config.data.name, args.data_dir))
-        shown = scenes(run, dataset, args.scenes)
-        pictures = {"output.png": output(run, shown), "method.png": method(run, shown[0])}
+        picture = method(run, scene_at(run, dataset, args.scene))
         args.out.mkdir(parents=True, exist_ok=True)
-        for name, picture in pictures.items():
-            save(picture, args.out / name)
-            print(args.out / name)
+        save(picture, args.out / "method.png")
+        print(args.out / "method.png")
     except ValueError as error:
         print(f"make_figures: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def scenes(run: LoadedRun, dataset: Dataset, places: Sequence[int] | None) -> list[Scene]:
-    """The scenes at these indices of the split of test scenes; four, spread evenly, if None."""
+def scene_at(run: LoadedRun, dataset: Dataset, place: int | None) -> Scene:
+    """The scene at this index of the split of test scenes; an eighth into it if None."""
     source = dataset.source(run.config.data.scene_tests[0])
-    if places is None:
-        places = (np.linspace(0, len(source), 5)[:-1] + len(source) / 8).astype(int)
-    wrong = [place for place in places if not 0 <= place < len(source)]
-    if wrong:
-        raise ValueError(f"there is no scene {wrong[0]}: the split holds {len(source)}")
-    records = [source[int(place)] for place in places]
-    size, count = run.config.image_size, len(records)
-    batch = next(iter(evaluation_batches(records, image_size=size, batch_size=count, threads=0)))
+    place = len(source) // 8 if place is None else place
+    if not 0 <= place < len(source):
+        raise ValueError(f"there is no scene {place}: the split holds {len(source)}")
+    record = source[place]
+    size = run.config.image_size
+    batch = next(iter(evaluation_batches([record], image_size=size, batch_size=1, threads=0)))
     found = run.method.predict(run.variables, run.aux, batch)
     out = run.method._forward(run.variables, batch)
     everywhere = np.ones(found.localization.shape, np.float32)
@@ -106,37 +101,15 @@ def scenes(run: LoadedRun, dataset: Dataset, places: Sequence[int] | None) -> li
         run.categories.merge(np.asarray(found.maps)),
         run.categories.merge(np.asarray(found.scores)),
     )
-    items = [Batch(*(None if x is None else x[i] for x in batch)) for i in range(count)]
-    images = [record["frames"][len(record["frames"]) // 2] for record in records]
+    item = Batch(*(None if x is None else x[0] for x in batch))
     names = dataset.info.class_names
-    labels = [[int(n) for n in item.labels if n >= 0] if names else [] for item in items]
-    return [
-        Scene(
-            image,
-            item,
-            *(part[i] for part in parts),
-            heard=[names[n] for n in item.labels[item.sounding] if n >= 0] if names else [],
-            objects_in=labels[i] if names == run.categories.names else [],
-        )
-        for i, (image, item) in enumerate(zip(images, items, strict=True))
-    ]
-
-
-def output(run: LoadedRun, shown: Sequence[Scene]) -> Image.Image:
-    """A row of scenes; below, what was found in them."""
-    left, top = 62, 30
-    canvas = Image.new("RGB", (left + len(shown) * (SIDE + GAP), top + 2 * (SIDE + GAP) + 8), PAPER)
-    pen = ImageDraw.Draw(canvas)
-    for row, text in enumerate(("given", "found")):
-        y = top + row * (SIDE + GAP) + SIDE // 2
-        pen.text((left // 2, y), text, TEXT, rendering.font(16), anchor="mm")
-    for column, scene in enumerate(shown):
-        x = left + column * (SIDE + GAP)
-        heard = " and ".join(scene.heard) or "unknown"
-        pen.text((x, top - 8), f"sound: {heard}", DIM, rendering.font(14), anchor="ls")
-        canvas.paste(_resized(scene.image), (x, top))
-        canvas.paste(Image.fromarray(found(run, scene)), (x, top + SIDE + GAP))
-    return canvas
+    labels = [int(n) for n in item.labels if n >= 0]
+    return Scene(
+        record["frames"][len(record["frames"]) // 2],
+        item,
+        *(part[0] for part in parts),
+        objects_in=labels if names == run.categories.names else [],
+    )
 
 
 def found(run: LoadedRun, scene: Scene) -> UInt8[np.ndarray, "SIDE SIDE 3"]:
@@ -145,8 +118,7 @@ def found(run: LoadedRun, scene: Scene) -> UInt8[np.ndarray, "SIDE SIDE 3"]:
     image = np.asarray(_resized(scene.image))
     lit = np.zeros(image.shape[:2], np.float32)
     for n in np.flatnonzero(sounding):
-        region = rendering.upsample(scene.maps[..., n], lit.shape)
-        lit = np.maximum(lit, region >= rendering.REGION * region.max())
+        lit = np.maximum(lit, region(rendering.upsample(scene.maps[..., n], lit.shape)).inside)
     lit = 0.3 + 0.7 * ndimage.gaussian_filter(lit, 3)
     boxes = scene.item.boxes[scene.item.sounding & scene.item.boxes.any(-1)]
     return rendering.draw(
@@ -176,8 +148,8 @@ def method(run: LoadedRun, scene: Scene) -> Image.Image:
     canvas = Image.new("RGB", (int(lefts[-1]) - 10, top + height + 20), PAPER)
     pen = ImageDraw.Draw(canvas)
     for (title, formula), x, width in zip(heads, lefts, widths, strict=False):
-        pen.text((x + width / 2, 20), title, TEXT, rendering.font(15), anchor="mm")
-        pen.text((x + width / 2, 40), formula, DIM, rendering.font(13), anchor="mm")
+        pen.text((x + width / 2, 20), title, TEXT, tags.font(15), anchor="mm")
+        pen.text((x + width / 2, 40), formula, DIM, tags.font(13), anchor="mm")
     middle = top + height // 2
     for x in lefts[1:-1]:
         pen.line((x - 24, middle, x - 8, middle), DIM, 2)
@@ -199,10 +171,10 @@ def method(run: LoadedRun, scene: Scene) -> Image.Image:
     for row, k in enumerate(rows):
         n = run.categories.of_cluster[k]
         x, y = int(lefts[4]), top + row * (TILE + GAP) + TILE // 2
-        pen.text((x, y - 14), run.categories.names[n], TEXT, rendering.font(14), anchor="lm")
+        pen.text((x, y - 14), run.categories.names[n], TEXT, tags.font(14), anchor="lm")
         pen.rectangle((x, y, x + 90, y + 12), (235, 237, 240))
         pen.rectangle((x, y, x + 90 * float(scene.scores[n]), y + 12), tuple(map(int, colours[n])))
-        pen.text((x + 98, y + 6), f"{scene.scores[n]:.2f}", DIM, rendering.font(13), anchor="lm")
+        pen.text((x + 98, y + 6), f"{scene.scores[n]:.2f}", DIM, tags.font(13), anchor="lm")
     canvas.paste(Image.fromarray(found(run, scene)), (int(lefts[5]), middle - SIDE // 2))
     return canvas
 
@@ -222,7 +194,7 @@ def save(picture: Image.Image, path: Path) -> None:
         if buffer.tell() <= MOST_BYTES:
             path.write_bytes(buffer.getvalue())
             return
-    raise ValueError(f"{path} would be larger than {MOST_BYTES} bytes: name fewer --scenes")
+    raise ValueError(f"{path} would be larger than {MOST_BYTES} bytes: name another --scene")
 
 
 def _resized(image: UInt8[np.ndarray, "H W 3"], side: int = SIDE) -> Image.Image:
@@ -238,7 +210,7 @@ def _ramp(
     """Values as shades from near black to a colour; by default from 0 to their maximum."""
     most = values.max() if most is None else most
     share = np.clip((values - least) / max(most - least, 1e-12), 0, 1)[..., None]
-    return Image.fromarray(np.uint8((1 - share) * rendering.INK + share * np.asarray(colour)))
+    return Image.fromarray(np.uint8((1 - share) * tags.INK + share * np.asarray(colour)))
 
 
 def _clusters(run: LoadedRun, scene: Scene) -> list[int]:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from avloc.cli import main
 from tests.command_line import command, contents, train
-from tests.videos import write_video
+from tests.videos import damage, write_video
 
 
 def test_training_ends_with_scores_and_a_report(place):
@@ -74,8 +74,20 @@ def test_localize_a_video(place, tmp_path, capsys):
     out = tmp_path / "out"
     asked = ("--video", str(video), "--out", str(out))
     assert main(["localize", "--workdir", str(place / "run"), *asked]) == 0
-    assert str(out / "band.localized.mp4") in capsys.readouterr().out
-    record = json.loads((out / "localization.json").read_text())
+    said = capsys.readouterr().out
+    assert said.startswith(
+        f"drawn        {out / 'band.localized.mp4'}\n"
+        f"in numbers   {out / 'band.localization.json'}\n"
+    )
+    record = json.loads((out / "band.localization.json").read_text())
+    sounding = {
+        found["name"]
+        for second in record["seconds"]
+        for found in second["classes"]
+        if found["state"] == "sounding"
+    }
+    rows = [line.split()[1] for line in said.splitlines() if line.startswith("| ")]
+    assert set(rows[2:]) == sounding
     assert [second["second"] for second in record["seconds"]] == [0, 1]
     assert "xylophone" in record["names"]
     with av.open(str(out / "band.localized.mp4")) as container:
@@ -89,8 +101,79 @@ def test_localize_an_image(place, tmp_path):
     asked = ("--image", str(image), "--audio", str(sound), "--out", str(tmp_path / "out"))
     assert main(["localize", "--workdir", str(place / "run"), *asked]) == 0
     assert (tmp_path / "out" / "band.localized.png").is_file()
-    record = json.loads((tmp_path / "out" / "localization.json").read_text())
+    record = json.loads((tmp_path / "out" / "band.localization.json").read_text())
     assert len(record["classes"]) == 10
+
+
+@pytest.fixture
+def localized(place, tmp_path, capsys):
+    """What `avloc localize` gave as exit status, and said."""
+
+    def run(*words):
+        asked = ["localize", "--workdir", str(place / "run"), "--out", str(tmp_path / "out")]
+        status = main([*asked, *map(str, words)])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def test_the_threshold_decides_what_sounds(localized, tmp_path):
+    video = write_video(tmp_path / "band.mp4", seconds=1.0)
+    status, said, _ = localized("--video", video, "--threshold", "0")
+    record = json.loads((tmp_path / "out" / "band.localization.json").read_text())
+    assert status == 0 and record["threshold"] == 0
+    assert {c["state"] for s in record["seconds"] for c in s["classes"]} == {"sounding"}
+    rows = [line.split() for line in said.splitlines() if "0:00-0:01" in line]
+    assert sorted(row[1] for row in rows) == sorted(record["names"])
+    assert all(row[3] == "1" for row in rows)
+    status, said, _ = localized("--video", video, "--threshold", "1")
+    record = json.loads((tmp_path / "out" / "band.localization.json").read_text())
+    assert {c["state"] for s in record["seconds"] for c in s["classes"]} == {"silent"}
+    assert status == 0 and "nothing reaches the threshold of 1" in said
+    status, _, error = localized("--video", video, "--threshold", "20")
+    assert (status, error) == (2, "avloc: error: the threshold must be between 0 and 1, not 20.0\n")
+
+
+def test_localize_a_folder_and_a_file(localized, tmp_path):
+    folder = tmp_path / "videos"
+    (folder / "bell").mkdir(parents=True)
+    write_video(folder / "a.mp4", seconds=1.0)
+    damage(write_video(folder / "bell" / "b.mp4", seconds=6.0), 0.5)
+    (folder / "bell" / "text.mp4").write_text("no video")
+    write_video(folder / "mute.mkv", seconds=1.0, sound=False)
+    (folder / "notes.txt").write_text("no video either")
+    alone = write_video(tmp_path / "c.webm", seconds=1.0)
+    status, said, told = localized("--video", folder, alone)
+    assert status == 0
+    out = tmp_path / "out"
+    assert sorted(str(path.relative_to(out)) for path in out.rglob("*.*")) == [
+        f"{name}.{ending}"
+        for name in ("a", "bell/b", "c")
+        for ending in ("localization.json", "localized.mp4")
+    ]
+    lines = said.splitlines()
+    assert lines[0] == f"drawn        {out} (3 of 5 videos)"
+    assert lines[1].startswith("damaged      bell/b: damaged at second ")
+    assert lines[2].startswith(f"skipped      {folder / 'bell' / 'text.mp4'}: ")
+    assert lines[3] == f"skipped      {folder / 'mute.mkv'}: no sound track"
+    assert f"skipped {folder / 'mute.mkv'}: no sound track" in told  # at once, too
+    for name in ("a", "bell/b", "c"):
+        record = json.loads((out / f"{name}.localization.json").read_text())
+        (row,) = (line for line in lines if line.startswith(f"| {name} "))
+        assert row.split("|")[2].strip() == str(len(record["seconds"]))
+    # Once more: what was drawn is not taken for a video of the user's.
+    status, _, error = localized("--video", out)
+    assert (status, error) == (2, f"avloc: error: {out}: no video in this folder\n")
+
+
+def test_localize_videos_of_which_none_can_be_used(localized, tmp_path):
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).write_text("no video")
+    status, _, error = localized("--video", tmp_path / "a.mp4", tmp_path / "b.mp4")
+    assert status == 2
+    last = error.splitlines()[-1]
+    assert last.startswith("avloc: error: none of the 2 videos can be used: ")
+    assert "a.mp4: " in last and "b.mp4: " in last and not (tmp_path / "out").exists()
 
 
 def test_an_export_says_how_good_it_is(place, tmp_path, capsys):
@@ -107,6 +190,12 @@ def test_an_export_says_how_good_it_is(place, tmp_path, capsys):
         "16 of 16 evaluated",
     ):
         assert words in text, words
+    # It localizes, and is not to be exported again.
+    video = write_video(tmp_path / "band.mp4", seconds=1.0)
+    asked = ["--video", str(video), "--out", str(tmp_path / "found")]
+    assert main(["localize", "--workdir", str(out), *asked]) == 0
+    assert "next  " not in capsys.readouterr().out
+    assert (tmp_path / "found" / "band.localized.mp4").is_file()
     about = json.loads((out / "model.json").read_text())
     assert about["metrics"] == json.loads((place / "run" / "metrics.json").read_text())
     recorded = json.loads((place / "run" / "data.json").read_text())

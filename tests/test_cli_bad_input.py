@@ -172,10 +172,10 @@ def test_localize_bad_files(place, tmp_path, fails):
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(image)
     asked = ("localize", "--workdir", place / "run", "--out", tmp_path / "out")
     assert "not a video that can be read" in fails(*asked, "--video", text)
-    assert "give either --video FILE, or --image" in fails(
+    assert "give either --video PATH, or --image" in fails(
         *asked, "--video", text, "--image", image
     )
-    assert "give either --video FILE, or --image" in fails(*asked)
+    assert "give either --video PATH, or --image" in fails(*asked)
     assert "add --audio FILE" in fails(*asked, "--image", image)
     assert "a video brings its own sound" in fails(*asked, "--video", text, "--audio", text)
     assert "absent.mp4: no such file" in fails(*asked, "--video", tmp_path / "absent.mp4")

@@ -14,7 +14,7 @@ PAGES = sorted(path.relative_to(ROOT / "docs") for path in (ROOT / "docs").rglob
 # Of each page, names that are documented and a sentence of theirs.
 API = {
     "model": (
-        ["avloc.inference.model.load", "avloc.inference.model.draw"],
+        ["avloc.inference.model.load", "avloc.inference.localization.draw"],
         "Finds what sounds in an image, or in each image of a batch.",
     ),
     "types": (

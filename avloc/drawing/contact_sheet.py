@@ -9,7 +9,8 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
 from avloc.data_pipelines.checks.preview import Item
-from avloc.drawing.rendering import INK, font, palette, place_tag, rectangle, tag
+from avloc.drawing.rendering import palette, rectangle
+from avloc.drawing.tags import INK, Area, font, place_tag, tag
 
 _SIDE = 352  # pixels of a frame's longer side
 _SOUND = 88  # pixels of a spectrogram's height
@@ -89,7 +90,7 @@ def _framed(item: Item, names: Sequence[str]) -> Image.Image:
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     canvas = image.resize(size, Image.Resampling.BICUBIC)
     placed = item.boxes.any(-1)
-    taken: list[tuple[int, int, int, int]] = []
+    taken: list[Area] = []
     # Silent ones first, so that sounding ones are on top.
     order = [i for i in np.argsort(item.sounding, kind="stable") if placed[i]]
     for i in order:
@@ -99,8 +100,7 @@ def _framed(item: Item, names: Sequence[str]) -> Image.Image:
         name = _name(item.labels[i], names)
         if name:
             label = tag(name, _colour(item.labels[i], names), _TEXT - 2)
-            top, left, _, right = item.boxes[i]
-            place_tag(canvas, label, (top, (left + right) / 2), 1.0, taken)
+            place_tag(canvas, label, item.boxes[i], 1.0, taken)
     return canvas
 
 

@@ -8,20 +8,18 @@ from __future__ import annotations
 import colorsys
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from scipy import ndimage
 
-REGION = 0.5
-"""A source's region is where its map reaches this share of its own maximum."""
+from avloc.drawing.regions import Region, region
+from avloc.drawing.tags import INK, Area, font_size, place_tag, tag
 
-INK = (18, 19, 24)
-"""Near black, of edges, labels and backgrounds; RGB."""
-
-_OPACITY = 0.6
-_FAINT = 0.25  # share of the maximum below which nothing is tinted: softmax maps never reach 0
+_OPACITY, _EDGE = 0.6, 0.3  # of the tint, at the peak of a region and at its edge
+_BAND = 3  # cells of the grid on both sides of a region's edge in which its outline runs
 _GRID = 360  # heat maps are mixed on a grid of at most this many cells a side, then enlarged
 
 # Close to Okabe and Ito's colours, adjusted so that any two differ by 25 or more in CIE 1976
@@ -60,17 +58,6 @@ def upsample(map: Float[np.ndarray, "h w"], size: tuple[int, int]) -> Float[np.n
     return np.asarray(image.resize((size[1], size[0]), Image.Resampling.BILINEAR))
 
 
-@lru_cache(maxsize=16)
-def font(size: int) -> ImageFont.FreeTypeFont:
-    """Pillow's own font, so that pictures look the same everywhere. `size` is in pixels."""
-    return ImageFont.load_default(size=size)
-
-
-def font_size(height: int, width: int) -> int:
-    """Size of lettering, in pixels, that suits a picture of this size."""
-    return max(8, round(6 + 0.021 * min(height, width)))
-
-
 def draw(
     image: UInt8[np.ndarray, "H W 3"],
     maps: Float[np.ndarray, "h w N"],
@@ -83,8 +70,10 @@ def draw(
 ) -> UInt8[np.ndarray, "H W 3"]:
     """The image with a tinted, outlined and named region for each sounding source.
 
-    Each map is shown relative to its own maximum; the outline runs at half of it (`REGION`).
-    The label shows how sure the method is, not the tint.
+    A region is where a map stands out from its own background (`avloc.drawing.regions`): its inside
+    is tinted, and its outline is closed at the edges of the picture. One that covers nearly all of
+    the picture is not drawn: the label then says "everywhere". The label shows how sure the method
+    is, not the tint.
 
     Args:
       image: RGB.
@@ -109,22 +98,24 @@ def draw(
 
     size = image.shape[:2]
     grid = _grid_size(size)
-    fields = {n: _relative(maps[..., n], grid) for n in shown}
-    canvas = _tint(image, fields, strength)
+    fields = {n: _field(maps[..., n], grid) for n in shown}
+    placed = {n: field for n, field in fields.items() if not field.region.everywhere}
+    canvas = _tint(image, placed, strength)
     width = max(1.5, font_size(*size) / 7)
-    for n, relative in fields.items():
-        _outline(canvas, relative, _palette(len(names))[n], width, strength[n])
+    for n, field in placed.items():
+        _outline(canvas, field, _palette(len(names))[n], width, strength[n])
     if truth is not None:
         for box in np.asarray(truth):
             rectangle(canvas, box, (255, 255, 255), round(width), dashed=True)
     for n in shown if boxes is not None else ():
         for box in boxes[n]:
             rectangle(canvas, box, _palette(len(names))[n], round(width))
-    taken: list[tuple[int, int, int, int]] = []
-    for n, relative in fields.items():
+    taken: list[Area] = []
+    for n, field in fields.items():
         text = names[n] if scores is None else f"{names[n]}  {scores[n]:.2f}"
+        text += "  everywhere" if field.region.everywhere else ""
         label = tag(text, _palette(len(names))[n], font_size(*size))
-        place_tag(canvas, label, _anchor(relative), strength[n], taken)
+        place_tag(canvas, label, _place(field), strength[n], taken)
     return np.array(canvas)
 
 
@@ -133,43 +124,83 @@ def _grid_size(size: tuple[int, int]) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _relative(map: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-    """The map on the grid as a share of its maximum, its bilinear creases smoothed."""
+class _Field(NamedTuple):
+    """A map on the grid.
+
+    Attributes:
+      share: of its maximum, the bilinear creases of the cells smoothed.
+      region: where it is high.
+    """
+
+    share: np.ndarray
+    region: Region
+
+
+def _field(map: np.ndarray, grid: tuple[int, int]) -> _Field:
     cells = np.array(grid) / np.array(map.shape)
     smooth = ndimage.gaussian_filter(upsample(map, grid), 0.35 * cells, truncate=3)
-    return smooth / max(smooth.max(), 1e-12)
+    share = smooth / max(smooth.max(), 1e-12)
+    return _Field(share, region(share, float(cells.prod())))
 
 
-def _tint(image: np.ndarray, fields: dict[int, np.ndarray], strength: np.ndarray) -> Image.Image:
-    """All heat maps over the image. Where they overlap, colours mix by how strong each is."""
+def _tint(image: np.ndarray, fields: dict[int, _Field], strength: np.ndarray) -> Image.Image:
+    """All regions over the image. Where they overlap, colours mix by how strong each is."""
     canvas = Image.fromarray(image)
     if not fields:
         return canvas
     colours = palette(len(strength)).astype(np.float32)
-    ramp = {n: np.clip((f - _FAINT) / (1 - _FAINT), 0, 1) for n, f in fields.items()}
-    weight = {n: strength[n] * r * r * (3 - 2 * r) for n, r in ramp.items()}
+    weight = {n: min(strength[n], 1.0) * _opacity(field) for n, field in fields.items()}
     total = sum(weight.values())
-    # Elsewhere any colour is fine; this one keeps the edges of a heat map clean.
+    # Elsewhere any colour is fine; this one keeps the edges of a region clean.
     mixed = sum((w[..., None] + 1e-6) * colours[n] for n, w in weight.items())
     mixed /= (total + len(weight) * 1e-6)[..., None]
-    alpha = _OPACITY * np.maximum.reduce(list(weight.values()))
+    alpha = np.maximum.reduce(list(weight.values()))
     colour = Image.fromarray(np.uint8(mixed + 0.5)).resize(canvas.size, Image.BILINEAR)
     mask = Image.fromarray(np.uint8(255 * alpha + 0.5)).resize(canvas.size, Image.BILINEAR)
     return Image.composite(colour, canvas, mask)
 
 
+def _opacity(field: _Field) -> np.ndarray:
+    """Of the tint: highest at the peak, lower at the edge of the region, nothing outside."""
+    level = field.region.level
+    height = np.clip((field.share - level) / max(1 - level, 1e-6), 0, 1)
+    height = height * height * (3 - 2 * height)
+    return field.region.inside * (_EDGE + (_OPACITY - _EDGE) * height)
+
+
 def _outline(
-    canvas: Image.Image, relative: np.ndarray, colour: tuple, width: float, strength: float
+    canvas: Image.Image, field: _Field, colour: tuple, width: float, strength: float
 ) -> None:
-    """A smooth line where `relative` crosses `REGION`, with a dark edge on both sides."""
-    scale = canvas.size[0] / relative.shape[1]
-    slope = np.hypot(*np.gradient(relative)) if min(relative.shape) > 1 else np.ones(1)
+    """A smooth closed line round a region, with a dark edge on both sides."""
+    (w, h), share, inside = canvas.size, field.share, field.region.inside
+    far = 8 * width
+    slope = np.hypot(*np.gradient(share)) if min(share.shape) > 1 else np.ones(1)
     # First-order distance to the level set, in pixels of the canvas.
-    away = np.clip(scale * (relative - REGION) / np.maximum(slope, 1e-4), -8 * width, 8 * width)
-    away = np.abs(upsample(away, (canvas.size[1], canvas.size[0])))
+    away = (w / share.shape[1]) * (share - field.region.level) / np.maximum(slope, 1e-4)
+    # No line round specks that were dropped and holes that were filled.
+    away[ndimage.binary_erosion(inside, iterations=_BAND, border_value=1)] = far
+    away[~ndimage.binary_dilation(inside, iterations=_BAND)] = -far
+    away = upsample(np.clip(away, -far, far), (h, w))
+    # The region ends with the picture, where its line is to be seen whole.
+    to_edge = np.minimum(
+        np.minimum(np.arange(h), np.arange(h)[::-1])[:, None],
+        np.minimum(np.arange(w), np.arange(w)[::-1])[None],
+    )
+    away = np.abs(np.minimum(away, to_edge - width / 2))
     for ink, reach, opacity in ((INK, width / 2 + 0.8, 0.55), (colour, width / 2, 1.0)):
         alpha = np.clip(reach + 0.5 - away, 0, 1) * (255 * opacity * min(strength, 1.0))
         canvas.paste(ink, mask=Image.fromarray(np.uint8(alpha)))
+
+
+def _place(field: _Field) -> tuple[float, float, float, float]:
+    """The box of the part of a region that holds the peak, in 0..1."""
+    if field.region.everywhere:
+        return 0.0, 0.0, 1.0, 1.0
+    parts, _ = ndimage.label(field.region.inside)
+    peak = np.unravel_index(field.share.argmax(), field.share.shape)
+    rows, columns = ndimage.find_objects(parts)[parts[peak] - 1]
+    h, w = parts.shape
+    return rows.start / h, columns.start / w, rows.stop / h, columns.stop / w
 
 
 def rectangle(
@@ -197,58 +228,3 @@ def rectangle(
         stop = min(start + dash, bottom)
         for x in (left, right - width + 1):
             pen.rectangle((x, start, x + width - 1, stop), fill=colour)
-
-
-@lru_cache(maxsize=256)
-def tag(text: str, colour: tuple[int, int, int], size: int) -> Image.Image:
-    """A dark tag with a dot of the class's colour and the text in white, RGBA."""
-    face = font(size)
-    pad, dot = round(0.35 * size), round(0.6 * size)
-    width = round(face.getlength(text)) + 3 * pad + dot
-    height = round(1.55 * size)
-    over = 4  # drawn larger and reduced: Pillow's shapes have hard edges
-    made = Image.new("RGBA", (over * width, over * height), (*INK, 0))
-    pen = ImageDraw.Draw(made)
-    corner = (0, 0, over * width - 1, over * height - 1)
-    pen.rounded_rectangle(corner, radius=over * height // 4, fill=(*INK, 205))
-    top = over * (height - dot) // 2
-    pen.ellipse((over * pad, top, over * (pad + dot), top + over * dot), fill=(*colour, 255))
-    made = made.resize((width, height), Image.Resampling.BOX)
-    middle = (2 * pad + dot, height / 2)
-    ImageDraw.Draw(made).text(middle, text, font=face, fill=(255, 255, 255, 255), anchor="lm")
-    return made
-
-
-def _anchor(relative: np.ndarray) -> tuple[float, float]:
-    """Top of the region that holds the maximum, and its middle from left to right: y, x in 0..1."""
-    parts, _ = ndimage.label(relative >= REGION)
-    peak = np.unravel_index(relative.argmax(), relative.shape)
-    rows, columns = ndimage.find_objects(parts)[parts[peak] - 1]
-    return rows.start / parts.shape[0], (columns.start + columns.stop) / (2 * parts.shape[1])
-
-
-def place_tag(
-    canvas: Image.Image,
-    label: Image.Image,
-    anchor: tuple[float, float],
-    strength: float,
-    taken: list[tuple[int, int, int, int]],
-) -> None:
-    """Paste the label just above its anchor, inside the picture and clear of those `taken`."""
-    (w, h), (lw, lh) = canvas.size, label.size
-    x = int(np.clip(anchor[1] * w - lw / 2, 0, max(0, w - lw)))
-    y = int(np.clip(anchor[0] * h - lh - 2, 0, max(0, h - lh)))
-
-    def free(y: int) -> bool:
-        return not any(
-            x < r and left < x + lw and y < b and top < y + lh for left, top, r, b in taken
-        )
-
-    for step in range(0, h, 2):
-        below, above = min(y + step, h - lh), max(y - step, 0)
-        if free(below) or free(above):
-            y = below if free(below) else above
-            break
-    taken.append((x, y, x + lw, y + lh))
-    mask = label.getchannel("A").point(lambda a: round(a * min(float(strength), 1.0)))
-    canvas.paste(label.convert("RGB"), (x, max(0, y)), mask)

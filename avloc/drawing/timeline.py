@@ -8,15 +8,18 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from avloc.drawing.rendering import INK, font, font_size, palette
+from avloc.drawing.rendering import palette
+from avloc.drawing.tags import INK, font, font_size
+
+_EMPTY, _DIM = np.array((38, 40, 48)), 0.4
 
 
 class Timeline:
     """A strip that shows over time which classes sound: time to the right, one row per class.
 
-    A row is filled where its class sounds and shows its score as a low, dim curve where it is
-    silent. Only classes that sound at some time have a row; if there are more than `MAX_ROWS`,
-    those that sound longest are kept, and a last line counts the others.
+    The height of a row is a score of 1. Where its class sounds, its score is a bar in the class's
+    colour, where it is silent a dim one. Only classes that sound at some time have a row; if there
+    are more than `MAX_ROWS`, those that sound longest are kept, and a last line counts the others.
     """
 
     MAX_ROWS = 6
@@ -54,7 +57,7 @@ class Timeline:
         self._seconds = len(scores)
         self._width = width
         pad = max(2, size // 3)
-        row = round(1.35 * size)
+        row = round(1.6 * size)
         lines = len(kept) + len(notes)
         axis = round(1.3 * size) + pad
         self._height = height or 2 * pad + lines * row + axis
@@ -83,32 +86,36 @@ class Timeline:
     def _fill(
         self, area: np.ndarray, scores: np.ndarray, sounding: np.ndarray, colour: np.ndarray
     ) -> None:
-        """Paints a row in place. A column that holds several seconds shows their maximum."""
-        area[:] = (38, 40, 48)
+        """Paints a row in place. A column that holds several seconds shows their maximum, of those
+        that sound if there are any."""
+        area[:] = _EMPTY
         if not self._seconds:
             return
         height, width = area.shape[:2]
         start = np.arange(width) * self._seconds // width
-        score = np.clip(np.maximum.reduceat(scores, start), 0, 1)
         heard = np.maximum.reduceat(sounding, start)
-        level = np.arange(height, 0, -1)[:, None] / height
-        dim = np.uint8(0.35 * colour + 0.65 * np.array((38, 40, 48)))
-        area[level <= 0.8 * score] = dim
-        area[:, heard] = colour
+        shown = np.where(
+            heard, *(np.maximum.reduceat(s, start) for s in (scores * sounding, scores))
+        )
+        pixels = np.round(height * np.clip(shown, 0, 1)).astype(int)
+        pixels = np.maximum(pixels, heard)  # what sounds is seen
+        bar = np.arange(height, 0, -1)[:, None] <= pixels
+        area[bar & ~heard] = np.uint8(_DIM * colour + (1 - _DIM) * _EMPTY)
+        area[bar & heard] = colour
 
     def _ticks(self, pen: ImageDraw.ImageDraw, face: ImageFont.FreeTypeFont, pad: int) -> None:
         """Times below the rows, at the smallest round distance that leaves room between them."""
         span = self._right - self._left
-        text = _clock(self._seconds)
+        text = clock(self._seconds)
         room = max(1, int(span / (1.9 * face.getlength(text) + 1)))
         steps = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200)
         step = next((s for s in steps if self._seconds / s <= room), max(1, self._seconds))
         for second in range(0, self._seconds + 1, step):
             x = self._left + span * second / max(1, self._seconds)
             pen.line((x, self._bottom, x, self._bottom + pad), fill=(110, 112, 122))
-            half = face.getlength(_clock(second)) / 2
+            half = face.getlength(clock(second)) / 2
             at = (min(x, self._width - half - 1), self._bottom + pad + 1)
-            pen.text(at, _clock(second), font=face, fill=(170, 172, 182), anchor="mt")
+            pen.text(at, clock(second), font=face, fill=(170, 172, 182), anchor="mt")
 
     @property
     def height(self) -> int:
@@ -148,7 +155,8 @@ def _fit(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:
     return text.rstrip() + "…"
 
 
-def _clock(seconds: int) -> str:
+def clock(seconds: int) -> str:
+    """A time as people write it: `1:05`, `1:00:00`."""
     hours, rest = divmod(int(seconds), 3600)
     minutes, rest = divmod(rest, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,4 +1,4 @@
-"""From maps to boxes: connected regions where a map is high."""
+"""From maps to boxes: connected parts where a map is high."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from avloc.drawing.rendering import REGION, upsample
-
-_SMALLEST = 0.1  # share of the largest component
+from avloc.drawing.regions import SMALLEST, region
+from avloc.drawing.rendering import upsample
 
 
 class Found(NamedTuple):
@@ -29,33 +28,32 @@ class Found(NamedTuple):
 
 
 def boxes_from_map(
-    map: Float[np.ndarray, "h w"],
-    *,
-    threshold: float = REGION,
-    size: tuple[int, int],
+    map: Float[np.ndarray, "h w"], *, size: tuple[int, int]
 ) -> tuple[Float[np.ndarray, "n 4"], Float[np.ndarray, " n"]]:
-    """Boxes around the connected regions where a map is high; see `boxes_of`.
+    """Boxes around the parts of a map's region, as it is drawn (`avloc.drawing.regions`).
 
     Args:
       map: activation, 0 to 1. A map of zeros has no boxes.
-      threshold: share of the map's maximum, above 0 and at most 1.
       size: (H, W) to enlarge to, in pixels; boxes have the resolution of its pixels.
 
     Returns:
       `[ymin, xmin, ymax, xmax]` as fractions of the image, and the score of each box: the largest
-      activation in it. Highest score first.
-
-    Raises:
-      ValueError: the threshold is outside its range.
+      activation in it. Highest score first. A region that is everywhere has the frame as its box.
     """
     map = np.asarray(map, np.float32)
     full = upsample(map, size)
-    found = boxes_of(full[None], full.size / map.size, threshold)
+    if full.max() <= 0:
+        return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+    cell = full.size / map.size
+    part = region(full, cell)
+    if part.everywhere:
+        return np.array([[0, 0, 1, 1]], np.float32), full.max(keepdims=True).ravel()
+    found = _boxes_above(full[None], np.array([part.level]), cell)
     return found.boxes, found.scores
 
 
-def boxes_of(maps: Float[np.ndarray, "k H W"], cell: float, threshold: float = REGION) -> Found:
-    """Boxes around the connected regions of many maps at once.
+def boxes_of(maps: Float[np.ndarray, "k H W"], cell: float, threshold: float = 0.5) -> Found:
+    """Boxes around the connected parts of many maps at once, by a share of their maximum.
 
     Pixels that reach `threshold` times their map's own maximum and touch by a side form a
     component. A component smaller than half a cell, or than a tenth of its map's largest
@@ -64,7 +62,7 @@ def boxes_of(maps: Float[np.ndarray, "k H W"], cell: float, threshold: float = R
     Args:
       maps: enlarged.
       cell: area of a cell of the original maps, in pixels.
-      threshold: share of a map's maximum, above 0 and at most 1.
+      threshold: share of a map's maximum, above 0 and at most 1; CSOL 4.4 takes half.
 
     Raises:
       ValueError: the threshold is outside its range.
@@ -72,9 +70,15 @@ def boxes_of(maps: Float[np.ndarray, "k H W"], cell: float, threshold: float = R
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold must be above 0 and at most 1, not {threshold}")
     maps = np.asarray(maps, np.float32)
+    return _boxes_above(maps, threshold * maps.max((1, 2)), cell)
+
+
+def _boxes_above(
+    maps: Float[np.ndarray, "k H W"], level: Float[np.ndarray, " k"], cell: float
+) -> Found:
+    """Boxes around the components of pixels that are positive and reach their map's level."""
     count, height, width = maps.shape
-    peak = maps.max((1, 2), keepdims=True)
-    reached = (maps >= threshold * peak) & (peak > 0)
+    reached = (maps >= level[:, None, None]) & (maps > 0)
     # A pixel of False after every row and before the first: starts and ends of runs alternate.
     framed = np.zeros(1 + count * height * (width + 1), bool)
     framed[1:].reshape(-1, width + 1)[:, :-1] = reached.reshape(-1, width)
@@ -99,7 +103,7 @@ def boxes_of(maps: Float[np.ndarray, "k H W"], cell: float, threshold: float = R
     largest = np.zeros(count, int)
     np.maximum.at(largest, place, area)
     largest = largest[place]
-    kept = (area >= np.maximum(cell / 2, _SMALLEST * largest)) | (area == largest)
+    kept = (area >= np.maximum(cell / 2, SMALLEST * largest)) | (area == largest)
     order = np.lexsort((-scores, place))
     order = order[kept[order]]
     return Found(place[order], boxes[order], scores[order])

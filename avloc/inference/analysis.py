@@ -15,7 +15,7 @@ from avloc.data_pipelines.media.image import evaluation_view
 from avloc.data_pipelines.media.video import END_SLACK, FRAMES_PER_CLIP, Clip
 from avloc.drawing.rendering import draw
 from avloc.drawing.timeline import Timeline
-from avloc.inference.model import Model
+from avloc.inference.localizer import Localizer
 
 
 class Second(NamedTuple):
@@ -36,9 +36,9 @@ class Second(NamedTuple):
     boxes: list[tuple[Float[np.ndarray, "n 4"], Float[np.ndarray, " n"]]]
 
 
-def analyse(model: Model, clips: Iterable[Clip], batch_size: int) -> Iterator[Second]:
+def analyse(model: Localizer, clips: Iterable[Clip], batch_size: int) -> Iterator[Second]:
     """Applies a model to clips as they come, in batches of equal size."""
-    size = model.config.image_size
+    size = model.image_size
     views = (
         (clip.place, np.stack([evaluation_view(f, size) for f in clip.frames]), clip.waveform)
         for clip in clips
@@ -56,7 +56,7 @@ def analyse(model: Model, clips: Iterable[Clip], batch_size: int) -> Iterator[Se
             yield _summarise(model, second, maps[frames], scores[frames].mean(0))
 
 
-def _summarise(model: Model, second: int, maps: np.ndarray, scores: np.ndarray) -> Second:
+def _summarise(model: Localizer, second: int, maps: np.ndarray, scores: np.ndarray) -> Second:
     sounding = model.sounding(scores)
     relative = {}
     for n in map(int, np.flatnonzero(sounding)):

@@ -20,6 +20,7 @@ from safetensors.numpy import save
 
 from avloc.data_pipelines.records.features import CLIP_SECONDS, SAMPLE_RATE
 from avloc.inference.category_maps import by_category
+from avloc.inference.exported import ABOUT, FUNCTION, is_export
 from avloc.inference.model import Model
 from avloc.reports.model_card import FORMAT, card, describe
 from avloc.runs.checkpoints import finished_stages
@@ -30,8 +31,8 @@ from avloc.types import Batch
 PLATFORMS = ("cpu", "cuda", "tpu")
 """Where the exported function runs."""
 
-FUNCTION, PARAMETERS, TREE = "localize.jax_export", "parameters.safetensors", "orbax"
-EXAMPLE, CARD, ABOUT = "load_example.py", "README.md", "model.json"
+PARAMETERS, TREE = "parameters.safetensors", "orbax"
+EXAMPLE, CARD = "load_example.py", "README.md"
 _OURS = (FUNCTION, PARAMETERS, TREE, EXAMPLE, CARD, ABOUT)
 
 
@@ -147,19 +148,12 @@ def _require_free(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file: name a folder with --out")
     there = {path.name for path in out.iterdir()} if out.is_dir() else set()
-    if there and (ABOUT not in there or not there <= {*_OURS} or not _is_export(out / ABOUT)):
+    if there and (ABOUT not in there or not there <= {*_OURS} or not is_export(out)):
         other = min(there - {*_OURS}, default=ABOUT)
         raise ValueError(
             f"{out} contains something other than an earlier export ({other}): name another folder "
             "with --out, or empty it"
         )
-
-
-def _is_export(about: Path) -> bool:
-    try:
-        return json.loads(about.read_text())["format"] == FORMAT
-    except (ValueError, TypeError, KeyError):
-        return False
 
 
 def _facts(path: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from avloc.data_pipelines.media.audio import resample_to, to_mono_int16
 from avloc.data_pipelines.records.features import CLIP_SECONDS, SAMPLE_RATE
 
 _LOUD = 8  # a float sound beyond this is in the units of integers; decoders overshoot 1 by little
-_CHANNELS = 8  # at most; more means that channels come first
+_CHANNELS = 8  # more, and no fewer than there are samples, means that channels come first
 
 
 def items(
@@ -126,7 +126,7 @@ def one_second(
     sample_rate = rate(sample_rate)
     if sample_rate <= 0 or waveform.size == 0:
         raise ValueError(f"no sound: {name} {waveform.shape} at a rate of {sample_rate} Hz")
-    if waveform.ndim == 2 and waveform.shape[0] <= _CHANNELS < waveform.shape[1]:
+    if waveform.ndim == 2 and waveform.shape[1] > max(_CHANNELS, waveform.shape[0] - 1):
         raise ValueError(
             f"{name} {waveform.shape} has its channels first: give time before channels, "
             "np.swapaxes(waveform, -1, -2)"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from fractions import Fraction
+from itertools import takewhile
 from operator import itemgetter
 from pathlib import Path
+from typing import TypeVar
 
 import av
 import numpy as np
@@ -20,6 +23,7 @@ _COPIED = {"aac", "mp3", "ac3", "eac3", "alac"}  # what mp4 players know; other 
 _AAC_RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000}
 _JUMP = 0.05  # seconds; smaller steps in the time stamps of sound are rounding errors
 
+Part = TypeVar("Part")
 Draw = Callable[[UInt8[np.ndarray, "H W 3"], float], UInt8[np.ndarray, "H2 W2 3"]]
 
 
@@ -28,6 +32,8 @@ def redraw(
     target: str | Path,
     draw: Draw,
     on_frame: Callable[[], object] = lambda: None,
+    *,
+    until: float | None = None,
 ) -> None:
     """Streams a video through `draw` into an mp4 (H.264, yuv420p) with the same times and sound.
 
@@ -40,9 +46,11 @@ def redraw(
       draw: takes a frame (RGB) and its time in seconds after the first; its result must have
         the same, even, height and width for every frame.
       on_frame: called after each frame.
+      until: how far a damaged video can be read, in seconds after the first frame; None: to its
+        end.
 
     Raises:
-      VideoError: the video cannot be decoded to its end, or the mp4 not written.
+      VideoError: the video cannot be decoded as far as that, or the mp4 not written.
     """
     # The source is opened twice, so neither track has to wait, however they are interleaved.
     try:
@@ -52,8 +60,9 @@ def redraw(
             av.open(str(target), "w", format="mp4") as out,
         ):
             start = max(0.0, (source.start_time or 0) / av.time_base)
-            pictures = _pictures(source, out, start, draw, on_frame)
-            sound = _sound(sound_source.streams.audio[0], sound_source, out, start)
+            pictures = _pictures(source, out, start, draw, on_frame, until)
+            end = None if until is None else start + until
+            sound = _sound(sound_source.streams.audio[0], sound_source, out, start, end)
             for _, packet in heapq.merge(pictures, sound, key=itemgetter(0)):
                 out.mux(packet)
     except FFmpegError as fault:
@@ -66,7 +75,12 @@ def _timed(packets: list[av.Packet], time_base: Fraction) -> Iterator[tuple[floa
 
 
 def _pictures(
-    source, out, start: float, draw: Draw, on_frame: Callable[[], object]
+    source,
+    out,
+    start: float,
+    draw: Draw,
+    on_frame: Callable[[], object],
+    until: float | None,
 ) -> Iterator[tuple[float, av.Packet]]:
     """Adds the picture track to `out`; yields its packets with their times."""
     track = next(
@@ -93,7 +107,8 @@ def _pictures(
 
     def packets() -> Iterator[tuple[float, av.Packet]]:
         last = None
-        for frame in _chain(first, frames):
+        end = None if until is None else first.time + until
+        for frame in _before(end, _chain(first, frames), lambda frame: frame.time):
             drawn = draw(_upright(frame, first), frame.time - first.time)
             new = av.VideoFrame.from_ndarray(np.ascontiguousarray(drawn), "rgb24")
             # Coded in the colours of the source, so that its tags stay correct.
@@ -112,6 +127,17 @@ def _pictures(
 def _chain(first: av.VideoFrame, rest: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
     yield first
     yield from rest
+
+
+def _before(
+    end: float | None, parts: Iterator[Part], time: Callable[[Part], float]
+) -> Iterator[Part]:
+    """Parts of a damaged video that come before its end; None: it is whole."""
+    if end is None:
+        yield from parts
+        return
+    with suppress(FFmpegError):
+        yield from takewhile(lambda part: time(part) < end, parts)
 
 
 def _aspect(track, first: av.VideoFrame) -> Fraction:
@@ -142,34 +168,40 @@ def _decode(container, stream) -> Iterator[av.VideoFrame | av.AudioFrame]:
                 yield frame
 
 
-def _sound(track, source, out, start: float) -> Iterator[tuple[float, av.Packet]]:
+def _sound(
+    track, source, out, start: float, end: float | None
+) -> Iterator[tuple[float, av.Packet]]:
     """Adds the sound track to `out`; yields its packets with their times."""
     context = track.codec_context
     # AAC in a transport stream has its set-up in every packet, and none for the header of an mp4.
     copied = context.name in _COPIED and (context.name != "aac" or context.extradata)
     if copied:
-        return _copied(track, source, out.add_stream_from_template(track), start)
+        return _copied(track, source, out.add_stream_from_template(track), start, end)
     rate = context.sample_rate if context.sample_rate in _AAC_RATES else 48000
     layout = context.layout.name if context.layout.nb_channels <= 2 else "stereo"
     stream = out.add_stream("aac", rate=rate, layout=layout)
     stream.codec_context.bit_rate = 192_000
-    return _encoded(track, source, stream, start)
+    return _encoded(track, source, stream, start, end)
 
 
-def _copied(track, source, stream, start: float) -> Iterator[tuple[float, av.Packet]]:
+def _copied(
+    track, source, stream, start: float, end: float | None
+) -> Iterator[tuple[float, av.Packet]]:
     shift = round(start / track.time_base)
-    for packet in source.demux(track):
-        if packet.dts is None:  # the empty packet at the end
-            continue
+    # Without the empty packet at the end.
+    packets = (packet for packet in source.demux(track) if packet.dts is not None)
+    for packet in _before(end, packets, lambda packet: float(packet.dts * track.time_base)):
         packet.dts -= shift
         packet.pts = packet.dts if packet.pts is None else packet.pts - shift
         packet.stream = stream
         yield float(packet.dts * track.time_base), packet
 
 
-def _encoded(track, source, stream, start: float) -> Iterator[tuple[float, av.Packet]]:
+def _encoded(
+    track, source, stream, start: float, end: float | None
+) -> Iterator[tuple[float, av.Packet]]:
     reached = None
-    for frame in _decode(source, track):
+    for frame in _before(end, _decode(source, track), lambda frame: frame.time):
         time = frame.time - start
         if reached is None or abs(time - reached) > _JUMP:
             if reached is not None and time < reached:  # said twice

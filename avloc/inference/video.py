@@ -16,34 +16,38 @@ from av.error import FFmpegError
 from jaxtyping import Int16, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from avloc.data_pipelines.media.video import cut, probe
+from avloc.data_pipelines.media.video import Clip, VideoError, cut, probe
 from avloc.data_pipelines.records.features import SAMPLE_RATE
 from avloc.inference.analysis import Overlay, Second, analyse
-from avloc.inference.model import Model, draw
+from avloc.inference.localization import draw
+from avloc.inference.localizer import Localizer
 from avloc.inference.redraw import redraw
 from avloc.progress import bar, track
 
 
 def localize_video(
-    model: Model,
+    model: Localizer,
     path: str | Path,
     out_dir: str | Path,
     *,
+    name: str | None = None,
     batch_size: int = 16,
     progress: bool = True,
 ) -> Path:
     """Finds what sounds in a video, second by second, and shows it.
 
     Writes `<name>.localized.mp4`, with the frames, times and sound of the video, and
-    `localization.json`: `seconds` has one entry a second, with the name, score, state and boxes of
-    each category. The files appear when both are complete. The video is streamed twice, once to
-    analyse four frames a second and once to draw over every frame, so only the maps of sounding
-    objects need memory that grows with its length.
+    `<name>.localization.json`: `seconds` has one entry a second, with the name, score, state and
+    boxes of each category. The files appear when both are complete. The video is streamed twice,
+    once to analyse four frames a second and once to draw over every frame, so only the maps of
+    sounding objects need memory that grows with its length. A damaged video is localized up to the
+    last whole second before the damage, and the record says so.
 
     Args:
       model: what to apply.
       path: the video.
       out_dir: created if missing.
+      name: of the files; the video's without its ending if None.
       batch_size: frames analysed at once.
       progress: whether to show progress bars.
 
@@ -51,37 +55,77 @@ def localize_video(
       The path of the new video.
 
     Raises:
-      VideoError: a video without pictures or sound, shorter than a second, or not readable.
+      VideoError: a video without pictures or sound, not readable, or without a whole second.
     """
     path, out_dir = Path(path), Path(out_dir)
     about = probe(path)
     length = about.duration or 0.0
-    analysed = analyse(model, cut(path, model.config.image_size), batch_size)
+    clips = _UpToDamage(cut(path, model.image_size), path)
     whole = math.floor(length) or None
-    seconds = list(track(analysed, "analysing", whole, "second", shown=progress))
+    found = track(
+        analyse(model, clips, batch_size),
+        f"{path.name}: analysing",
+        whole,
+        "second",
+        shown=progress,
+    )
+    seconds = list(found)
+    until = None if clips.damage is None else seconds[-1].second + 1.0
     out_dir.mkdir(parents=True, exist_ok=True)
-    target = out_dir / f"{path.stem}.localized.mp4"
-    with _replacing(out_dir / "localization.json") as record, _replacing(target) as video:
+    target = out_dir / f"{name or path.stem}.localized.mp4"
+    with _replacing(record_of(target)) as record, _replacing(target) as video:
         seen = {s.second for s in seconds}
         head = {
             "video": path.name,
             **_provenance(model),
+            "damage": clips.damage,
             "seconds_skipped": [s for s in range(math.floor(length)) if s not in seen],
         }
         with open(record, "w", encoding="utf-8") as file:
             _write_seconds(file, head, seconds, model.names)
+        length = length if until is None else until
         overlay = Overlay(seconds, model.names, length)
         frames = round(length * (about.rate or 0)) or None
-        with bar("drawing", frames, "frame", shown=progress) as drawn:
-            redraw(path, video, overlay.draw, drawn.update)
+        with bar(f"{path.name}: drawing", frames, "frame", shown=progress) as drawn:
+            redraw(path, video, overlay.draw, drawn.update, until=until)
     return target
 
 
-def localize_image(model: Model, image: str | Path, audio: str | Path, out_dir: str | Path) -> Path:
+def record_of(drawn: Path) -> Path:
+    """The record beside a video or picture that was drawn: `band.localization.json`."""
+    return drawn.with_suffix("").with_suffix(".localization.json")
+
+
+class _UpToDamage:
+    """The clips of a video that come before its damage.
+
+    Attributes:
+      damage: what is wrong with the video, once all clips were taken; None: nothing.
+    """
+
+    def __init__(self, clips: Iterable[Clip], path: Path) -> None:
+        self.damage: str | None = None
+        self._clips, self._path = clips, path
+
+    def __iter__(self) -> Iterator[Clip]:
+        some = False
+        try:
+            for clip in self._clips:
+                yield clip
+                some = True
+        except VideoError as fault:
+            if not some:
+                raise
+            self.damage = str(fault).removeprefix(f"{self._path}: ")
+
+
+def localize_image(
+    model: Localizer, image: str | Path, audio: str | Path, out_dir: str | Path
+) -> Path:
     """Finds what sounds in an image, given a sound file; of long sound, its middle second.
 
-    Writes `<name>.localized.png` and `localization.json`: `classes` has the name, score, state
-    and boxes of each category.
+    Writes `<name>.localized.png` and `<name>.localization.json`: `classes` has the name, score,
+    state and boxes of each category.
 
     Returns:
       The path of the new picture.
@@ -97,7 +141,7 @@ def localize_image(model: Model, image: str | Path, audio: str | Path, out_dir: 
         "audio": audio.name,
         **_provenance(model),
         "classes": _classes(
-            found.names,
+            found.categories,
             found.scores,
             found.sounding,
             zip(found.boxes, found.box_scores, strict=True),
@@ -105,7 +149,7 @@ def localize_image(model: Model, image: str | Path, audio: str | Path, out_dir: 
     }
     out_dir.mkdir(parents=True, exist_ok=True)
     target = out_dir / f"{image.stem}.localized.png"
-    with _replacing(out_dir / "localization.json") as text, _replacing(target) as drawn:
+    with _replacing(record_of(target)) as text, _replacing(target) as drawn:
         text.write_text(json.dumps(record, indent=1), encoding="utf-8")
         Image.fromarray(draw(picture, found)).save(drawn, format="PNG")
     return target
@@ -142,11 +186,11 @@ def _read_sound(path: Path) -> Int16[np.ndarray, " T"]:
     return np.concatenate(pieces)
 
 
-def _provenance(model: Model) -> dict[str, Any]:
+def _provenance(model: Localizer) -> dict[str, Any]:
     return {
         "checkpoint": model.checkpoint,
         "digest": model.digest(),
-        "threshold": float(model.config.inference.sounding),
+        "threshold": model.threshold,
         "names": list(model.names),
     }
 

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from avloc.clustering.assignment import CategoryMap
 from avloc.data_pipelines.checks.preview import spread
 from avloc.data_pipelines.loader import evaluation_batches
-from avloc.drawing import rendering
+from avloc.drawing import rendering, tags
 from avloc.drawing.charts import Curve
 from avloc.drawing.page import Picture, write_report
 from avloc.drawing.table import Table
@@ -64,7 +64,8 @@ def write_run_report(
             "picked by hand. Top, the truth: sounding objects have boxes in their category's "
             "colour, silent ones dashed white boxes. Bottom, what the network found: sounding "
             "objects are tinted and outlined in the category's colour, and the number is the "
-            "probability that the category sounds. Objects judged silent are left untinted. The "
+            "probability that the category sounds; a region that covers over 80 % of the picture "
+            "is called everywhere instead. Objects judged silent are left untinted. The "
             "caption names sounds from off screen; nothing of their category should light up."
         )
     elsewhere = []
@@ -279,7 +280,7 @@ def _annotated(
     blank = np.zeros((1, 1, 0), np.float32)
     canvas = Image.fromarray(rendering.draw(image, blank, (), truth=silent))
     pen = ImageDraw.Draw(canvas)
-    size = rendering.font_size(*image.shape[:2])
+    size = tags.font_size(*image.shape[:2])
     colours = rendering.palette(max(1, len(names)))
     order = np.argsort(item.sounding, kind="stable")
     for box, label, sounds in zip(
@@ -294,12 +295,10 @@ def _annotated(
         text = names[label] if known else ""
         text = text if sounds else f"{text} (silent)".strip()
         if text:
-            face = rendering.font(size)
+            face = tags.font(size)
             at = (round(box[1] * (canvas.width - 1)) + 6, round(box[0] * (canvas.height - 1)) + 4)
             ground = pen.textbbox(at, text, font=face)
-            pen.rectangle(
-                (*(x - 2 for x in ground[:2]), *(x + 2 for x in ground[2:])), rendering.INK
-            )
+            pen.rectangle((*(x - 2 for x in ground[:2]), *(x + 2 for x in ground[2:])), tags.INK)
             pen.text(at, text, font=face, fill=(255, 255, 255))
     return np.array(canvas)
 

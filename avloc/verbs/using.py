@@ -3,34 +3,99 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from avloc.verbs import next_steps
+
+if TYPE_CHECKING:
+    from avloc.inference.inputs import Input
+    from avloc.inference.localizer import Localizer
 
 
 def localize(args: argparse.Namespace) -> None:
     """`avloc localize`."""
     if bool(args.video) == bool(args.image):
-        raise ValueError("give either --video FILE, or --image FILE with --audio FILE")
+        raise ValueError("give either --video PATH, or --image FILE with --audio FILE")
     if args.image and not args.audio:
         raise ValueError("--image needs its sound: add --audio FILE")
     if args.video and args.audio:
         raise ValueError("--audio goes with --image: a video brings its own sound")
-    for file in filter(None, (args.video, args.image, args.audio)):
+    for file in filter(None, (args.image, args.audio)):
         if not Path(file).is_file():
             raise ValueError(f"{file}: no such file")
-    from avloc.inference.model import load
-    from avloc.inference.video import localize_image, localize_video
+    from avloc.inference.exported import is_export
+    from avloc.inference.inputs import find_inputs
 
-    model = load(args.workdir)
-    if args.video:
-        target = localize_video(model, args.video, args.out)
+    inputs = find_inputs(args.video or ())
+    from avloc.inference.model import load
+
+    model, out = load(args.workdir, threshold=args.threshold), Path(args.out)
+    if len(inputs) > 1:
+        _localize_all(model, inputs, out)
     else:
-        target = localize_image(model, args.image, args.audio, args.out)
-    print(f"drawn        {target}\nin numbers   {target.parent / 'localization.json'}")
-    out = next_steps.free(Path(f"{args.workdir.rstrip('/')}_exported"))
-    next_steps.show(["export", "--checkpoint", args.workdir, "--out", out])
+        _localize_one(model, inputs, args.image, args.audio, out)
+    if is_export(Path(args.workdir)):
+        return
+    exported = next_steps.free(Path(f"{args.workdir.rstrip('/')}_exported"))
+    next_steps.show(["export", "--checkpoint", args.workdir, "--out", exported])
+
+
+def _localize_one(
+    model: Localizer, inputs: list[Input], image: str | None, audio: str | None, out: Path
+) -> None:
+    """The one video, or the picture where there is none."""
+    from avloc.drawing.table import Table, terminal_width
+    from avloc.inference.summary import table_of
+    from avloc.inference.video import localize_image, localize_video, record_of
+
+    if inputs:
+        ((path, folder, name),) = inputs
+        drawn = localize_video(model, path, out / folder, name=name)
+    else:
+        drawn = localize_image(model, image, audio, out)
+    record = json.loads(record_of(drawn).read_text(encoding="utf-8"))
+    print(f"drawn        {drawn}\nin numbers   {record_of(drawn)}")
+    if record.get("damage"):
+        print(f"damaged      {path}: {record['damage']}; localized up to there")
+    found = table_of(record)
+    print(f"\n{found.text(terminal_width()) if isinstance(found, Table) else found}\n")
+
+
+def _localize_all(model: Localizer, inputs: list[Input], out: Path) -> None:
+    """Several videos, those that cannot be used left out.
+
+    Raises:
+      ValueError: none can be used.
+    """
+    from avloc.data_pipelines.media.video import VideoError
+    from avloc.drawing.table import terminal_width
+    from avloc.inference.summary import table_of_all
+    from avloc.inference.video import localize_video, record_of
+    from avloc.progress import say
+
+    records, skipped = {}, []
+    for number, (path, folder, name) in enumerate(inputs, 1):
+        say(f"{number}/{len(inputs)} {path}", sys.stderr)
+        try:
+            drawn = localize_video(model, path, out / folder, name=name)
+        except VideoError as fault:
+            skipped.append(str(fault))
+            say(f"skipped {fault}", sys.stderr)
+            continue
+        records[str(folder / name)] = json.loads(record_of(drawn).read_text(encoding="utf-8"))
+    if not records:
+        raise ValueError(f"none of the {len(inputs)} videos can be used: {'; '.join(skipped)}")
+    print(f"drawn        {out} ({len(records)} of {len(inputs)} videos)")
+    for name, record in records.items():
+        if record["damage"]:
+            print(f"damaged      {name}: {record['damage']}; localized up to there")
+    for fault in skipped:
+        print(f"skipped      {fault}")
+    print(f"\n{table_of_all(records).text(terminal_width())}\n")
 
 
 def export(args: argparse.Namespace) -> None:

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from avloc.drawing.rendering import REGION, draw, font_size, palette, upsample
+from avloc.drawing.regions import CONTRAST
+from avloc.drawing.rendering import draw, palette, upsample
+from avloc.drawing.tags import font_size
 
 # Machado, Oliveira and Fernandes 2009, severity 1: what eyes without one kind of cone see.
 EYES = {
@@ -111,7 +113,7 @@ def test_half_strength_tints_half(grey, maps):
     np.testing.assert_allclose(half, full / 2, atol=2)
 
 
-def test_outline_runs_where_the_map_is_at_half_of_its_maximum():
+def test_outline_runs_where_the_map_is_half_way_to_its_peak():
     image = np.full((240, 320, 3), 90, np.uint8)
     map = blob(240, 320, 150, 120, 40)[..., None]
     drawn = draw(image, map, ["x"])
@@ -119,11 +121,60 @@ def test_outline_runs_where_the_map_is_at_half_of_its_maximum():
     rows, columns = np.nonzero(outline)
     below = rows > 140  # away from the label
     radius = np.hypot(rows - 150, columns - 120)[below]
-    expected = 40 * np.sqrt(2 * np.log(1 / REGION))
+    expected = 40 * np.sqrt(2 * np.log(1 / CONTRAST))
     assert below.sum() > 100
     np.testing.assert_allclose(radius, expected, atol=2)
     angles = np.arctan2(rows - 150, columns - 120)[below]
     assert len(np.unique(np.round(angles, 1))) > 30  # all the way round, no gaps
+
+
+def test_a_raised_background_does_not_move_the_outline(grey, maps):
+    plain, raised = (draw(grey, m, NAMES).astype(int) for m in (maps, 0.7 + 0.2 * maps))
+    assert (np.abs(plain - raised).max(-1) > 12).mean() < 0.01
+
+
+def drawn_lines(drawn, n=1):
+    """Where the colour of the first of n classes is as in an outline, not mixed."""
+    return np.abs(drawn.astype(int) - palette(n)[0]).max(-1) <= 15
+
+
+def test_holes_are_not_outlined_and_what_is_everywhere_is_said():
+    image = np.full((240, 320, 3), 90, np.uint8)
+    full = np.ones((24, 32, 1))
+    holes = full - 0.9 * (blob(24, 32, 6, 8, 2) + blob(24, 32, 16, 24, 2))[..., None]
+    for map in (full, holes, 0.5 + 0.001 * holes):
+        drawn = draw(image, map, ["x"])
+        assert not drawn_lines(drawn)[25:].any()  # below the label
+        assert (drawn[25:] == image[25:]).all()
+        assert (drawn[:25] != image[:25]).any()
+    said, named = (
+        np.nonzero((draw(image, map, ["x"]) != 90).all(-1).any(0))[0]
+        for map in (full, blob(24, 32, 23, 16, 0.5)[..., None])
+    )
+    assert np.ptp(said) > 60 > np.ptp(named)  # "x  everywhere" is longer than "x"
+
+
+def test_a_small_hole_is_filled_and_a_large_one_is_not():
+    image = np.full((240, 320, 3), 90, np.uint8)
+    disk = blob(120, 160, 60, 80, 60) > 0.6
+    small, large = (disk & (blob(120, 160, 60, 80, sigma) < 0.5) for sigma in (8, 35))
+    middle = (120, 160)
+    assert (draw(image, small[..., None], ["x"])[middle] != 90).any()
+    assert (draw(image, large[..., None], ["x"])[middle] == 90).all()
+    around = np.hypot(*(np.mgrid[:240, :320] - np.array(middle).reshape(2, 1, 1))) < 40
+    assert not drawn_lines(draw(image, small[..., None], ["x"]))[around].any()
+
+
+def test_outlines_are_closed_at_the_edge_of_the_picture():
+    image = np.full((240, 320, 3), 90, np.uint8)
+    left = np.zeros((24, 32, 1))
+    left[:, :16] = 1
+    lines = drawn_lines(draw(image, left, ["x"]))
+    for edge in (lines[:3, 5:150], lines[-3:, 5:150], lines[30:, :3].T):
+        assert edge.any(0).mean() > 0.6  # the label covers some of the top
+    assert not lines[:, 175:].any()
+    inside = draw(image, left, ["x"])[120, 80].astype(int)
+    np.testing.assert_allclose(inside, 0.4 * 90 + 0.6 * palette(1)[0], atol=3)
 
 
 def test_coarse_maps_are_smooth_on_large_images():

@@ -58,6 +58,29 @@ def test_the_dim_curve_follows_the_score_of_a_silent_class(heard):
     assert (np.diff(height) >= 0).all() and height[-1] > height[0] + 5
 
 
+def test_the_height_of_a_bar_is_the_score():
+    scores = np.array([[0.97], [0.44], [0.2]])
+    strip = timeline_strip(scores, scores > 0.3, ["x"], 640)
+    bars = (strip == palette(1)[0]).all(-1).sum(0)
+    span = np.nonzero(bars)[0]
+    high, low = bars[span[10]], bars[span[-10]]
+    assert low / high == pytest.approx(0.44 / 0.97, abs=0.07) and high >= 16
+    assert (np.diff(span) == 1).all() and set(bars[span]) == {high, low}
+
+
+def test_what_sounds_is_seen_even_at_a_score_of_0():
+    strip = timeline_strip(np.zeros((2, 1)), np.ones((2, 1), bool), ["x"], 640)
+    assert (strip == palette(1)[0]).all(-1).any()
+
+
+def test_a_column_of_several_seconds_shows_those_that_sound():
+    scores = np.tile([[0.9], [0.5]], (2000, 1))
+    strip = timeline_strip(scores, scores < 0.6, ["x"], 400)
+    heights = (strip == palette(1)[0]).all(-1).sum(0)
+    alone = timeline_strip(np.full((9, 1), 0.5), np.ones((9, 1), bool), ["x"], 400)
+    assert heights.max() == (alone == palette(1)[0]).all(-1).sum(0).max()
+
+
 def test_a_second_in_an_hour_is_still_seen():
     sounding = np.zeros((3600, 1), bool)
     sounding[1800] = True

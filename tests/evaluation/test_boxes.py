@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from avloc.drawing.rendering import upsample
 from avloc.evaluation.boxes import boxes_from_map, boxes_of
 
 
@@ -16,7 +17,7 @@ def test_one_block_at_its_own_size():
 def test_threshold_is_a_share_of_the_maximum():
     ramp = np.tile(np.linspace(0.01, 0.1, 10), (10, 1))  # 0.01, 0.02, ... 0.1
     for threshold, first in ((0.5, 4), (0.75, 7), (1.0, 9)):
-        boxes, _ = boxes_from_map(ramp, threshold=threshold - 1e-6, size=(10, 10))
+        boxes = boxes_of(ramp[None], 1.0, threshold - 1e-6).boxes
         np.testing.assert_allclose(boxes, [[0, first / 10, 1, 1]], rtol=1e-6)
 
 
@@ -38,7 +39,7 @@ def test_tiny_components_are_dropped_but_never_all():
     assert len(boxes_from_map(map, size=(20, 20))[0]) == 2
     point = np.zeros((4, 4))
     point[2, 2] = 1  # enlarged and cut at 0.95, far less than half a cell remains
-    assert len(boxes_from_map(point, threshold=0.95, size=(64, 64))[0]) == 1
+    assert len(boxes_of(upsample(point, (64, 64))[None], 256.0, 0.95).boxes) == 1
 
 
 def test_less_than_half_a_cell_is_dropped():
@@ -58,6 +59,24 @@ def test_boxes_of_a_coarse_map_are_fine_and_centred():
     np.testing.assert_allclose([ymax, xmax], 4.0 / 7, atol=1.1 / 210)
 
 
+def test_a_raised_background_does_not_change_the_box():
+    map = np.zeros((12, 12))
+    map[2:6, 3:9] = 1
+    expected, _ = boxes_from_map(map, size=(120, 120))
+    np.testing.assert_allclose(expected, [[2 / 12, 3 / 12, 6 / 12, 9 / 12]], atol=1.1 / 120)
+    boxes, scores = boxes_from_map(0.6 + 0.3 * map, size=(120, 120))
+    np.testing.assert_allclose(boxes, expected, atol=1e-6)
+    np.testing.assert_allclose(scores, [0.9], rtol=1e-6)
+
+
+def test_a_region_that_is_everywhere_has_one_box():
+    map = np.full((12, 12), 0.8)
+    map[3, 3], map[8, 7] = 0.1, 0.2  # holes
+    boxes, scores = boxes_from_map(map, size=(120, 120))
+    np.testing.assert_array_equal(boxes, [[0, 0, 1, 1]])
+    np.testing.assert_allclose(scores, [0.8], rtol=1e-6)
+
+
 def test_nothing_has_no_boxes():
     boxes, scores = boxes_from_map(np.zeros((5, 5)), size=(50, 50))
     assert boxes.shape == (0, 4) and scores.shape == (0,)
@@ -66,7 +85,7 @@ def test_nothing_has_no_boxes():
 def test_threshold_is_checked():
     for threshold in (0, -1, 1.5):
         with pytest.raises(ValueError, match="threshold"):
-            boxes_from_map(np.ones((2, 2)), threshold=threshold, size=(4, 4))
+            boxes_of(np.ones((1, 4, 4)), 4.0, threshold)
 
 
 def test_many_maps_at_once_are_as_scipy_labels_them():

@@ -3,7 +3,9 @@
 import hashlib
 import json
 import os
+import pickle
 import re
+import shutil
 import subprocess
 import sys
 import zlib
@@ -278,3 +280,37 @@ def test_what_cannot_be_exported(run, tmp_path, fails):
     sentence = refused(bad.path)
     assert "params/visual/conv_stem/kernel in" in sentence and "holds NaN or infinity" in sentence
     assert not (tmp_path / "out").exists()
+
+
+def test_an_export_loads_as_the_run_does(run, folder):
+    model, ours = load(folder), load(run.path)
+    assert model.names == NAMES and model.image_size == 32
+    assert (model.digest(), model.threshold) == (ours.digest(), ours.threshold)
+    assert model.checkpoint == str(folder)
+    for count in (1, 3):
+        image, waveform = items(count)
+        found, expected = (m.localize(image, waveform, 16000) for m in (model, ours))
+        np.testing.assert_allclose(found.maps, expected.maps, atol=1e-5)
+        np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
+        assert found.categories == NAMES
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(
+        again.localize(image, waveform, 16000).maps, model.localize(image, waveform, 16000).maps
+    )
+    assert load(folder, threshold=0.123).threshold == 0.123
+
+
+def test_an_export_that_cannot_be_loaded_is_named(folder, tmp_path):
+    with pytest.raises(ValueError, match="is an export, of one stage: leave the stage out"):
+        load(folder, "stage_one")
+    torn = tmp_path / "torn"
+    shutil.copytree(folder, torn)
+    function = torn / "localize.jax_export"
+    packed = function.read_bytes()
+    for bad in (b"", b"no function", packed[:1000], packed[: len(packed) // 2]):
+        function.write_bytes(bad)
+        with pytest.raises(ValueError, match=r"localize\.jax_export is damaged, or too new"):
+            load(torn)
+    function.unlink()
+    with pytest.raises(ValueError, match=r"localize\.jax_export: no such file; export the model"):
+        load(torn)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from avloc.inference.items import one_second
-from avloc.inference.model import draw
+from avloc.inference.localization import draw
 from tests.inference.blobs import red_blob_model
 from tests.inference.test_model import HIGH, LOW, scene
 
@@ -145,3 +145,14 @@ def test_draw_names_what_it_cannot_draw():
         with pytest.raises(ValueError) as refused:
             draw(image, given, **more)
         assert sentence in str(refused.value)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 8, 9, 16, 64])
+def test_channels_that_come_first_are_refused(channels):
+    said = refusal(scene(), np.stack([HIGH] * channels))
+    assert said.startswith(f"waveform ({channels}, 16000) has its channels first: give time before")
+
+
+def test_many_channels_are_taken_after_time():
+    sound = np.stack([HIGH] * 16, axis=-1)
+    assert red_blob_model().localize(scene(), sound, 16000).names == ("drum",)

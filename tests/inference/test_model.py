@@ -15,7 +15,8 @@ from avloc.clustering.assignment import CategoryMap
 from avloc.drawing.rendering import palette
 from avloc.inference.category_maps import SILENCE
 from avloc.inference.items import one_second
-from avloc.inference.model import Model, draw, load
+from avloc.inference.localization import draw
+from avloc.inference.model import Model, load
 from avloc.training.loading import load_run
 from avloc.types import Batch
 from tests.inference.blobs import CELLS, red_blob_model
@@ -39,7 +40,7 @@ HIGH, LOW = tone(2000), tone(300)
 def test_one_item():
     found = red_blob_model().localize(scene(), HIGH, 16000)
     assert found.maps.shape == (CELLS, CELLS, 3)
-    assert found.names == ("drum", "flute", "harp")
+    assert found.categories == ("drum", "flute", "harp") and found.names == ("drum",)
     np.testing.assert_allclose(found.scores, [0.9, 0, 0], atol=1e-6)  # 0.3 + 0.6 of two clusters
     np.testing.assert_array_equal(found.sounding, [True, False, False])
     expected = np.zeros((CELLS, CELLS))
@@ -173,7 +174,7 @@ def test_load_gives_what_was_trained(tmp_path, monkeypatch):
     loaded = load(tmp_path, "stage_one")
     assert isinstance(loaded, Model) and asked == [(tmp_path, "stage_one")]
     assert loaded.checkpoint == str(tmp_path)
-    assert loaded.localize(scene(), HIGH, 16000).names == ("a", "b", "c")
+    assert loaded.localize(scene(), HIGH, 16000).categories == ("a", "b", "c")
 
 
 def test_silence_has_no_source():
@@ -263,3 +264,37 @@ def test_embeddings_give_the_localization(trained):
 def test_a_method_without_embeddings_is_refused():
     with pytest.raises(ValueError, match="method 'RedBlobs' cannot embed pictures and sounds"):
         red_blob_model().embed(scene(), HIGH, 16000)
+
+
+def test_few_sizes_compile():
+    from tests.inference.blobs import RedBlobs
+
+    sizes = []
+
+    class Counted(RedBlobs):
+        def predict(self, variables, aux, batch):
+            sizes.append(len(batch.image))  # runs where a size is traced
+            return super().predict(variables, aux, batch)
+
+    plain = red_blob_model()
+    model = Model(plain.config, Counted(), {"gain": np.float32(1)}, {}, plain.categories)
+    for size in (1, 2, 3, 4, 5, 7, 8, 6):
+        batch = np.stack([scene()] * size), np.stack([HIGH] * size)
+        found = model.localize(*batch, 16000)
+        assert found.maps.shape[0] == found.scores.shape[0] == len(found.boxes) == size
+        np.testing.assert_allclose(found.scores[:, 0], 0.9, atol=1e-6)
+    assert sizes == [1, 2, 4, 8]
+
+
+def test_the_threshold_can_be_given():
+    plain = red_blob_model()
+    parts = plain.config, plain._method, plain._variables, plain._aux, plain.categories
+    model = Model(*parts, threshold=0.95)
+    assert (plain.threshold, model.threshold) == (0.5, 0.95)
+    assert plain.localize(scene(), HIGH, 16000).names == ("drum",)
+    assert model.localize(scene(), HIGH, 16000).names == ()
+    assert pickle.loads(pickle.dumps(model)).threshold == 0.95
+    assert model.digest() == plain.digest()
+    for wrong in (-0.1, 1.1, float("nan")):
+        with pytest.raises(ValueError, match="the threshold must be between 0 and 1, not"):
+            Model(*parts, threshold=wrong)

@@ -1,5 +1,7 @@
 import io
 import json
+import re
+import shutil
 
 import av
 import numpy as np
@@ -10,15 +12,19 @@ from PIL import Image
 from avloc.data_pipelines.media.video import Clip, VideoError, cut
 from avloc.drawing.rendering import palette
 from avloc.inference.analysis import Overlay, Second, analyse
-from avloc.inference.video import localize_image, localize_video
+from avloc.inference.video import localize_image, localize_video, record_of
 from tests.inference.blobs import HIGH, red_blob_model
-from tests.videos import pitch, square_frame, truncate, write_video
+from tests.videos import damage, pitch, square_frame, truncate, write_video
 
 SIZE = (160, 120)
 
 
 def localize(path, out):
     return localize_video(red_blob_model(), path, out, batch_size=8, progress=False)
+
+
+def read(drawn):
+    return json.loads(record_of(drawn).read_text())
 
 
 def frames(path):
@@ -41,8 +47,8 @@ def localized(video, tmp_path_factory):
 def test_files(localized):
     assert localized.name == "band.localized.mp4"
     assert sorted(p.name for p in localized.parent.iterdir()) == [
+        "band.localization.json",
         "band.localized.mp4",
-        "localization.json",
     ]
 
 
@@ -92,10 +98,11 @@ def test_the_strip_shows_when_it_sounds(localized):
 
 
 def test_json(video, localized):
-    record = json.loads((localized.parent / "localization.json").read_text())
+    record = read(localized)
     assert record["video"] == "band.mp4" and record["names"] == ["drum", "flute", "harp"]
     assert record["digest"] == red_blob_model().digest() and record["checkpoint"] == "none"
     assert record["threshold"] == 0.5 and record["seconds_skipped"] == []
+    assert record["damage"] is None
     assert [s["second"] for s in record["seconds"]] == [0, 1, 2]
     for second in record["seconds"]:
         high = second["second"] == 2
@@ -113,7 +120,7 @@ def test_json(video, localized):
 
 def test_silent_seconds_in_a_gap_are_skipped_and_reported(tmp_path):
     path = write_video(tmp_path / "a.mkv", seconds=5, frequency=1200.0, sound_gap=(1.9, 4.05))
-    record = json.loads((localize(path, tmp_path / "out").parent / "localization.json").read_text())
+    record = read(localize(path, tmp_path / "out"))
     analysed = [s["second"] for s in record["seconds"]]
     assert record["seconds_skipped"] and 0 in analysed and 4 in analysed
     assert sorted(record["seconds_skipped"] + analysed) == list(range(5))
@@ -224,18 +231,62 @@ def test_text_and_missing_files_are_named(tmp_path):
             localize(path, tmp_path / "out")
 
 
-def test_a_video_cut_off_leaves_nothing(tmp_path):
+@pytest.mark.parametrize("start", [0.4, 0.6, 0.8])
+def test_a_damaged_video_is_localized_up_to_the_damage(tmp_path, start):
+    whole = write_video(tmp_path / "a.mp4", seconds=8, size=SIZE, frequency=1200.0)
+    bad = tmp_path / "bad.mp4"
+    shutil.copyfile(whole, bad)
+    damage(bad, start, 0.05)
+    drawn = localize(bad, tmp_path / "out")
+    record, expected = read(drawn), read(localize(whole, tmp_path / "out"))
+    assert re.fullmatch(r"damaged at second \d.*", record["damage"])
+    (until,) = map(int, re.findall(r"second (\d)", record["damage"]))
+    assert 1 <= len(record["seconds"]) <= until < 8
+    assert record["seconds"] == expected["seconds"][: len(record["seconds"])]
+    assert record["seconds_skipped"] == list(range(len(record["seconds"]), 8))
+    times = [time for time, _ in frames(drawn)]
+    end = len(record["seconds"])
+    assert end - 0.3 < times[-1] < end
+    with av.open(str(drawn)) as container:
+        heard = [frame.time for frame in container.decode(audio=0)]
+    assert end - 0.3 < heard[-1] < end + 0.05
+
+
+def test_a_video_cut_off_is_localized_up_to_there(tmp_path):
     path = truncate(write_video(tmp_path / "bad.mkv", seconds=6), 0.5)
-    with pytest.raises(VideoError, match=r"bad\.mkv.*damaged"):
+    drawn = localize(path, tmp_path / "out")
+    record = read(drawn)
+    assert record["damage"].startswith("damaged at second ")
+    assert 1 <= len(record["seconds"]) <= 3
+    assert frames(drawn)[-1][0] < len(record["seconds"])
+
+
+def test_a_video_damaged_in_its_first_second_leaves_nothing(tmp_path):
+    path = damage(write_video(tmp_path / "bad.mp4", seconds=6), 0.08, 0.3)
+    with pytest.raises(VideoError, match=r"bad\.mp4: damaged at second 0"):
         localize(path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_videos_of_one_folder_have_files_of_their_own(video, tmp_path):
+    other = write_video(tmp_path / "duet.mp4", seconds=1, frequency=1200.0)
+    for path in (video, other):
+        localize(path, tmp_path / "out")
+    made = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert made == [
+        f"{name}.{ending}"
+        for name in ("band", "duet")
+        for ending in ("localization.json", "localized.mp4")
+    ]
+    assert read(tmp_path / "out" / "band.localized.mp4")["video"] == "band.mp4"
+    assert read(tmp_path / "out" / "duet.localized.mp4")["video"] == "duet.mp4"
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, MemoryError])
 def test_interruption_leaves_what_was_there(video, tmp_path, monkeypatch, stop):
     out = tmp_path / "out"
     out.mkdir()
-    (out / "localization.json").write_text("from before")
+    (out / "band.localization.json").write_text("from before")
     draw, calls = Overlay.draw, []
 
     def interrupted(self, frame, time):
@@ -247,8 +298,8 @@ def test_interruption_leaves_what_was_there(video, tmp_path, monkeypatch, stop):
     monkeypatch.setattr(Overlay, "draw", interrupted)
     with pytest.raises(stop):
         localize(video, out)
-    assert [p.name for p in out.iterdir()] == ["localization.json"]
-    assert (out / "localization.json").read_text() == "from before"
+    assert [p.name for p in out.iterdir()] == ["band.localization.json"]
+    assert (out / "band.localization.json").read_text() == "from before"
 
 
 @pytest.fixture
@@ -275,7 +326,7 @@ def test_an_image_with_a_sound_file(picture, tmp_path, seconds):
     np.testing.assert_allclose(
         drawn[45, 60], 0.4 * np.array([250, 10, 10]) + 0.6 * palette(1)[0], atol=6
     )
-    record = json.loads((tmp_path / "out" / "localization.json").read_text())
+    record = read(tmp_path / "out" / "photo.localized.png")
     assert (record["image"], record["audio"]) == ("photo.png", "tone.wav")
     drum, flute, _ = record["classes"]
     assert (drum["state"], flute["state"]) == ("sounding", "silent")
@@ -285,7 +336,7 @@ def test_an_image_with_a_sound_file(picture, tmp_path, seconds):
 def test_an_image_with_the_sound_of_a_video(picture, tmp_path):
     video = write_video(tmp_path / "a.mp4", seconds=1.0, frequency=1500.0)
     localize_image(red_blob_model(), picture, video, tmp_path / "out")
-    record = json.loads((tmp_path / "out" / "localization.json").read_text())
+    record = read(tmp_path / "out" / "photo.localized.png")
     assert record["classes"][0]["state"] == "sounding"
 
 
