@@ -191,9 +191,11 @@ def _scores(verb: Callable[..., argparse.ArgumentParser]) -> None:
         "evaluate",
         "score a run beside the untrained network and baselines",
         "avloc evaluate --workdir runs/demo",
-        "Writes items.csv and metrics.json to W/evaluation/SPLIT/PROTOCOL/ROW/.",
     )
     _workdir(evaluate)
+    evaluate.add_argument(
+        "--data", metavar="NAME", help="other data with boxes; their scores lie in W/elsewhere"
+    )
     evaluate.add_argument("--split", metavar="S", help="default: those that the config names")
     evaluate.add_argument("--protocol", metavar="P", help="threshold rules; default: the config's")
     evaluate.add_argument("--stage", metavar="S", help="score one stage alone, as stage_one")

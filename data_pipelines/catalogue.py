@@ -66,6 +66,11 @@ DATASETS: Mapping[str, Entry] = MappingProxyType(
             "your own videos: CLASS/*.mp4, or *.mp4",
             needs="videos, in one subfolder per class or directly in the folder",
         ),
+        "scene_folder": Entry(
+            _builder("scene_folder"),
+            "your own pictures with sounds and boxes, for testing",
+            needs="pictures, wav files and annotations.json, here or in each subfolder",
+        ),
         "music": Entry(
             _builder("music"),
             "solos and duets of 11 instruments, tested on boxes",

@@ -39,6 +39,10 @@ class Object(NamedTuple):
     sounding: bool = True
 
 
+class Offscreen(Object):
+    """A sound whose object is not in the picture; its box is None."""
+
+
 class Moment(NamedTuple):
     """An annotated frame, and the clip of sound around it: one record.
 

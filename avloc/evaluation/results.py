@@ -16,6 +16,7 @@ from avloc.drawing.table import Cell, Table
 from avloc.evaluation.bootstrap import Interval
 from avloc.evaluation.ordering import in_order
 from avloc.evaluation.protocols import Protocol
+from avloc.evaluation.telling import CANNOT_TELL, explanation, shown_as_found, undecided
 
 _PERCENT = re.compile(r"IoU(_class)?@|AUC$|NSA$|false alarms$|AP\d+$")
 """Metrics in per cent, as in the papers; all others are in 0..1."""
@@ -101,7 +102,8 @@ def comparison(
     """One row per method, one column per metric, each with its interval.
 
     A method may have several evaluations, of different protocols; then column headings name the
-    protocol. The note says how much was scored.
+    protocol. The note says how much was scored. Where a row without a model nearly wins a metric,
+    the others get "cannot tell" in place of their figure (`telling`); files keep the figures.
 
     Args:
       rows: evaluations by the name of the method.
@@ -121,12 +123,20 @@ def comparison(
         )
         if wanted(name)
     ]
-    cells = {
-        (method, evaluation.protocol.name, name): _cell(name, value)
-        for method, row in listed.items()
-        for evaluation in row
-        for name, value in evaluation.metrics.items()
-    }
+    values: dict[tuple[str, str], dict[str, float]] = {column: {} for column in columns}
+    cells = {}
+    for method, row in listed.items():
+        for evaluation in row:
+            for name, value in evaluation.metrics.items():
+                cells[method, evaluation.protocol.name, name] = _cell(name, value)
+                if (column := (evaluation.protocol.name, name)) in values:
+                    values[column][method] = value["value"]
+    told = []
+    for (protocol, name), found in values.items():
+        if undecided(name, found, 100 if digits(name) == 1 else 1):
+            told.append(explanation(name, found, digits(name)))
+            hidden = [method for method in found if not shown_as_found(method)]
+            cells |= {(method, protocol, name): Cell(CANNOT_TELL) for method in hidden}
     counts = dict.fromkeys(
         f"{e.protocol.describe()}: {e.evaluated} of {e.total} evaluated" for e in everything
     )
@@ -138,7 +148,7 @@ def comparison(
             [method, *(cells.get((method, *column), Cell("-")) for column in columns)]
             for method in listed
         ],
-        "; ".join(counts) + ". In brackets: 95 % interval over videos.",
+        " ".join(["; ".join(counts) + ". In brackets: 95 % interval over videos.", *told]),
     )
 
 

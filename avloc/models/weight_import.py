@@ -101,7 +101,7 @@ def from_torch(arrays: Mapping[str, np.ndarray]) -> ImportedWeights:
         if arrays[given[name]].shape != shape
     ]:
         raise ValueError(f"of a {architecture} of width {first[0]}, {some(wrong)}")
-    values = [_value(name, arrays[given[name]]) for name in names]
+    values = [weight(name, arrays[given[name]]) for name in names]
     used = {given[name] for name in names}
     return ImportedWeights(
         jax.tree.unflatten(structure, values),
@@ -171,7 +171,12 @@ def _in_backbone(name: str) -> bool:
     return bool(re.match(r"(conv|bn|layer)\d", name)) and not name.endswith(".num_batches_tracked")
 
 
-def _value(name: str, array: np.ndarray) -> np.ndarray:
+def weight(name: str, array: np.ndarray) -> np.ndarray:
+    """An array as Flax has it: float32, convolutions as `[height, width, in, out]`.
+
+    Raises:
+      ValueError: it is no float, not finite, or a negative variance.
+    """
     if not np.issubdtype(array.dtype, np.floating):
         raise ValueError(f"{name} is of type {array.dtype}: weights are floats")
     with np.errstate(over="ignore"):

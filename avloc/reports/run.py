@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from avloc.drawing.table import Table
 from avloc.reports.info import in_a_sentence, info
 from avloc.runs.folder import RunFolder
 from avloc.runs.history import skipped_steps
+from avloc.scoring.elsewhere import stored_elsewhere
 from avloc.scoring.run import Scorer
 from avloc.scoring.scores import Scores
 from avloc.training.loading import load_run
@@ -65,6 +67,13 @@ def write_run_report(
             "probability that the category sounds. Objects judged silent are left untinted. The "
             "caption names sounds from off screen; nothing of their category should light up."
         )
+    elsewhere = []
+    for data, others, remarks in stored_elsewhere(run):
+        elsewhere += [replace(t, title=f"{t.title} of {data}") for t in others.tables()]
+        notes.append(
+            f"The last tables have scores on {data} too, which the run was not trained on. "
+            + " ".join([*remarks, *others.remarks()])
+        )
     skipped = skipped_steps(run)
     if skipped:
         notes.append(f"In training {skipped}.")
@@ -76,7 +85,7 @@ def write_run_report(
         run.path / "report.html",
         title=f"{method_title(config.method)} on {config.data.name}",
         config_text=json.dumps(config.to_dict(), indent=2),
-        tables=[*scores.tables(), *_cluster_tables(scores)],
+        tables=[*scores.tables(), *_cluster_tables(scores), *elsewhere],
         curves=_curves(run.epochs()),
         pictures=pictures,
         notes=notes,

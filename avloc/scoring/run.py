@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -21,11 +22,27 @@ from avloc.progress import track
 from avloc.runs.checkpoints import example_batch, finished_stages
 from avloc.runs.folder import RunFolder, write_atomically
 from avloc.scoring.scores import Rows, Scores, network_row
-from avloc.training.loading import LoadedRun, load_run
+from avloc.training.loading import LoadedRun, load_run, recorded_info
 from avloc.training.methods import create, initialize
 from avloc.training.optimizers import make_optimizers
 from avloc.training.scan import scan_split
-from avloc.types import Aux, Batch, Prediction, TrainState, Variables
+from avloc.types import Aux, Batch, DatasetInfo, Prediction, TrainState, Variables
+
+
+def require_own_data(run: RunFolder, info: DatasetInfo) -> None:
+    """Raises ValueError if the run was trained on other data than these."""
+    before = recorded_info(run)
+    if before.fingerprint and info.fingerprint:
+        same = before.fingerprint == info.fingerprint
+    else:  # from before fingerprints were kept
+        same = (before.class_names, before.num_examples) == (info.class_names, info.num_examples)
+    if not same:
+        raise ValueError(
+            f"{info.name or 'this data set'} is not what {run.path} was trained on (another state "
+            "or another set), and its scores would replace the run's own: name the folder of its "
+            "own data by --data-dir, or score other data beside it with `avloc evaluate --workdir "
+            f"{run.path} --data NAME`"
+        )
 
 
 class Network(NamedTuple):
@@ -53,9 +70,13 @@ class Scorer:
       run: a folder with a finished stage.
       dataset: the one that it was trained on.
       local: use only this process's devices, while the others do something else.
+
+    Raises:
+      ValueError: the run was trained on other data.
     """
 
     def __init__(self, run: RunFolder, dataset: Dataset, *, local: bool = False):
+        require_own_data(run, dataset.info)
         self.run, self.dataset, self.writes = run, dataset, hosts.first()
         self.config = run.config()
         self.method = create(self.config, dataset.info)
@@ -89,17 +110,30 @@ class Scorer:
           ValueError: an unknown split, protocol or stage, or a damaged checkpoint.
         """
         jobs, left_out = self._jobs(split, protocol)
-        splits: dict[str, Rows] = {name: {} for name in jobs}
         everything = split is None and protocol is None and stage is None
-        last = self.last_stage()
-        namings = {rules.naming for rules in jobs.values()}
         shown = protocols.get(self.config.evaluation.scene_protocol).naming
-        namings |= {shown} if everything else set()
+        scores = self._rows(jobs, left_out, stage, shown if everything else None)
+        if everything and self.writes:
+            text = json.dumps(scores.to_json(), indent=2, allow_nan=False)
+            write_atomically(self.run.path / "metrics.json", text + "\n")
+        return scores
+
+    def _rows(
+        self,
+        jobs: dict[str, Protocol],
+        left_out: dict[str, str],
+        stage: str | None,
+        kept: str | None = None,
+    ) -> Scores:
+        """Every row of every split; `kept` is the naming that the run's folder is to remember."""
+        splits: dict[str, Rows] = {name: {} for name in jobs}
+        last = self.last_stage()
+        namings = {rules.naming for rules in jobs.values()} | ({kept} if kept else set())
         for network in self.networks(stage):
             predict = self.predictor(network)
             categories = {naming: self.categories(network, naming) for naming in namings}
-            if everything and network.folder == last:
-                self._write_categories(categories[shown])
+            if kept and network.folder == last:
+                self._write_categories(categories[kept])
             for name, rules in jobs.items():
                 named = categories[rules.naming]
                 self._add(splits[name], network.row, network.folder, name, rules, predict, named)
@@ -112,11 +146,21 @@ class Scorer:
             if not any(evaluation.metrics for evaluation in rows.values()):
                 reasons = next(iter(splits.pop(name).values())).reasons
                 left_out[name] = "; ".join(f"{why} ({n} items)" for why, n in reasons.items())
-        scores = Scores(splits, left_out)
-        if everything and self.writes:
-            text = json.dumps(scores.to_json(), indent=2, allow_nan=False)
-            write_atomically(self.run.path / "metrics.json", text + "\n")
-        return scores
+        return Scores(splits, left_out)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The categories that maps and labels are compared by."""
+        return self.dataset.info.class_names
+
+    @property
+    def evaluation(self) -> Path:
+        """The folder of each item's scores."""
+        return self.run.evaluation
+
+    def remarks(self) -> list[str]:
+        """What a reader of the scores must know beside them."""
+        return []
 
     def stages(self) -> list[str]:
         """Names of the finished stages, first to last."""
@@ -214,11 +258,10 @@ class Scorer:
         categories: CategoryMap | None,
     ) -> None:
         """Evaluates one row, and writes it to disk."""
-        names = self.dataset.info.class_names
         batches = self.batches(split, f"scoring {row} on {split}")
-        rows[row] = evaluate(predict, batches, rules, categories, names)
+        rows[row] = evaluate(predict, batches, rules, categories, self.class_names)
         if self.writes:
-            rows[row].write(self.run.evaluation / split / rules.name / folder)
+            rows[row].write(self.evaluation / split / rules.name / folder)
 
     def _baselines(
         self, split: str, rules: Protocol
@@ -228,7 +271,7 @@ class Scorer:
         variables, aux = jax.eval_shape(self.method.init, jax.random.key(0), batch)
         batch = batch._replace(image=np.zeros((2, *self.view(split), 3), np.uint8))
         shapes = jax.eval_shape(self.method.predict, variables, aux, batch)
-        grid, n = shapes.localization.shape[1:], max(1, len(self.dataset.info.class_names))
+        grid, n = shapes.localization.shape[1:], max(1, len(self.class_names))
         free = baselines.model_free(grid, n, rules)
         return [(row, row.replace(" ", "_"), predict) for row, predict in free.items()]
 

@@ -38,7 +38,7 @@ def load_run(workdir: str | Path, stage: str | None = None) -> LoadedRun:
     """
     run = RunFolder(workdir)
     config = run.config()
-    info = _recorded_info(run)
+    info = recorded_info(run)
     method = create(config, info)
     finished = finished_stages(run, method)
     if not finished:
@@ -61,7 +61,12 @@ def load_run(workdir: str | Path, stage: str | None = None) -> LoadedRun:
     return LoadedRun(config, method, tree["variables"], tree["aux"], categories, info)
 
 
-def _recorded_info(run: RunFolder) -> DatasetInfo:
+def recorded_info(run: RunFolder) -> DatasetInfo:
+    """What the run was trained on.
+
+    Raises:
+      ValueError: it never started.
+    """
     file = run.path / "data.json"
     if not file.is_file():
         raise ValueError(f"{run.path} has no data.json: the run never started; train it again")

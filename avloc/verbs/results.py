@@ -5,9 +5,14 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from avloc.verbs import next_steps
 from avloc.verbs.opening import joined, open_dataset
+
+if TYPE_CHECKING:
+    from avloc.runs.folder import RunFolder
+    from avloc.scoring.run import Scorer
 
 
 def evaluate(args: argparse.Namespace) -> None:
@@ -20,14 +25,36 @@ def evaluate(args: argparse.Namespace) -> None:
 
         run = RunFolder(args.workdir)
         with hosts.together():
-            scorer = Scorer(run, open_dataset(run.config().data.name, run, args.data_dir))
+            if args.data:
+                scorer: Scorer = _elsewhere(run, args)
+            else:
+                scorer = Scorer(run, open_dataset(run.config().data.name, run, args.data_dir))
         hosts.require_same("data", str(replace(scorer.dataset.info, extra={})))
         scores = scorer.score(args.split, args.protocol, args.stage)
-        print(f"{scores.text(terminal_width())}\n\neach item's scores are in {run.evaluation}")
+        told = [scores.text(terminal_width()), *scorer.remarks()]
+        print("\n\n".join(told) + f"\n\neach item's scores are in {scorer.evaluation}")
         if hosts.first():
             words = ["--workdir", run.path, *next_steps.where(args.data_dir)]
-            in_part = args.split or args.protocol or args.stage
+            in_part = not args.data and (args.split or args.protocol or args.stage)
             next_steps.show(["evaluate" if in_part else "report", *words])
+
+
+def _elsewhere(run: RunFolder, args: argparse.Namespace) -> Scorer:
+    """Scores another data set; the run's own is used if it is there."""
+    from types import SimpleNamespace
+
+    from avloc.scoring.elsewhere import ElsewhereScorer
+    from avloc.scoring.run import Scorer
+    from avloc.training.loading import recorded_info
+
+    other = open_dataset(args.data, run, args.data_dir)
+    name, why = run.config().data.name, []
+    for place in dict.fromkeys([None, args.data_dir]):  # where the run had it, and beside the other
+        try:
+            return ElsewhereScorer(Scorer(run, open_dataset(name, run, place)), other)
+        except ValueError as error:
+            why.append(str(error))
+    return ElsewhereScorer(Scorer(run, SimpleNamespace(info=recorded_info(run))), other, why[0])
 
 
 def score_maps(args: argparse.Namespace) -> None:

@@ -82,8 +82,8 @@ def _read_item(entry: Any, place: str, classes: Sequence[str], rows: list[Row]) 
         raise ValueError(f'{place}, "start": must not be below 0, but is {start:g}')
     return Item(
         id=name,
-        frame=_inner_path(take(fields, "frame", str, place), f'{place}, "frame"'),
-        sound=_inner_path(take(fields, "sound", str, place), f'{place}, "sound"'),
+        frame=inner_path(take(fields, "frame", str, place), f'{place}, "frame"'),
+        sound=inner_path(take(fields, "sound", str, place), f'{place}, "sound"'),
         start=start,
         objects=tuple(
             _read_object(found, f"{place}, object {number}", classes, rows)
@@ -113,7 +113,8 @@ def _read_object(entry: Any, place: str, classes: Sequence[str], rows: list[Row]
     return Object(box, classes.index(category), take(fields, "sounding", bool, place))
 
 
-def _inner_path(name: str, place: str) -> Path:
+def inner_path(name: str, place: str) -> Path:
+    """The path; ValueError naming its place if it leads out of the folder."""
     relative = PurePosixPath(name)
     if not name or relative.is_absolute() or ".." in relative.parts or "\\" in name:
         raise ValueError(f"{place}: must be a path inside the folder, with /, not {name!r}")

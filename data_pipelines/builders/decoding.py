@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -24,12 +24,26 @@ from PIL import Image
 
 from avloc.data_pipelines.builders import workers
 from avloc.data_pipelines.collection import Recording, digest, file_state
-from avloc.data_pipelines.media.video import Clip, VideoError, cut, cut_at
+from avloc.data_pipelines.media.video import QUARTERS, Clip, VideoError, cut, cut_at
 from avloc.data_pipelines.records.features import encode_frame
 from avloc.progress import bar
 
 SHORT_SIDE = 256
-"""Frames are scaled down to this shorter side, in pixels."""
+"""Frames of clips are scaled down to this shorter side, in pixels."""
+
+
+class Cutting(NamedTuple):
+    """How recordings are cut.
+
+    Attributes:
+      seconds: length of a clip.
+      shares: where its frames lie, as shares of it; annotated moments have their own.
+      side: frames whose shorter side is longer are scaled down to it, in pixels.
+    """
+
+    seconds: int = 1
+    shares: tuple[float, ...] = QUARTERS
+    side: int = SHORT_SIDE
 
 
 class StoredClips(NamedTuple):
@@ -77,11 +91,11 @@ class ClipStore:
 
     Args:
       folder: created if missing.
-      seconds: length of a clip.
+      cutting: fields of `Cutting`.
     """
 
-    def __init__(self, folder: Path, seconds: int = 1):
-        self._folder, self._seconds = folder, seconds
+    def __init__(self, folder: Path, **cutting: Any):
+        self._folder, self._cutting = folder, Cutting(**cutting)
 
     def fill(self, recordings: Iterable[Recording], processes: int) -> None:
         """Decodes those whose file exists, unless an earlier, interrupted call already did.
@@ -94,7 +108,7 @@ class ClipStore:
         for left_over in self._folder.glob("*.part"):
             left_over.unlink()
         wanted = {self._target(r): r for r in recordings if r.path is not None}
-        jobs = [(r, self._seconds, path) for path, r in wanted.items() if not path.exists()]
+        jobs = [(r, self._cutting, path) for path, r in wanted.items() if not path.exists()]
         done = len(wanted) - len(jobs)
         with bar("decoding", len(wanted), "video", done) as shown:
             for (recording, _, target), crashed in workers.run(store, jobs, processes):
@@ -120,14 +134,14 @@ class ClipStore:
         """The file of a recording; its name changes with the video and the wanted part."""
         files = [file_state(path) for path in (recording.path, recording.sound) if path]
         moments = recording.moments and [(m.start, m.time) for m in recording.moments]
-        wanted = (recording.start, recording.length, moments, self._seconds)
+        wanted = (recording.start, recording.length, moments, self._cutting)
         return self._folder / f"{digest(repr((files, wanted)))}.zip"
 
 
-def store_of(builder: tfds.core.DatasetBuilder, seconds: int = 1) -> ClipStore:
-    """Where decoded clips are kept while a data set is being built."""
+def store_of(builder: tfds.core.DatasetBuilder, **cutting: Any) -> ClipStore:
+    """Where decoded clips are kept while a data set is being built; fields of `Cutting`."""
     folder = Path(builder.data_dir_root, builder.name, builder.builder_config.name, ".clips")
-    return ClipStore(folder, seconds)
+    return ClipStore(folder, **cutting)
 
 
 def listed(files: Sequence[tuple[str, str | None]], most: int = 20) -> str:
@@ -136,12 +150,12 @@ def listed(files: Sequence[tuple[str, str | None]], most: int = 20) -> str:
     return shown + (f" and {len(files) - most} more" if len(files) > most else "")
 
 
-def store(recording: Recording, seconds: int, target: Path) -> None:
+def store(recording: Recording, cutting: Cutting, target: Path) -> None:
     """Decodes a recording into the file `target`. A bad one leaves a report and no clips."""
     clips, problem = [], None
     with _written(target) as archive:
         try:
-            for clip in _clips(recording, seconds):
+            for clip in _clips(recording, cutting):
                 for i, frame in enumerate(clip.frames):
                     archive.writestr(f"{clip.place}/{i}.jpg", encode_frame(frame).getvalue())
                 buffer = io.BytesIO()
@@ -153,17 +167,19 @@ def store(recording: Recording, seconds: int, target: Path) -> None:
         _report(archive, clips, problem)
 
 
-def _clips(recording: Recording, seconds: int) -> Iterator[Clip]:
+def _clips(recording: Recording, cutting: Cutting) -> Iterator[Clip]:
+    seconds, shares, side = cutting
     if recording.moments is not None:
         moments = [(moment.start, moment.time) for moment in recording.moments]
-        return cut_at(recording.path, moments, SHORT_SIDE, seconds=seconds, sound=recording.sound)
+        return cut_at(recording.path, moments, side, seconds=seconds, sound=recording.sound)
     return cut(
         recording.path,
-        SHORT_SIDE,
+        side,
         seconds=seconds,
         start=recording.start,
         length=recording.length,
         sound=recording.sound,
+        shares=shares,
     )
 
 

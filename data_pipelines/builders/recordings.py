@@ -17,7 +17,7 @@ import tensorflow_datasets as tfds
 from avloc.data_pipelines.builders.accounts import SplitAccount, total_summary
 from avloc.data_pipelines.builders.decoding import ClipStore, StoredClips, store_of
 from avloc.data_pipelines.builders.placed import Placed
-from avloc.data_pipelines.collection import Collection, Folder, Object, Recording
+from avloc.data_pipelines.collection import Collection, Folder, Object, Offscreen, Recording
 from avloc.data_pipelines.records.features import clip_example, clip_features
 
 _NOWHERE = (0.0, 0.0, 0.0, 0.0)
@@ -88,7 +88,7 @@ class RecordingsBuilder(Placed, tfds.core.GeneratorBasedBuilder, skip_registrati
 
     @property
     def _store(self) -> ClipStore:
-        return store_of(self, self.builder_config.collection.clip_seconds)
+        return store_of(self, seconds=self.builder_config.collection.clip_seconds)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
         config, store = self.builder_config, self._store
@@ -166,6 +166,7 @@ class RecordingsBuilder(Placed, tfds.core.GeneratorBasedBuilder, skip_registrati
             boxes=np.array([o.box or _NOWHERE for o in objects]),
             labels=np.array([o.label for o in objects]),
             sounding=np.array([o.sounding for o in objects]),
+            offscreen=np.array([isinstance(o, Offscreen) for o in objects]),
         )
         return example | {"frames": stored.frames(clip)}
 

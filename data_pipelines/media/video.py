@@ -37,6 +37,9 @@ __all__ = ["END_SLACK", "Clip", "VideoError", "VideoInfo", "cut", "cut_at", "pro
 FRAMES_PER_CLIP = 4
 """Frames kept from each clip of a video that is cut into clips."""
 
+QUARTERS = tuple((place + 0.5) / FRAMES_PER_CLIP for place in range(FRAMES_PER_CLIP))
+"""Where they lie, as shares of the clip: in the middles of its four quarters."""
+
 CUT_SLACK = 2.0
 """A track that ends this many seconds before the container's stated end was cut off."""
 
@@ -111,14 +114,15 @@ def cut(
     start: float = 0.0,
     length: float | None = None,
     sound: str | Path | None = None,
+    shares: Sequence[float] = QUARTERS,
 ) -> Iterator[Clip]:
     """Cuts a video into clips that do not overlap, as a stream of bounded memory.
 
     Clip i is `[start + i seconds, start + (i + 1) seconds)`. It is given if pictures and sound
     both cover all of it. Its frames are the decoded ones nearest to the middles of its
-    four quarters, whatever the frame rate. Gaps inside the sound are zeros; a clip without any
-    sound data is left out. Frames are turned as the file's display matrix says (quarter turns;
-    mirroring is not undone).
+    four quarters (or where `shares` says), whatever the frame rate. Gaps inside the sound are
+    zeros; a clip without any sound data is left out. Frames are turned as the file's display
+    matrix says (quarter turns; mirroring is not undone).
 
     A damaged video gives the whole clips before the damage, then raises. Damage that a decoder
     conceals silently (some in VP8 and MPEG-4) is not noticed.
@@ -130,6 +134,7 @@ def cut(
       start: of the first clip.
       length: in seconds, of the part that is cut; None: to the end.
       sound: separate file of the sound, if any; it begins with the pictures.
+      shares: where in a clip its frames lie, ascending, in 0..1.
 
     Raises:
       VideoError: not a video, no sound or picture track, no whole clip in it, or damaged.
@@ -137,7 +142,8 @@ def cut(
     after = start  # the end of the last clip given
     with _tracks(path, sound, max_side) as (pictures, wave):
         try:
-            for clip in _clips(pictures, wave, _end_to_end(start, seconds, length), seconds, start):
+            wants = _end_to_end(start, seconds, length, shares)
+            for clip in _clips(pictures, wave, wants, seconds, start):
                 yield clip
                 after = start + (clip.place + 1) * seconds
         except Damage as fault:
@@ -202,15 +208,17 @@ def cut_at(
                 raise VideoError(f"{path}: cannot be decoded ({fault.strerror})") from fault
 
 
-def _end_to_end(start: float, seconds: int, length: float | None) -> Iterator[Want]:
+def _end_to_end(
+    start: float, seconds: int, length: float | None, shares: Sequence[float]
+) -> Iterator[Want]:
     """Consecutive clips, endless if no length is given."""
     slack = END_SLACK * seconds
     for place in count():
         if length is not None and (place + 1) * seconds > length + slack:
             return
         begin = start + place * seconds
-        quarters = (np.arange(FRAMES_PER_CLIP) + 0.5) / FRAMES_PER_CLIP
-        yield Want(begin, tuple(begin + seconds * quarters), begin + seconds - slack)
+        times = tuple(begin + seconds * share for share in shares)
+        yield Want(begin, times, begin + seconds - slack)
 
 
 def _runs(wants: Sequence[Want], seconds: int) -> Iterator[list[int]]:

@@ -146,7 +146,7 @@ def scenes(
     plan: ScenePlan,
     get_clip: Callable[[int], Clip],
     *,
-    size: tuple[int, int] | None = None,
+    size: tuple[int, int] | Callable[[Clip], tuple[int, int]] | None = None,
     prefix: str = "scene",
 ) -> Iterator[dict]:
     """Makes the scenes of a plan one by one, as examples of `features.clip_features`.
@@ -156,7 +156,7 @@ def scenes(
     Args:
       plan: of `plan_scenes`.
       get_clip: returns the clip at an index of the single-source set.
-      size: see `compose`.
+      size: see `compose`; or that of a scene by its first clip.
       prefix: ids are `PREFIX_00000` and up.
     """
     grid, equal = plan.recipe.grid, plan.recipe.equal
@@ -164,7 +164,8 @@ def scenes(
         zip(plan.clips, plan.sounding, plan.gains_db, strict=True)
     ):
         clips = [get_clip(int(p)) for p in places]
-        scene = compose(clips, sounding, gains, grid, size, equal=equal)
+        pixels = size(clips[0]) if callable(size) else size
+        scene = compose(clips, sounding, gains, grid, pixels, equal=equal)
         name = f"{prefix}_{i:05d}"
         yield scene_example(scene, name, name)
 

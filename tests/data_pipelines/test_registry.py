@@ -38,7 +38,7 @@ def test_build_then_open_without_the_source(band, tmp_path, capsys):
     source = shutil.copytree(band, tmp_path / band.name)
     data = tmp_path / "data"
     built = registry.build("video_folder", source, data)
-    assert Path(built.data_path) == data / "video_folder/the_band/1.2.0"
+    assert Path(built.data_path) == data / "video_folder/the_band/1.3.0"
     out = capsys.readouterr().out
     assert out.startswith("Built 2 clips from 2 of 2 videos")
     assert "video_folder/the_band in" in out
@@ -47,7 +47,7 @@ def test_build_then_open_without_the_source(band, tmp_path, capsys):
     for spec in ("video_folder", "video_folder/the_band"):
         opened = registry.open_dataset(spec, data)
         assert opened.as_data_source("train")[0]["video"] in (b"0.mp4", b"1.mp4")
-    assert [p.name for p in (data / "video_folder/the_band").iterdir()] == ["1.2.0"]
+    assert [p.name for p in (data / "video_folder/the_band").iterdir()] == ["1.3.0"]
 
 
 def test_building_again_finds_it_built(band, tmp_path, capsys):
@@ -159,7 +159,7 @@ def test_two_builds_at_once_are_kept_apart(band, tmp_path):
 
 
 def test_what_a_killed_build_left_is_cleared_away(band, tmp_path):
-    dead = tmp_path / "video_folder/the_band/incomplete.ABCDEF_1.2.0"
+    dead = tmp_path / "video_folder/the_band/incomplete.ABCDEF_1.3.0"
     dead.mkdir(parents=True)
     (dead / "half").write_text("x")
     with pytest.raises(ValueError, match="not built"):
@@ -194,7 +194,7 @@ def test_every_data_set_of_the_catalogue_has_a_builder_and_says_where_it_comes_f
         assert hasattr(cls, "config_of") or not entry.needs
         assert hasattr(cls, "config_from") == bool(entry.made_from)
         assert not entry.made_from or entry.made_from in registry.DATASETS
-        assert entry.publisher or name == "video_folder" or not entry.needs
+        assert entry.publisher or name in ("video_folder", "scene_folder") or not entry.needs
 
 
 def test_a_published_set_has_configurations_of_its_own(tmp_path):

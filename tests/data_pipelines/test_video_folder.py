@@ -1,3 +1,4 @@
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -17,9 +18,10 @@ from avloc.data_pipelines.builders.video_folder.video_folder_dataset_builder imp
     Builder,
     VideoFolderConfig,
 )
-from tests.videos import damage, pitch, write_video
+from tests.videos import damage, pitch, place, write_video
 
 SOLO = ("train", "validation", "test")
+CELLS = [[0, 0, 0.5, 0.5], [0, 0.5, 0.5, 1], [0.5, 0, 1, 0.5], [0.5, 0.5, 1, 1]]
 
 
 def _build(source: Path, data_dir: Path, workers: int = 0) -> tfds.core.DatasetBuilder:
@@ -68,7 +70,8 @@ def test_records_hold_the_video(built):
 def test_metadata(built):
     metadata = built.info.metadata
     assert metadata["class_names"] == [f"class {c}" for c in range(4)]
-    assert (metadata["boxes"], metadata["scene_boxes"]) == ("none", "cell")
+    assert metadata["boxes"] == "none"
+    assert metadata["scene_boxes"] == {"cocktail_train": "cell", "cocktail_test": "cell"}
     assert (metadata["videos"], metadata["skipped"], metadata["damaged"]) == (12, [], [])
     assert metadata["summary"].startswith("Built 24 clips from 12 of 12 videos")
 
@@ -76,11 +79,10 @@ def test_metadata(built):
 def test_scenes_mix_four_videos_of_their_own_split(built):
     sizes = {split: part.num_examples for split, part in built.info.splits.items()}
     assert sizes == {"train": 16, "test": 8, "cocktail_train": 16, "cocktail_test": 8}
-    cells = [[0, 0, 0.5, 0.5], [0, 0.5, 0.5, 1], [0.5, 0, 1, 0.5], [0.5, 0.5, 1, 1]]
     for split in ("cocktail_train", "cocktail_test"):
         for record in _records(built, split):
-            assert np.shape(record["frames"]) == (1, 32, 48, 3)
-            np.testing.assert_allclose(record["objects"]["bbox"], cells)
+            assert np.shape(record["frames"]) == (1, 64, 96, 3)  # cells as fine as clips
+            np.testing.assert_allclose(record["objects"]["bbox"], CELLS)
             assert sum(record["objects"]["sounding"]) == 2
             if split == "cocktail_test":  # by class
                 assert sorted(record["objects"]["label"]) == [0, 1, 2, 3]
@@ -90,7 +92,7 @@ def test_scenes_mix_four_videos_of_their_own_split(built):
 
 def test_nothing_but_the_data_set_is_left(built):
     folder = Path(built.data_path).parent
-    assert [path.name for path in folder.iterdir()] == ["1.2.0"]
+    assert [path.name for path in folder.iterdir()] == ["1.3.0"]
 
 
 def test_labels_do_not_change_what_is_trained_on(videos, built, tmp_path):
@@ -118,14 +120,15 @@ def test_flat_folder_has_no_labels(tmp_path):
     assert sizes == {"train": 3, "validation": 1, "test": 1, "cocktail_train": 3}
     assert {r["objects"]["label"][0] for r in _records(built, "train")} == {-1}
     notes = " ".join(built.info.metadata["notes"])
-    assert "cocktail_train show two clips, one sounding (number of videos in train: 3)" in notes
+    assert "cocktail_train show one video that is silent more than once" in notes
+    assert "(number of videos in train: 3)" in notes
     assert (
         "no cocktail_test split: scenes mix at least two videos (number of videos in test: 1)"
         in notes
     )
     for record in _records(built, "cocktail_train"):
-        np.testing.assert_allclose(record["objects"]["bbox"], [[0, 0, 1, 0.5], [0, 0.5, 1, 1]])
-        assert sorted(record["objects"]["sounding"]) == [False, True]
+        np.testing.assert_allclose(record["objects"]["bbox"], CELLS)
+        assert sorted(record["objects"]["sounding"]) == [False, False, True, True]
 
 
 def test_bad_files_are_reported_skipped_and_counted(tmp_path, fill):
@@ -246,3 +249,127 @@ def test_names(tmp_path):
     assert folder_slug(tmp_path / "My Band, 2024") == "my_band_2024"
     assert folder_slug(tmp_path / "音乐") == "videos"
     assert class_names(_videos(b=1, a=1)) == ["a", "b"]
+
+
+def _annotate(source: Path, *entries: dict, name: str = "annotations.json") -> None:
+    (source / name).write_text(json.dumps(list(entries)))
+
+
+def _entry(video: str, second: int = 0, **changes) -> dict:
+    return {"video": video, "second": second, "bbox": [0.5, 0.25, 0.25, 0.5]} | changes
+
+
+@pytest.fixture(scope="module")
+def split_folders(tmp_path_factory) -> tfds.core.DatasetBuilder:
+    """Two classes in folders of splits, and boxes for some seconds of the test videos."""
+    source = tmp_path_factory.mktemp("source") / "own"
+    for top, count in (("train", 4), ("solo_test", 1)):
+        for c, kind in enumerate(("cat", "dog")):
+            (source / top / kind).mkdir(parents=True)
+            for v in range(count):
+                video = source / top / kind / f"{v}.mp4"
+                write_video(video, size=(48, 32), rate=24, frequency=300 + 300 * c)
+    _annotate(
+        source,
+        _entry("solo_test/cat/0.mp4", **{"class": "cat"}),
+        _entry("solo_test/dog/0.mp4", 1, bbox=[0, 0, 0.5, 0.5]),
+        _entry("solo_test/dog/0.mp4", 1, bbox=[0.5, 0.5, 0.5, 0.5]),
+        _entry("solo_test/dog/7.mp4"),
+        name="solo_test_annotations.json",
+    )
+    seen = _entry("train/cat/0.mp4", 1, sounding=False, **{"class": "dog"})
+    _annotate(source, seen, _entry("train/cat/0.mp4", 1), _entry("train/cat/0.mp4", 9))
+    return _build(source, tmp_path_factory.mktemp("data"))
+
+
+def test_folders_of_splits_are_the_splits(split_folders):
+    homes = {
+        split: {record["video"].decode() for record in _records(split_folders, split)}
+        for split in SOLO
+    }
+    assert homes["test"] == {"solo_test/cat/0.mp4", "solo_test/dog/0.mp4"}
+    assert len(homes["train"]) == 6 and len(homes["validation"]) == 2  # one of four of each class
+    assert all(name.startswith("train/") for name in homes["train"] | homes["validation"])
+    assert split_folders.info.metadata["class_names"] == ["cat", "dog"]
+
+
+def test_annotated_seconds_carry_their_boxes(split_folders):
+    records = {
+        record["id"].decode(): record for split in SOLO for record in _records(split_folders, split)
+    }
+    cat = records["solo_test/cat/0.mp4@0"]["objects"]
+    np.testing.assert_allclose(cat["bbox"], [[0.25, 0.5, 0.75, 0.75]])
+    assert (list(cat["label"]), list(cat["sounding"])) == ([0], [True])
+    dog = records["solo_test/dog/0.mp4@1"]["objects"]
+    np.testing.assert_allclose(dog["bbox"], [[0, 0, 0.5, 0.5], [0.5, 0.5, 1, 1]])
+    assert list(dog["label"]) == [1, 1]
+    both = records["train/cat/0.mp4@1"]["objects"]  # its own class comes first
+    assert (list(both["label"]), list(both["sounding"])) == ([0, 1], [True, False])
+    assert not np.any(records["solo_test/cat/0.mp4@1"]["objects"]["bbox"])
+
+
+def test_the_middle_frame_is_that_of_the_middle_of_the_second(split_folders):
+    for record in _records(split_folders, "test"):
+        assert len(record["frames"]) == 5
+        assert place(record["frames"][2]) == pytest.approx(0.5, abs=0.06)
+
+
+def test_boxes_that_match_nothing_are_counted_and_told(split_folders):
+    metadata = split_folders.info.metadata
+    assert (metadata["boxes"], metadata["boxes_used"], metadata["max_objects"]) == (
+        "annotated",
+        5,
+        2,
+    )
+    assert metadata["boxes_unmatched"] == ["train/cat/0.mp4@9", "solo_test/dog/7.mp4@0"]
+    assert (
+        "5 boxes from annotations.json and solo_test_annotations.json for 3 clips; "
+        "2 match no video and second here and are left out: "
+        "train/cat/0.mp4@9, solo_test/dog/7.mp4@0"
+    ) in metadata["summary"]
+
+
+def test_test_scenes_have_boxes_where_all_their_classes_do(split_folders):
+    boxes = {"cocktail_train": "cell", "cocktail_test": "moved"}
+    assert split_folders.info.metadata["scene_boxes"] == boxes
+    for record in _records(split_folders, "cocktail_test"):
+        objects = {name: np.asarray(value) for name, value in record["objects"].items()}
+        sizes = objects["bbox"][:, 2:] - objects["bbox"][:, :2]
+        cats = objects["label"] == 0  # a quarter wide, half as high, of its cell
+        np.testing.assert_allclose(sizes[cats], [[0.25, 0.125]] * cats.sum(), atol=0.01)
+        np.testing.assert_allclose(sizes[~cats], [[0.25, 0.25]] * (~cats).sum(), atol=0.01)
+
+
+@pytest.mark.parametrize("kinds", [2, 3])
+def test_test_scenes_of_few_classes_look_as_training_scenes(kinds, fill, tmp_path):
+    built = _build(fill(tmp_path / "s", kinds, 2), tmp_path / "data")
+    assert f"number of classes in test: {kinds}" in built.info.metadata["summary"]
+    for record in _records(built, "cocktail_test"):
+        assert np.shape(record["frames"]) == (1, 64, 96, 3)
+        np.testing.assert_allclose(record["objects"]["bbox"], CELLS)
+        sounding = np.asarray(record["objects"]["sounding"])
+        labels = np.asarray(record["objects"]["label"])
+        assert sounding.sum() == kinds - 1  # each class that is heard, once
+        assert len(set(labels[sounding])) == kinds - 1
+        (silent,) = set(labels[~sounding])
+        assert silent not in labels[sounding]
+
+
+def test_a_changed_file_of_boxes_is_another_state(fill, tmp_path):
+    source = fill(tmp_path / "s", 1, 2)
+    before = Builder.config_of(source).fingerprint()
+    _annotate(source, _entry("class 0/0.mp4"))
+    assert Builder.config_of(source).fingerprint() != before
+
+
+def test_a_video_beside_the_folders_of_splits_is_refused(tmp_path):
+    for name in ("train/a/1.mp4", "test/a/1.mp4", "b/1.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("")
+    with pytest.raises(
+        ValueError, match=r"folders test, train are taken .* but b/1\.mp4 is in none"
+    ):
+        find_videos(tmp_path)
+    for path in (tmp_path / "test").rglob("*.mp4"):
+        path.unlink()
+    assert {video.category for video in find_videos(tmp_path)} == {"train", "b"}

@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
 
+from avloc.data_pipelines.annotations.seconds import Seconds, read_seconds
 from avloc.data_pipelines.builders.decoding import ClipStore, StoredClips, listed, store_of
 from avloc.data_pipelines.builders.placed import Placed
+from avloc.data_pipelines.builders.video_folder.clips import Clips
 from avloc.data_pipelines.builders.video_folder.folder import (
     Video,
     class_names,
+    find_annotations,
     find_videos,
     folder_fingerprint,
     folder_slug,
+    scene_note,
     split_videos,
 )
 from avloc.data_pipelines.collection import Recording
-from avloc.data_pipelines.records.features import clip_example, clip_features
+from avloc.data_pipelines.media.video import QUARTERS
+from avloc.data_pipelines.records.features import clip_features
 from avloc.data_pipelines.scenes import mixing
-from avloc.data_pipelines.scenes.plan import SYNTHETIC, Recipe, plan_scenes
+from avloc.data_pipelines.scenes.few_kinds import plan_mixed
 
 MAX_SCENES = {"train": 25_000, "test": 500}
 """A cocktail split has as many scenes as its solo split has clips, and at most these (CSOL 4.1)."""
 
-_NO_PLACE = np.zeros((1, 4), np.float32)
+
+SCENE_SIDE = 448
+"""Shorter side of a scene, in pixels, if its clips are that fine."""
 
 
 @dataclass(kw_only=True)
@@ -36,7 +43,8 @@ class VideoFolderConfig(tfds.core.BuilderConfig):
     """Where the videos are.
 
     Attributes:
-      source: the folder: `CLASS/*.mp4`, or `*.mp4` without classes.
+      source: the folder: `CLASS/*.mp4`, or `*.mp4` without classes, or either of these in each of
+        the folders `train`, `test` and perhaps `validation`; and perhaps `annotations.json`.
       seed: of the splits and scenes.
       workers: processes that decode; 0: only this one.
     """
@@ -46,40 +54,9 @@ class VideoFolderConfig(tfds.core.BuilderConfig):
     workers: int = 2
 
     def fingerprint(self) -> str:
-        """Changes whenever a video of the folder is added, removed or changed."""
-        return folder_fingerprint(find_videos(self.source))
-
-
-class _Clips(NamedTuple):
-    """The clips of a split: index i is second `seconds[i]` of video `videos[i]`."""
-
-    names: list[str]
-    stored: list[StoredClips]
-    labels: list[int]
-    videos: np.ndarray
-    seconds: np.ndarray
-
-    @classmethod
-    def of(
-        cls, videos: Sequence[Video], stored: dict[Video, StoredClips], classes: Sequence[str]
-    ) -> _Clips:
-        files = [stored[video] for video in videos]
-        return cls(
-            names=[video.name for video in videos],
-            stored=files,
-            labels=[-1 if v.category is None else classes.index(v.category) for v in videos],
-            videos=np.repeat(np.arange(len(files)), [len(file.clips) for file in files]),
-            seconds=np.concatenate([file.clips for file in files]),
-        )
-
-    def decoded(self, place: int) -> mixing.Clip:
-        video, second = self.videos[place], self.seconds[place]
-        return mixing.Clip(
-            frame=self.stored[video].frame(second),
-            waveform=self.stored[video].waveform(second),
-            boxes=_NO_PLACE,
-            labels=np.array([self.labels[video]]),
-        )
+        """Changes whenever a video or a file of boxes is added, removed or changed."""
+        videos = find_videos(self.source)
+        return folder_fingerprint(videos, find_annotations(self.source, videos))
 
 
 class Builder(Placed, tfds.core.GeneratorBasedBuilder):
@@ -89,10 +66,13 @@ class Builder(Placed, tfds.core.GeneratorBasedBuilder):
     `train` and `cocktail_test` from `test`. Names of classes are stored for evaluation and
     display; `cocktail_train` mixes videos and ignores them.
 
-    A solo clip has one object without a position. An object of a scene has its cell as box.
+    A solo clip has one object without a position, unless `annotations.json` has boxes for that
+    second: these are then its objects, and its middle frame is that of the second's middle. An
+    object of a scene has its box, moved to its cell, where test scenes are made of clips with
+    boxes; else its cell.
     """
 
-    VERSION = tfds.core.Version("1.2.0")
+    VERSION = tfds.core.Version("1.3.0")
 
     @classmethod
     def config_of(cls, source: str | Path, name: str | None = None) -> VideoFolderConfig:
@@ -109,12 +89,13 @@ class Builder(Placed, tfds.core.GeneratorBasedBuilder):
         return self.dataset_info_from_configs(
             description=self.__doc__,
             features=clip_features(),
-            metadata=tfds.core.MetadataDict({"boxes": "none", "scene_boxes": "cell"}),
+            metadata=tfds.core.MetadataDict({"boxes": "none", "scene_boxes": {}}),
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
         config = self.builder_config
         videos = find_videos(config.source)
+        boxes = read_seconds(self._annotations, class_names(videos))
         recordings = {video: Recording(video.name, path=video.path) for video in videos}
         self._store.fill(recordings.values(), config.workers)
         stored = {video: self._store.load(made) for video, made in recordings.items()}
@@ -127,25 +108,60 @@ class Builder(Placed, tfds.core.GeneratorBasedBuilder):
             )
         names = class_names(good)
         splits, notes = split_videos(good, seed=config.seed)
-        solo = {split: _Clips.of(part, stored, names) for split, part in splits.items()}
-        generators = {split: _solo(clips) for split, clips in solo.items()}
+        solo = {split: Clips.of(part, stored, names, boxes) for split, part in splits.items()}
+        generators = {split: clips.examples() for split, clips in solo.items()}
         for split, limit in MAX_SCENES.items():
             if split in solo:
-                made, note = _cocktail(solo[split], split, limit, config.seed)
+                made, boxed, note = _cocktail(solo[split], split, limit, config.seed)
                 notes += [note] if note else []
                 generators |= {f"cocktail_{split}": made} if made else {}
+                if made:
+                    kind = "moved" if boxed else "cell"
+                    self.info.metadata["scene_boxes"][f"cocktail_{split}"] = kind
+        if self._annotations:
+            notes.append(self._matched(boxes, solo.values()))
         self._describe(videos, stored, names, notes)
         return generators
 
     def _generate_examples(self) -> Iterator[tuple[str, dict]]:
         raise NotImplementedError("splits come from _solo and _cocktail")
 
-    @property
+    @cached_property
+    def _annotations(self) -> list[Path]:
+        source = self.builder_config.source
+        return find_annotations(source, find_videos(source))
+
+    @cached_property
     def _store(self) -> ClipStore:
-        return store_of(self)
+        # Boxes are drawn in the middle of a second: its frame becomes the middle one.
+        shares = tuple(sorted((*QUARTERS, 0.5))) if self._annotations else QUARTERS
+        return store_of(self, shares=shares)
 
     def _post_download_and_prepare_hook(self) -> None:
         self._store.discard()
+
+    def _matched(self, boxes: Seconds, solo: Iterable[Clips]) -> str:
+        """A sentence on the boxes that belong to a clip, and on those that belong to none."""
+        clips = {
+            (part.names[number], int(second))
+            for part in solo
+            for number, second in zip(part.videos, part.seconds, strict=True)
+        }
+        lost = {key: found for key, found in boxes.items() if key not in clips}
+        used, left = (sum(map(len, part.values())) for part in (boxes, lost))
+        most = max((len(found) for key, found in boxes.items() if key in clips), default=1)
+        self.info.metadata.update(
+            boxes="annotated" if used > left else "none",
+            max_objects=most,
+            boxes_used=used - left,
+            boxes_unmatched=[f"{video}@{second}" for video, second in lost],
+        )
+        files = " and ".join(path.name for path in self._annotations)
+        told = f"{used - left} boxes from {files} for {len(boxes) - len(lost)} clips"
+        if lost:
+            names = listed([(f"{video}@{second}", None) for video, second in lost], 3)
+            told += f"; {left} match no video and second here and are left out: {names}"
+        return told
 
     def _describe(
         self,
@@ -173,49 +189,44 @@ class Builder(Placed, tfds.core.GeneratorBasedBuilder):
             summary=". ".join([summary, *notes]) + ".",
             source=self.builder_config.source,
             seed=self.builder_config.seed,
-            fingerprint=folder_fingerprint(videos),
+            fingerprint=folder_fingerprint(videos, self._annotations),
         )
-
-
-def _solo(clips: _Clips) -> Iterator[tuple[str, dict]]:
-    for video, second in zip(clips.videos, clips.seconds, strict=True):
-        name = f"{clips.names[video]}@{second}"
-        example = clip_example(
-            id=name,
-            video=clips.names[video],
-            second=int(second),
-            frames=(),
-            waveform=clips.stored[video].waveform(second),
-            boxes=_NO_PLACE,
-            labels=np.array([clips.labels[video]]),
-            sounding=np.array([True]),
-        )
-        yield name, example | {"frames": clips.stored[video].frames(second)}
 
 
 def _cocktail(
-    clips: _Clips, split: str, limit: int, seed: int
-) -> tuple[Iterator[tuple[str, dict]] | None, str | None]:
-    """Scenes of a split, if possible, and a sentence if they are not the usual ones.
+    clips: Clips, split: str, limit: int, seed: int
+) -> tuple[Iterator[tuple[str, dict]] | None, bool, str | None]:
+    """Scenes of a split, if possible, whether they have true boxes, and a sentence if not usual.
 
-    Four clips in a 2x2 grid, two sounding; where only two or three clips differ, two side by
-    side, one sounding. Scenes for training mix videos and ignore their classes.
+    Scenes for training mix videos and ignore their classes.
     """
-    labels = np.asarray(clips.labels)[clips.videos]
+    labels, places = clips.labels(), np.arange(len(clips.videos))
     known = split != "train" and bool(np.any(labels >= 0))
-    kinds = len(np.unique(labels[labels >= 0] if known else clips.videos))
-    unit = "classes" if known else "videos"
-    what = f"number of {unit} in {split}: {kinds}"
+    if known:
+        places = np.flatnonzero(labels >= 0)
+    groups = labels if known else clips.videos
+    kinds = len(np.unique(groups[places]))
+    note = scene_note(split, kinds, known=known)
     if kinds < 2:
-        return None, f"no cocktail_{split} split: scenes mix at least two {unit} ({what})"
-    recipe = SYNTHETIC if kinds >= 4 else Recipe(1, 1, grid=(1, 2))
-    plan = plan_scenes(
-        labels if known else None,
-        clips.videos,
-        min(limit, len(clips.videos)),
-        recipe,
-        seed=seed,
+        return None, False, note
+    boxed_places = places[clips.boxed()[places]]
+    boxed = split != "train" and len(np.unique(groups[boxed_places])) == kinds
+    if boxed:
+        places = boxed_places
+    count = min(limit, len(places))
+    plan = plan_mixed(groups[places], clips.videos[places], count, seed=seed)
+    plan = plan._replace(clips=places[plan.clips])
+    made = mixing.scenes(
+        plan,
+        partial(clips.decoded, boxed=boxed),
+        size=_scene_size,
+        prefix=f"cocktail_{split}",
     )
-    made = mixing.scenes(plan, clips.decoded, prefix=f"cocktail_{split}")
-    note = f"scenes of cocktail_{split} show two clips, one sounding ({what})"
-    return ((example["id"], example) for example in made), note if kinds < 4 else None
+    return ((example["id"], example) for example in made), boxed, note
+
+
+def _scene_size(clip: mixing.Clip) -> tuple[int, int]:
+    """Height and width of a scene: its cells are as fine as clips, up to `SCENE_SIDE`."""
+    height, width, _ = clip.frame.shape
+    scale = min(2.0, SCENE_SIDE / min(height, width))
+    return round(scale * height), round(scale * width)
