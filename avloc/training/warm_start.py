@@ -126,10 +126,11 @@ def _folder(config: ConfigDict) -> Path:
 def _mend(record: Record | None) -> str:
     if record is None:
         return "start from a run with the same data, network and number of clusters"
-    return (
-        f"{record.source} is a {record.architecture}: set --config.model.width={record.width} and "
-        f"--config.model.blocks='{record.blocks}'"
-    )
+    options = [
+        f"--config.model.{field}={value if isinstance(value, int | str) else repr(str(value))}"
+        for field, value in record.settings.items()
+    ]
+    return f"{record.source} is a {record.architecture}: set {' and '.join(options)}"
 
 
 def _said(config: ConfigDict, record: Record | None, fresh: tuple[str, ...]) -> str:

@@ -61,7 +61,7 @@ def training_on(spec: str, data_dir: str | None) -> list[Words]:
     return [*first, [*words, *where(data_dir)]]
 
 
-def training_from(weights: Path, width: int, blocks: Sequence[int]) -> list[Words]:
+def training_from(weights: Path, settings: Mapping[str, Any]) -> list[Words]:
     """What trains with imported weights: on a data set that is built, else on the toy one."""
     from avloc.data_pipelines import registry
 
@@ -73,7 +73,7 @@ def training_from(weights: Path, width: int, blocks: Sequence[int]) -> list[Word
         train = ["train", "--config", config, "--workdir", free(Path("runs") / config)]
         steps = [["data", "build", _TOY], train]
     train = steps[-1]
-    train += [f"--config.model.width={width}", f"--config.model.blocks={tuple(blocks)}"]
+    train += [f"--config.model.{field}={value}" for field, value in settings.items()]
     return [*steps[:-1], [*train, f"--config.init_from={weights}"]]
 
 

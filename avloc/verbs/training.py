@@ -134,4 +134,4 @@ def import_weights(args: argparse.Namespace) -> None:
     print(weight_files.import_weights(args.file, args.out))
     folder = Path(args.out).absolute()
     record = weight_files.read_record(folder)
-    next_steps.show(*next_steps.training_from(folder, record.width, record.blocks))
+    next_steps.show(*next_steps.training_from(folder, record.settings))

@@ -14,6 +14,7 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from avloc.inputs import LogMel, Scaling
+from avloc.models.backbones import foundation
 from avloc.models.backbones.resnet import BLOCKS, ResNet
 from avloc.naming import named
 
@@ -71,6 +72,7 @@ def _standard(name: str) -> Maker:
 VISUAL: Mapping[str, Maker] = {
     "resnet": lambda model, **common: ResNet(stem_pool=model.stem_pool, **_family(model, **common)),
     **{name: _standard(name) for name in BLOCKS},
+    **{name: foundation.maker(name) for name in foundation.CHANNELS},
 }
 # Spectrograms are large enough to keep the pooling of the first layer.
 AUDIO: Mapping[str, Maker] = {
