@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -98,6 +98,8 @@ class Collection:
       notes: sentences that a reader should know: ids in two splits, and which split kept them;
         ids without a known category.
       annotations: the files that were read.
+      without: where the splits depend on which files can be used: the collection without some
+        files, each given with what is wrong with it.
     """
 
     classes: tuple[str, ...]
@@ -105,6 +107,7 @@ class Collection:
     clip_seconds: int = 1
     notes: tuple[str, ...] = ()
     annotations: tuple[Path, ...] = field(default=())
+    without: Callable[[Mapping[Path, str]], Collection] | None = field(default=None, compare=False)
 
     def fingerprint(self) -> str:
         """Changes whenever a file of a recording, or what is wanted from one, changes."""

@@ -9,7 +9,7 @@ from avloc.cli import main
 from avloc.data_pipelines import registry
 from avloc.data_pipelines.builders.recordings import RecordingsBuilder
 from avloc.data_pipelines.collection import Collection, Recording
-from tests.videos import write_video
+from tests.videos import damage, write_video
 
 
 def collection(folder):
@@ -69,6 +69,53 @@ def test_doctor_of_bad_input(source, tmp_path, fails):
     sentence = "--decode goes with --source"
     assert sentence in fails(*words, "--decode", "--out", tmp_path / "out")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["source"]
+
+
+def test_doctor_of_your_own_videos_says_what_a_build_will_do(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "mine"
+    for kind, count in (("cat", 5), ("dog", 2)):
+        (folder / kind).mkdir(parents=True)
+        for number in range(count):
+            write_video(folder / kind / f"{number}.mp4", seconds=2, size=(32, 32), rate=8)
+    write_video(folder / "dog" / "flash.mp4", seconds=0.5, size=(32, 32), rate=8)
+    write_video(folder / "cat" / "mute.mp4", size=(32, 32), rate=8, sound=False)
+    damage(write_video(folder / "dog" / "torn.mkv", seconds=6))
+    (folder / "dog" / "text.mp4").write_text("no video")
+    boxes = [
+        {"video": video, "second": 0, "class": "cat", "bbox": [0.1, 0.1, 0.5, 0.5]}
+        for video in ("cat/0.mp4", "cat/9.mp4")
+    ]
+    (folder / "annotations.json").write_text(json.dumps(boxes))
+    words = ["data", "doctor", "video_folder", "--source", str(folder)]
+    assert main([*words, "--decode"]) == 0
+    said = capsys.readouterr().out
+    assert "3 of 3 splits can be built" in said
+    for sentence in (
+        "3 of 11 videos cannot be used: ",
+        "cat/mute.mp4 (no sound track)",
+        "dog/flash.mp4 (shorter than a second (0.5",
+        "dog/text.mp4 (not a video that can be read",
+        "1 boxes in annotations.json; no usable video is called cat/9.mp4",
+        "Scenes of cocktail_test show one class that is silent more than once",
+    ):
+        assert sentence in said
+    assert "finds damage anywhere" not in said
+    planned = json.loads((tmp_path / "doctor_video_folder" / "doctor.json").read_text())["splits"]
+    assert main(["data", "build", *words[2:], "--data-dir", "data"]) == 0
+    built = registry.open_dataset("video_folder/mine", "data").info.splits
+    assert {name: split["items"] for name, split in planned.items()} == {
+        name: built[name].num_examples for name in planned
+    }
+    assert planned["train"]["clips"]["cat"] == 6  # of five cats one is for testing, one validates
+
+
+def test_doctor_of_your_own_videos_none_of_which_can_be_used(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a.mp4").write_text("no video")
+    assert main(["data", "doctor", "video_folder", "--source", "mine"]) == 1
+    assert "cannot be built: 1 of 1 videos cannot be used: a.mp4 (not" in capsys.readouterr().out
 
 
 def test_doctor_of_a_data_set_without_a_list(tmp_path, fails):

@@ -97,8 +97,8 @@ def _single(
     items, kept, counts = measured.items, measured.scored, measured.counts
     labels = clip_label(items.labels, items.sounding)
     rows = [
-        {"iou": "", "label": int(label), "cluster": int(cluster)}
-        for label, cluster in zip(labels, items.cluster, strict=True)
+        {"iou": "", "label": int(label), "cluster": int(cluster), "heard_cluster": int(heard)}
+        for label, cluster, heard in zip(labels, items.cluster, items.heard_cluster, strict=True)
     ]
     if counts is None:
         return {}, rows

@@ -12,7 +12,13 @@ from typing import Any
 from PIL import Image
 
 from avloc.data_pipelines.checks import preview
-from avloc.data_pipelines.checks.doctor import Findings, examine, unused_videos, wanted_files
+from avloc.data_pipelines.checks.doctor import (
+    Findings,
+    examine,
+    unused_videos,
+    useless,
+    wanted_files,
+)
 from avloc.data_pipelines.checks.inspection import FileFacts, inspect_all
 from avloc.data_pipelines.checks.records import BuiltFindings, check_records
 from avloc.data_pipelines.collection import Collection, Folder
@@ -46,8 +52,11 @@ def examine_source(
       The findings, and the page's path.
     """
     facts = inspect_all(wanted_files(collection), out / "files.json", decode=decode)
+    if collection.without is not None:
+        collection = collection.without(useless(facts, collection.clip_seconds))
     findings = examine(collection, facts)
-    findings.unused = unused_videos(Folder(source), collection)
+    findings.decoded = decode
+    findings.unused = [] if findings.drawn else unused_videos(Folder(source), collection)
     content = asdict(findings) | {
         "name": name,
         "source": str(source),

@@ -20,7 +20,30 @@ def source_summary(findings: Findings, width: int | None = None) -> str:
     lines = [f"cannot be built: {sentence}" for sentence in findings.blocked]
     lines.append(f"{ready} of {len(findings.splits)} splits can be built from the files found")
     lines += unused(findings, 3)
-    return counts_table(findings).text(width) + "\n\n" + "\n".join(lines)
+    tables = [counts_table(findings)]
+    if findings.drawn:  # the user's own: what will be in it is news
+        tables += clips_table(findings)
+        lines += [f"{note[0].upper()}{note[1:]}" for note in findings.notes]
+        if not findings.decoded:
+            lines.append("Each file was checked by its start; --decode finds damage anywhere")
+    return "\n\n".join([*(table.text(width) for table in tables), "\n".join(lines)])
+
+
+def clips_table(findings: Findings) -> list[Table]:
+    """Clips and videos of each class in each split, if there are classes."""
+    splits = findings.splits
+    kinds = dict.fromkeys(kind for split in splits.values() for kind in split.classes)
+    if list(kinds) in ([], [findings.unclassed]):
+        return []
+    rows = []
+    for kind in kinds:
+        cells = []
+        for split in splits.values():
+            videos = split.classes[kind].found if kind in split.classes else 0
+            cells.append(f"{split.clips.get(kind, 0):,} ({videos:,})" if videos else "-")
+        rows.append([kind, *cells])
+    note = "Clips, and in brackets the videos that they are from."
+    return [Table("Clips of each class", ["class", *splits], rows, note)]
 
 
 def unused(findings: Findings, most: int = SHOWN) -> list[str]:
@@ -51,7 +74,8 @@ def counts_table(findings: Findings) -> Table:
 def source_tables(findings: Findings) -> list[Table]:
     """Everything that was found of a source folder."""
     splits = findings.splits
-    tables = [counts_table(findings), *_missing(splits), *_damaged(splits)]
+    clips = clips_table(findings) if findings.drawn else []
+    tables = [counts_table(findings), *clips, *_missing(splits), *_damaged(splits)]
     if findings.overlaps:
         tables.append(
             Table(

@@ -57,7 +57,7 @@ def write_run_report(
     """
     config = run.config()
     pictures = [] if scorer is None else _pictures(scorer)
-    notes = [*_introduction(config, scorer), *_reading(scores)]
+    notes = [*scores.verdict_text(), *_introduction(config, scorer), *_reading(scores)]
     if pictures:
         notes.append(
             "How to read the pictures at the end. They are spread evenly over the test items, not "

@@ -22,6 +22,7 @@ from avloc.machine.devices import Devices
 from avloc.progress import track
 from avloc.runs.checkpoints import example_batch, finished_stages
 from avloc.runs.folder import RunFolder, write_atomically
+from avloc.scoring.judging import VideosOfClasses, verdict_on
 from avloc.scoring.scores import Rows, Scores, network_row
 from avloc.training.loading import LoadedRun, load_run, recorded_info
 from avloc.training.methods import create, initialize
@@ -86,6 +87,7 @@ class Scorer:
         self.devices = Devices(self.config.parallel, local=local)
         self.batch_size = self.devices.even(self.config.batch_size)
         self._predict = self.devices.scan_fn(self.method.predict)
+        self._trained_on = VideosOfClasses()
 
     def by_itself(self) -> Scorer:
         """A scorer for this process alone; this one if there are no others."""
@@ -132,6 +134,7 @@ class Scorer:
         splits: dict[str, Rows] = {name: {} for name in jobs}
         last = self.last_stage()
         namings = {rules.naming for rules in jobs.values()} | ({kept} if kept else set())
+        judged = None
         for network in self.networks(stage):
             predict = self.predictor(network)
             categories = {naming: self.categories(network, naming) for naming in namings}
@@ -140,6 +143,8 @@ class Scorer:
             for name, rules in jobs.items():
                 named = categories[rules.naming]
                 self._add(splits[name], network.row, network.folder, name, rules, predict, named)
+                if kept and network.folder == last and rules.task == "single":
+                    judged = verdict_on(splits[name][network.row], named, self._trained_on)
         if stage is None and self.config.evaluation.baselines:
             for name, rules in jobs.items():
                 if any(evaluation.evaluated for evaluation in splits[name].values()):
@@ -149,7 +154,7 @@ class Scorer:
             if not any(evaluation.metrics for evaluation in rows.values()):
                 reasons = next(iter(splits.pop(name).values())).reasons
                 left_out[name] = "; ".join(f"{why} ({n} items)" for why, n in reasons.items())
-        return Scores(splits, left_out)
+        return Scores(splits, left_out, judged)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -200,12 +205,10 @@ class Scorer:
         """
         if not self.dataset.info.class_names:
             return None
-        split = self.config.data.stage_one
+        batches = self.batches(self.config.data.stage_one, f"naming the clusters of {network.row}")
+        names = self.dataset.info.class_names
         return fit_categories(
-            self.predictor(network),
-            self.batches(split, f"naming the clusters of {network.row}"),
-            self.dataset.info.class_names,
-            naming,
+            self.predictor(network), self._trained_on.noting(batches), names, naming
         )
 
     def view(self, split: str) -> tuple[int, int]:

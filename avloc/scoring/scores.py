@@ -10,6 +10,7 @@ from typing import Any
 from avloc.drawing.table import Table
 from avloc.evaluation import HEARD_METRICS, comparison, protocols
 from avloc.evaluation.results import Evaluation
+from avloc.evaluation.verdict import Verdict
 from avloc.runs.folder import RunFolder
 from avloc.training.methods import method_title
 
@@ -32,15 +33,21 @@ class Scores:
     Attributes:
       splits: the rows of each split that could be scored.
       left_out: splits that could not, with the reason.
+      verdict: on the last stage, where all of the run was scored and there is one.
     """
 
     splits: Mapping[str, Rows]
     left_out: Mapping[str, str]
+    verdict: Verdict | None = None
 
     def text(self, width: int | None = None) -> str:
         """The tables as they are printed, in lines of so many letters; None: as Markdown."""
         parts = [f"{table.title}\n\n{table.text(width)}" for table in self.tables()]
-        return "\n\n".join([*parts, *self.remarks()])
+        return "\n\n".join([*parts, *self.remarks(), *self.verdict_text()])
+
+    def verdict_text(self) -> list[str]:
+        """The verdict as a paragraph, if there is one."""
+        return [f"Verdict. {' '.join(self.verdict.sentences())}"] if self.verdict else []
 
     def tables(self) -> list[Table]:
         """For each split, a table of what is found in the pictures, and one of what is heard."""
@@ -73,6 +80,7 @@ class Scores:
                 for split, rows in self.splits.items()
             },
             "left_out": dict(self.left_out),
+            "verdict": self.verdict.to_json() if self.verdict else None,
         }
 
     @classmethod
@@ -86,7 +94,8 @@ class Scores:
             split: {row: _evaluation(entry) for row, entry in rows.items()}
             for split, rows in data["splits"].items()
         }
-        return cls(splits, data["left_out"])
+        verdict = data.get("verdict")  # not there in files of earlier versions
+        return cls(splits, data["left_out"], Verdict.from_json(verdict) if verdict else None)
 
 
 def network_row(method: str, stage: str, *, alone: bool) -> str:

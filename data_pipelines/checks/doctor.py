@@ -93,6 +93,7 @@ class SplitFindings:
       count: of its recordings.
       items: records that the files present can give, judged by their stated length.
       classes: recordings of each category; one of two categories counts for both.
+      clips: items of each category.
       missing: ids.
       damaged: id, file and reason of each.
       boxes: of its annotation.
@@ -102,6 +103,7 @@ class SplitFindings:
     count: Count = field(default_factory=Count)
     items: int = 0
     classes: dict[str, Count] = field(default_factory=dict)
+    clips: dict[str, int] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     damaged: list[dict[str, str]] = field(default_factory=list)
     boxes: BoxFindings = field(default_factory=BoxFindings)
@@ -119,6 +121,8 @@ class Findings:
       blocked: a sentence for each split that cannot be built.
       notes: the data set's own sentences about its lists.
       unused: videos of the folder that no split wants, as paths inside it.
+      drawn: whether the splits were drawn from the files that can be used, as the build does.
+      decoded: whether every file was read to its end.
       unclassed: name under which recordings of no known category are counted.
     """
 
@@ -128,6 +132,8 @@ class Findings:
     blocked: list[str]
     notes: list[str]
     unused: list[str] = field(default_factory=list)
+    drawn: bool = False
+    decoded: bool = False
     unclassed: str = "(no category)"
 
 
@@ -160,7 +166,10 @@ def examine(collection: Collection, facts: Mapping[Path, FileFacts]) -> Findings
         duplicates=list(_duplicates(collection, facts)),
         blocked=[],
         notes=list(collection.notes),
+        drawn=collection.without is not None,
     )
+    if not findings.splits:
+        findings.blocked.append(findings.notes.pop(0))
     for name, split in findings.splits.items():
         count = split.count
         if not count.wanted:
@@ -185,6 +194,21 @@ def problem(recording: Recording, facts: Mapping[Path, FileFacts]) -> tuple[Path
     return (recording.path, "no sound track") if silent else None
 
 
+def useless(facts: Mapping[Path, FileFacts], clip_seconds: int) -> dict[Path, str]:
+    """Videos that give no clip, and why, in the words of the build."""
+    bad = {}
+    for path, fact in facts.items():
+        usable = [length for length in (fact.duration, fact.good) if length is not None]
+        short = bool(usable) and min(usable) < clip_seconds * (1 - END_SLACK)
+        if fact.problem and short:
+            bad[path] = fact.problem
+        elif not fact.has_audio:
+            bad[path] = "no sound track"
+        elif short:
+            bad[path] = f"shorter than a second ({min(usable):.2f} s)"
+    return bad
+
+
 def _split(collection: Collection, name: str, facts: Mapping[Path, FileFacts]) -> SplitFindings:
     made = SplitFindings(classes={kind: Count() for kind in collection.classes})
     for recording in collection.splits[name]:
@@ -204,7 +228,10 @@ def _split(collection: Collection, name: str, facts: Mapping[Path, FileFacts]) -
         for moment in recording.moments or ():
             _boxes(made.boxes, recording, moment)
         if there:
-            made.items += _times(made.times, recording, facts, collection.clip_seconds)
+            items = _times(made.times, recording, facts, collection.clip_seconds)
+            made.items += items
+            for kind in _kinds(recording, collection.classes):
+                made.clips[kind] = made.clips.get(kind, 0) + items
     return made
 
 

@@ -238,3 +238,29 @@ def test_scores_survive_json(scorer):
     assert isinstance(evaluation, Evaluation)
     assert evaluation.protocol == scores.splits["test"]["ceiling"].protocol
     assert evaluation.metrics == scores.splits["test"]["ceiling"].metrics
+
+
+def test_the_verdict_is_first_in_the_report_and_survives_json(scorer):
+    made = scorer(everything() | {"test": clips(6)})
+    scores = made.score()
+    told = "It tells 2 of 2 kinds apart, on 6 videos that it never trained on."
+    assert scores.verdict.sentences()[0] == told
+    assert scores.text().split("\n\n")[-1].startswith(f"Verdict. {told}")
+    page = write_run_report(made.run, stored_scores(made.run), made).read_text()
+    assert page.index(told) < page.index("A network learned, from pictures")
+    assert made.score("test").verdict is None  # not all of the run
+
+
+def test_the_verdict_on_clips_that_are_all_named_wrongly(scorer):
+    made = scorer(everything())  # every test clip bears the other name
+    judged = made.score().verdict
+    assert judged.missed == NAMES and not judged.above_chance
+    assert judged.confused == (("bell", "drum", 3, 3), ("drum", "bell", 3, 3))
+    assert judged.advice[0] == "add training videos of bell (now 4), drum (now 4)"
+
+
+def test_the_verdict_without_classes_compares_sight_and_hearing(scorer):
+    unnamed = {"train": clips(8, known=False), "test": clips(8, known=False)}
+    judged = scorer(unnamed, names=()).score().verdict
+    # Cluster 1 is always heard best; every second clip is seen as it.
+    assert (judged.named, judged.videos, judged.above_chance) == (False, 8, False)

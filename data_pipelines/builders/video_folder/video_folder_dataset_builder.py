@@ -24,7 +24,8 @@ from avloc.data_pipelines.builders.video_folder.folder import (
     scene_note,
     split_videos,
 )
-from avloc.data_pipelines.collection import Recording
+from avloc.data_pipelines.builders.video_folder.plan import planned
+from avloc.data_pipelines.collection import Collection, Recording
 from avloc.data_pipelines.media.video import QUARTERS
 from avloc.data_pipelines.records.features import clip_features
 from avloc.data_pipelines.scenes import mixing
@@ -58,6 +59,11 @@ class VideoFolderConfig(tfds.core.BuilderConfig):
         videos = find_videos(self.source)
         return folder_fingerprint(videos, find_annotations(self.source, videos))
 
+    @property
+    def collection(self) -> Collection:
+        """What a build would make of the folder."""
+        return planned(self.source, self.seed)
+
 
 class Builder(Placed, tfds.core.GeneratorBasedBuilder):
     """One-second clips of a folder of videos, and cocktail-party scenes made from them.
@@ -73,6 +79,7 @@ class Builder(Placed, tfds.core.GeneratorBasedBuilder):
     """
 
     VERSION = tfds.core.Version("1.3.0")
+    collection = staticmethod(planned)
 
     @classmethod
     def config_of(cls, source: str | Path, name: str | None = None) -> VideoFolderConfig:
