@@ -21,7 +21,7 @@ def get_config() -> ConfigDict:
     # clips, and the networks have learnt to hear several kinds in `hearing`.
     config.stage_two.epochs = 0
     config.stage_two.similarity = "centred_cosine"
-    config.stage_two.scale = 20.0
+    config.stage_two.maps = "heard"
     config.hearing.update(
         dict(epochs=5, steps=900, share=0.8, sources=3, gain_db=6.0, localization_weight=1.0)
     )
@@ -64,4 +64,5 @@ def pretrained(config: ConfigDict) -> None:
     config.correspondence.update(dict(bce=0.0, info_nce=1.0, pooling="log_mean_exp"))
     config.stage_one.update(dict(warmup_epochs=5, warmup_steps=400, patience=3, epochs=0))
     config.optimizers.localization.learning_rates = ConfigDict(dict(default=1e-3, audio=4e-3))
+    config.evaluation.single_protocol = "half-maximum"
     config.evaluation.scene_size = 448

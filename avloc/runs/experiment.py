@@ -42,7 +42,7 @@ LATER_OF = {
     },
     "data": {"validation": ""},
     "stage_one": {"warmup_steps": 0, "patience": 0},
-    "stage_two": {"heard_filter": False},
+    "stage_two": {"heard_filter": False, "maps": "softmax"},
     "identification": {"levelled": False, "steps": 0},
     "evaluation": {"scene_size": 0},
     "inference": {"image_size": 0},

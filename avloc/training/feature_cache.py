@@ -35,6 +35,10 @@ _SPARE = 2**30  # bytes of the disk that stay free
 _LARGEST = 6e4  # of float16, nearly
 
 
+# Number of views, share of shrunk ones, height and width.
+_View = tuple[int, float, tuple[int, int]]
+
+
 class FeatureCache:
     """The stored maps of a run's splits; none where its config asks for none.
 
@@ -47,7 +51,12 @@ class FeatureCache:
     """
 
     def __init__(
-        self, config: ConfigDict, dataset: Dataset, method: Method, devices: Devices, stop: Stop
+        self,
+        config: ConfigDict,
+        dataset: Dataset,
+        method: Method,
+        devices: Devices,
+        stop: Stop | Callable[[], bool],
     ):
         self._config, self._dataset, self._stop = config, dataset, stop
         self._views = config.stored_views
@@ -65,26 +74,34 @@ class FeatureCache:
 
     def training(self, split: str, zoom_out: float, state: TrainState) -> StoredMaps | None:
         """Random views of a split's items, as `training_view` makes them."""
-        return self._maps(split, self._views, zoom_out, state)
+        return self._maps(split, self._views, zoom_out, self._config.image_size, state)
 
-    def evaluation(self, split: str, state: TrainState) -> StoredMaps | None:
-        """The evaluation view of a split's items."""
-        return self._maps(split, 0, 0.0, state)
+    def evaluation(
+        self, split: str, state: TrainState, size: int | tuple[int, int] | None = None
+    ) -> StoredMaps | None:
+        """The evaluation view of a split's items, of `config.image_size` unless said."""
+        return self._maps(split, 0, 0.0, size or self._config.image_size, state)
 
     def _maps(
-        self, split: str, views: int, zoom_out: float, state: TrainState
+        self,
+        split: str,
+        views: int,
+        zoom_out: float,
+        size: int | tuple[int, int],
+        state: TrainState,
     ) -> StoredMaps | None:
         if self._look is None:
             return None
-        if (split, views, zoom_out) not in self._known:
-            folder = self._folder(split, views, zoom_out, state)
+        view = (views, zoom_out, (size, size) if isinstance(size, int) else tuple(size))
+        if (split, view) not in self._known:
+            folder = self._folder(split, view, state)
             made = folder / "maps.npy"
             if not made.is_file():
-                self._fill(folder, split, views, zoom_out, state)
-            self._known[split, views, zoom_out] = StoredMaps(made)
-        return self._known[split, views, zoom_out]
+                self._fill(folder, split, view, state)
+            self._known[split, view] = StoredMaps(made)
+        return self._known[split, view]
 
-    def _folder(self, split: str, views: int, zoom_out: float, state: TrainState) -> Path:
+    def _folder(self, split: str, view: _View, state: TrainState) -> Path:
         """Named by everything that the maps depend on."""
         self._weights = self._weights or _digest(state)
         parts = {
@@ -94,27 +111,23 @@ class FeatureCache:
             "backbone": self._config.model.visual,
             "weights": self._weights,
             "precision": self._config.precision,
-            "image_size": self._config.image_size,
-            "views": views,
-            "zoom_out": zoom_out,
+            "views, zoom_out, size": view,
         }
         name = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
-        folder = self._dataset.folder / FOLDER / f"{split}_{views or 'whole'}_{name}"
+        folder = self._dataset.folder / FOLDER / f"{split}_{name}"
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / "of.json", json.dumps(parts, indent=2) + "\n")
         return folder
 
-    def _fill(
-        self, folder: Path, split: str, views: int, zoom_out: float, state: TrainState
-    ) -> None:
-        source = self._dataset.source(split)
+    def _fill(self, folder: Path, split: str, view: _View, state: TrainState) -> None:
+        source, (views, zoom_out, size) = self._dataset.source(split), view
         total = len(source) * max(1, views)
         growing, told = folder / f"maps.{os.getpid()}.part", folder / "done.json"
-        maps, done = self._growing(folder, told, (len(source), max(1, views)), state)
+        maps, done = self._growing(folder, told, (len(source), max(1, views)), size, state)
         flat = maps.reshape(total, *maps.shape[2:])
         batches = view_batches(
             source,
-            image_size=self._config.image_size,
+            image_size=size if views == 0 else size[0],
             batch_size=self._even,
             views=views,
             seed=0,  # runs of other seeds share the views
@@ -139,7 +152,12 @@ class FeatureCache:
         told.unlink(missing_ok=True)
 
     def _growing(
-        self, folder: Path, told: Path, counts: tuple[int, int], state: TrainState
+        self,
+        folder: Path,
+        told: Path,
+        counts: tuple[int, int],
+        size: tuple[int, int],
+        state: TrainState,
     ) -> tuple[np.memmap, int]:
         """A file of the right size under this process's name, and how much of it is filled."""
         growing = folder / f"maps.{os.getpid()}.part"
@@ -148,8 +166,7 @@ class FeatureCache:
             # The name says whose it is: another process that fills the same takes its own.
             earlier[0].rename(growing)
             return np.lib.format.open_memmap(growing, "r+"), json.loads(told.read_text())["done"]
-        size = self._config.image_size
-        blank = self._put(_batch(np.zeros((self._even, size, size, 3), np.uint8)))
+        blank = self._put(_batch(np.zeros((self._even, *size, 3), np.uint8)))
         shape = (*counts, *self._look(state.variables, state.aux, blank).shape[1:])
         needed = 2 * int(np.prod(shape))
         if shutil.disk_usage(folder).free < needed + _SPARE:
