@@ -161,6 +161,8 @@ def base() -> ConfigDict:
         dict(default=1e-4, visual_classifier=1e-3, audio_classifier=1e-3)
     )
 
+    config.optimizers.hearing.learning_rates.audio_classifier = 1e-3
+
     config.evaluation = ConfigDict()
     config.evaluation.single_protocol = "dsol-solo"
     config.evaluation.scene_protocol = "dsol-synthetic"

@@ -26,7 +26,7 @@ def get_config() -> ConfigDict:
         dict(epochs=5, steps=900, share=0.8, sources=3, gain_db=6.0, localization_weight=1.0)
     )
     config.optimizers.hearing.update(dict(decay_from=450, half_life=120))
-    config.optimizers.hearing.learning_rates = ConfigDict(
+    config.optimizers.hearing.learning_rates.update(
         dict(default=1e-3, audio=4e-3, audio_classifier=4e-3)
     )
     config.lock()
