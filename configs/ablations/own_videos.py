@@ -3,8 +3,8 @@
 Command: `avloc data build video_folder --source DIR --data-dir D`, then
 `avloc ablate --config configs/ablations/own_videos.py --workdir runs/own --data-dir D`, where D
 holds no other folder. `KINDS` is the number of clusters: copy this file and change it to the number
-of kinds of things that sound in your videos. The rows `clusters...` stop before hearing is learnt: what they change shows
-in the clusters, and they take a minute each on 2 cores.
+of kinds of things that sound in your videos. The rows `clusters...` stop before hearing is learnt:
+what they change shows in the clusters, and they take a minute each on 2 cores.
 """
 
 from avloc.ablation.declaration import PLACES, Ablation, Cell
