@@ -292,7 +292,14 @@ class Scorer:
     ) -> None:
         """Evaluates one row, and writes it to disk."""
         batches = self.batches(split, f"scoring {row} on {split}")
-        rows[row] = evaluate(predict, batches, rules, categories, self.class_names)
+        rows[row] = evaluate(
+            predict,
+            batches,
+            rules,
+            categories,
+            self.class_names,
+            named_from=float(self.config.inference.sounding),
+        )
         if self.writes:
             rows[row].write(self.evaluation / split / rules.name / folder)
 
