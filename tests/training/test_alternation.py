@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from avloc.training.methods.alternation import finite
+from avloc.training.methods.clusters import finite
 from avloc.types import TrainState
 from tests.training.line import Line
 from tests.training.test_resume import numbers
