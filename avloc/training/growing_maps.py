@@ -12,8 +12,9 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import Float
@@ -59,26 +60,28 @@ class GrowingMaps:
           ValueError: they could not be written.
         """
         small = np.clip(np.asarray(maps, np.float32), -_LARGEST, _LARGEST).astype("<f2")
-        try:
-            self._file.write(small.tobytes())
-            self.done += len(small)
-            if time.monotonic() - self._noted > _EVERY:
-                self.note()
-        except OSError as error:
-            raise ValueError(self._full(f"takes no more features ({error.strerror})")) from None
+        with self._writing():
+            left = memoryview(small.tobytes())
+            while left:
+                left = left[self._file.write(left) :]
+        self.done += len(small)
+        if time.monotonic() - self._noted > _EVERY:
+            self.note()
 
     def note(self) -> None:
-        """Brings to disk what was written, and then the number of it."""
-        _sync(self._file)
-        write_atomically(self._told, json.dumps({"done": self.done}) + "\n")
+        """Brings to disk what was written, and then the number of it; raises as `append`."""
+        with self._writing():
+            os.fsync(self._file.fileno())
+            write_atomically(self._told, json.dumps({"done": self.done}) + "\n")
         self._noted = time.monotonic()
 
     def finish(self) -> None:
-        """Gives the complete file its name."""
-        _sync(self._file)
-        self._file.close()
-        self._part.replace(self._folder / MAPS)
-        self._told.unlink(missing_ok=True)
+        """Gives the complete file its name; raises as `append`."""
+        with self._writing():
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._part.replace(self._folder / MAPS)
+            self._told.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Leaves the file as it is."""
@@ -96,16 +99,24 @@ class GrowingMaps:
         known = same and isinstance(done, int) and 0 <= done <= min(self.total, held // self._each)
         return done if known else 0
 
-    def _opened(self) -> BinaryIO:
-        if not self.done:
-            self._told.unlink(missing_ok=True)  # before the file that it tells of is another
-            file = self._part.open("wb")
-            file.write(self._header)
+    def _opened(self) -> io.FileIO:
+        with self._writing():
+            if not self.done:
+                self._told.unlink(missing_ok=True)  # before the file that it tells of is another
+                file = self._part.open("wb", buffering=0)
+                file.write(self._header)
+                return file
+            file = self._part.open("r+b", buffering=0)
+            file.truncate(len(self._header) + self.done * self._each)
+            file.seek(0, os.SEEK_END)
             return file
-        file = self._part.open("r+b")
-        file.truncate(len(self._header) + self.done * self._each)
-        file.seek(0, os.SEEK_END)
-        return file
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ValueError(self._full(f"takes no more features ({error.strerror})")) from None
 
     def _full(self, words: str) -> str:
         return (
@@ -119,8 +130,3 @@ def _header(shape: tuple[int, ...]) -> bytes:
     about = {"descr": "<f2", "fortran_order": False, "shape": tuple(shape)}
     np.lib.format.write_array_header_1_0(made, about)
     return made.getvalue()
-
-
-def _sync(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
