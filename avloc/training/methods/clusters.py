@@ -105,7 +105,7 @@ class Clustered:
     # Parts.
 
     def _forward(self, variables: Variables, batch: Batch) -> Embeddings:
-        return self.net.apply(variables, *inputs(self.net, batch))
+        return self.net.apply(variables, *inputs(self.net, batch._replace(negative=None)))
 
     def _represent(
         self, f: Float[Array, "B h w C"], localization: Float[Array, "B h w"]
