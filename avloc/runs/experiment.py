@@ -30,7 +30,7 @@ LATER = {
         "localization_weight": 0.0,
     },
 }
-# The same of groups that were there.
+# The same of groups that were there; `group.field` is one that has this field (IEr's stage two).
 LATER_OF = {
     "model": {
         "visual": "resnet",
@@ -42,10 +42,20 @@ LATER_OF = {
     },
     "data": {"validation": ""},
     "stage_one": {"warmup_steps": 0, "patience": 0},
-    "stage_two": {"heard_filter": False, "maps": "softmax"},
+    "stage_two.similarity": {"maps": "softmax"},
+    "stage_two.silent_filter": {"heard_filter": False},
     "identification": {"levelled": False, "steps": 0},
     "evaluation": {"scene_size": 0},
     "inference": {"image_size": 0},
+    "optimizers": {
+        "hearing": {
+            "learning_rates": {"default": 1e-4, "audio_classifier": 1e-3},
+            "weight_decay": 1e-4,
+            "clip_norm": 0.0,
+            "half_life": 0,
+            "decay_from": 0,
+        }
+    },
 }
 
 
@@ -108,9 +118,10 @@ def _parse(name: str, text: str, old: Any) -> Any:
 def with_later_fields(config: ConfigDict) -> ConfigDict:
     """The unlocked config of a run, with the fields that were not there yet when it began."""
     config.update({name: value for name, value in LATER.items() if name not in config})
-    for group, later in LATER_OF.items():
+    for where, later in LATER_OF.items():
+        group, _, beside = where.partition(".")
         fields = config.get(group)
-        if isinstance(fields, ConfigDict):
+        if isinstance(fields, ConfigDict) and (not beside or beside in fields):
             fields.update({name: value for name, value in later.items() if name not in fields})
     return config
 

@@ -88,7 +88,8 @@ class RunFolder:
             left_over.unlink()
         file = self.path / "config.json"
         if file.is_file():
-            changed = differences(self.config(), config)
+            here = with_later_fields(ConfigDict(config.to_dict()))  # as those on disk
+            changed = differences(self.config(), here)
             if changed:
                 raise ValueError(
                     f"{self.path} holds a run of another config; name another workdir, or undo: "

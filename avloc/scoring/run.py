@@ -26,7 +26,7 @@ from avloc.runs.checkpoints import example_batch, finished_stages
 from avloc.runs.folder import RunFolder, write_atomically
 from avloc.scoring.judging import VideosOfClasses, verdict_on
 from avloc.scoring.scores import Rows, Scores, network_row
-from avloc.training.feature_cache import FeatureCache
+from avloc.training.feature_cache import FOLDER, FeatureCache
 from avloc.training.loading import LoadedRun, load_run, recorded_info
 from avloc.training.methods import create, initialize
 from avloc.training.optimizers import make_optimizers
@@ -235,7 +235,14 @@ class Scorer:
         if not self.config.stored_views:
             return None
         loaded = load_run(self.run.path)
-        cache = FeatureCache(self.config, self.dataset, self.method, self.devices, lambda: False)
+        cache = FeatureCache(
+            self.config,
+            self.dataset,
+            self.method,
+            self.devices,
+            lambda: False,
+            self.run.path / FOLDER,
+        )
         return cache, TrainState(loaded.variables, {}, loaded.aux, 0)
 
     def has_scenes(self, split: str) -> bool:

@@ -2,18 +2,20 @@
 
 A step then costs what is learnt alone. Some random views of each item are stored; training draws
 among them. What has been stored is kept when a run is stopped, and shared by all runs with the same
-data, backbone, weights and views.
+data, backbone, weights and views. Where the data set's folder cannot be written, they are kept in
+the run's.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
-import os
-import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -24,19 +26,31 @@ from avloc.data_pipelines.loader import view_batches
 from avloc.data_pipelines.records.stored_maps import StoredMaps
 from avloc.machine.devices import Devices
 from avloc.machine.stopping import Stop
-from avloc.progress import bar
+from avloc.progress import bar, say
 from avloc.runs.folder import write_atomically
+from avloc.training.growing_maps import MAPS, GrowingMaps
 from avloc.types import Batch, Looks, Method, TrainState
 
 FOLDER = "features"
 
+# Of what is stored: another number where today's views of an item are no longer those of before.
+_VERSION = 2
 _BATCH = 32
-_SPARE = 2**30  # bytes of the disk that stay free
-_LARGEST = 6e4  # of float16, nearly
+_WAIT = 0.2  # seconds between two looks at what another process does
 
 
-# Number of views, share of shrunk ones, height and width.
-_View = tuple[int, float, tuple[int, int]]
+class View(NamedTuple):
+    """Which views of an item are stored.
+
+    Attributes:
+      count: random ones; 0: that of evaluation.
+      zoom_out: share of random views that are shrunk.
+      size: height and width.
+    """
+
+    count: int
+    zoom_out: float
+    size: tuple[int, int]
 
 
 class FeatureCache:
@@ -48,6 +62,10 @@ class FeatureCache:
       method: whose backbone it is.
       devices: where the backbone runs.
       stop: whether the run is asked to stop.
+      spare: folder for them where that of the data set cannot be written.
+
+    Raises:
+      ValueError: see `require_still`.
     """
 
     def __init__(
@@ -57,16 +75,13 @@ class FeatureCache:
         method: Method,
         devices: Devices,
         stop: Stop | Callable[[], bool],
+        spare: Path,
     ):
-        self._config, self._dataset, self._stop = config, dataset, stop
-        self._views = config.stored_views
+        require_still(config, method)
+        self._config, self._dataset, self._stop, self._spare = config, dataset, stop, spare
+        self._method = method
         self._look: Callable[..., Any] | None = None
-        if self._views and devices.shard[1] == 1:
-            if "visual" not in config.model.frozen or not isinstance(method, Looks):
-                raise ValueError(
-                    "config.stored_views is for backbones that stand still: set "
-                    "--config.model.frozen=\"('visual',)\" or --config.stored_views=0"
-                )
+        if config.stored_views and devices.shard[1] == 1:
             self._look = devices.scan_fn(method.look)
         self._put, self._even = devices.put, devices.even(_BATCH)
         self._weights = ""
@@ -74,107 +89,163 @@ class FeatureCache:
 
     def training(self, split: str, zoom_out: float, state: TrainState) -> StoredMaps | None:
         """Random views of a split's items, as `training_view` makes them."""
-        return self._maps(split, self._views, zoom_out, self._config.image_size, state)
+        side = self._config.image_size
+        return self._maps(split, View(self._config.stored_views, zoom_out, (side, side)), state)
 
     def evaluation(
-        self, split: str, state: TrainState, size: int | tuple[int, int] | None = None
+        self, split: str, state: TrainState, size: tuple[int, int] | None = None
     ) -> StoredMaps | None:
-        """The evaluation view of a split's items, of `config.image_size` unless said."""
-        return self._maps(split, 0, 0.0, size or self._config.image_size, state)
+        """The evaluation view of a split's items, `config.image_size` on a side unless said."""
+        return self._maps(split, View(0, 0.0, size or (self._config.image_size,) * 2), state)
 
-    def _maps(
-        self,
-        split: str,
-        views: int,
-        zoom_out: float,
-        size: int | tuple[int, int],
-        state: TrainState,
-    ) -> StoredMaps | None:
+    def _maps(self, split: str, view: View, state: TrainState) -> StoredMaps | None:
         if self._look is None:
             return None
-        view = (views, zoom_out, (size, size) if isinstance(size, int) else tuple(size))
         if (split, view) not in self._known:
-            folder = self._folder(split, view, state)
-            made = folder / "maps.npy"
-            if not made.is_file():
-                self._fill(folder, split, view, state)
-            self._known[split, view] = StoredMaps(made)
+            parts = self._parts(split, view, state)
+            name = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+            name = f"{split}_{view.count or 'whole'}_{name}"
+            found = self._found(name, split, view.count)
+            self._known[split, view] = found or self._made(name, parts, split, view, state)
         return self._known[split, view]
 
-    def _folder(self, split: str, view: _View, state: TrainState) -> Path:
-        """Named by everything that the maps depend on."""
+    def _parts(self, split: str, view: View, state: TrainState) -> dict[str, Any]:
+        """Everything that the maps depend on."""
         self._weights = self._weights or _digest(state)
-        parts = {
+        config, data = self._config, self._config.data
+        changes = []
+        if split == data.stage_one:  # see `imperfect`
+            changes = [data.missing_categories, data.noise]
+            changes += [config.seed, data.stage_two] if data.noise else []
+        return {
+            "version": _VERSION,
             "data": self._dataset.info.fingerprint,
             "split": split,
-            "changes": [self._config.data.missing_categories, self._config.data.noise],
-            "backbone": self._config.model.visual,
+            "changes": changes,
+            "backbone": config.model.visual,
+            "stem_pool": config.model.stem_pool,  # the one choice that weights do not show
             "weights": self._weights,
-            "precision": self._config.precision,
-            "views, zoom_out, size": view,
+            "precision": config.precision,
+            **view._asdict(),
         }
-        name = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
-        folder = self._dataset.folder / FOLDER / f"{split}_{name}"
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / "of.json", json.dumps(parts, indent=2) + "\n")
-        return folder
 
-    def _fill(self, folder: Path, split: str, view: _View, state: TrainState) -> None:
-        source, (views, zoom_out, size) = self._dataset.source(split), view
-        total = len(source) * max(1, views)
-        growing, told = folder / f"maps.{os.getpid()}.part", folder / "done.json"
-        maps, done = self._growing(folder, told, (len(source), max(1, views)), size, state)
-        flat = maps.reshape(total, *maps.shape[2:])
+    def _roots(self) -> tuple[Path, Path]:
+        return self._dataset.folder / FOLDER, self._spare
+
+    def _found(self, name: str, split: str, views: int) -> StoredMaps | None:
+        """Complete ones; a file that is cut off, as a copy can be, is none."""
+        for root in self._roots():
+            try:
+                maps = StoredMaps(root / name / MAPS)
+            except (OSError, ValueError):
+                continue
+            if (len(maps), maps.views) == (len(self._dataset.source(split)), max(1, views)):
+                return maps
+        return None
+
+    def _made(
+        self,
+        name: str,
+        parts: dict[str, Any],
+        split: str,
+        view: View,
+        state: TrainState,
+    ) -> StoredMaps:
+        with self._own(name) as folder:
+            # Another process may have made them while this one waited.
+            found = self._found(name, split, view.count)
+            if found is None:
+                write_atomically(folder / "of.json", json.dumps(parts, indent=2) + "\n")
+                self._fill(folder, split, view, state)
+        return found or StoredMaps(folder / MAPS)
+
+    @contextmanager
+    def _own(self, name: str) -> Iterator[Path]:
+        """The first folder of that name that can be written, for this process alone."""
+        said = []
+        for root in self._roots():
+            folder = root / name
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                lock = (folder / ".lock").open("w")
+                self._wait(lock, folder)
+            except OSError as error:
+                said.append(f"{root} ({error.strerror})")
+                continue
+            with lock:
+                if said:
+                    say(f"features are stored in {root}, as {said[0]} cannot be written")
+                yield folder
+            return
+        raise ValueError(
+            f"features can be stored in neither {' nor '.join(said)}: make one writable, or set "
+            "--config.stored_views=0"
+        )
+
+    def _wait(self, lock: Any, folder: Path) -> None:
+        told = False
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if not told:
+                    say(f"another process stores features in {folder}: waiting for it")
+                told = True
+                if self._stop():
+                    raise self._stop.interrupted("stopped before features were stored") from None
+                time.sleep(_WAIT)
+
+    def _fill(self, folder: Path, split: str, view: View, state: TrainState) -> None:
+        source = self._dataset.source(split)
+        blank = _batch(np.zeros((self._even, *view.size, 3), np.uint8))
+        one = jax.eval_shape(self._method.look, state.variables, state.aux, blank)
+        growing = GrowingMaps(folder, (len(source), max(1, view.count), *one.shape[1:]))
         batches = view_batches(
             source,
-            image_size=size if views == 0 else size[0],
+            image_size=view.size,
             batch_size=self._even,
-            views=views,
+            views=view.count,
             seed=0,  # runs of other seeds share the views
-            zoom_out=zoom_out,
-            first=done,
+            zoom_out=view.zoom_out,
+            first=growing.done,
             threads=self._config.data.threads,
         )
-        with bar(f"features of {split}", total, "picture", done) as drawn:
-            for pictures in batches:
-                found = self._look(state.variables, state.aux, self._put(_batch(pictures)))
-                found = np.clip(found, -_LARGEST, _LARGEST)[: total - done]
-                flat[done : done + len(found)] = found
-                done += len(found)
-                drawn.update(len(found))
-                if self._stop():
-                    maps.flush()
-                    write_atomically(told, json.dumps({"done": done}) + "\n")
-                    raise self._stop.interrupted("stopped while features were stored")
-        maps.flush()
-        del maps, flat
-        growing.rename(folder / "maps.npy")
-        told.unlink(missing_ok=True)
+        shown = bar(f"features of {split}", growing.total, "picture", growing.done)
+        try:
+            with shown as drawn:
+                for pictures in batches:
+                    found = self._look(state.variables, state.aux, self._put(_batch(pictures)))
+                    found = found[: growing.total - growing.done]
+                    growing.append(found)
+                    drawn.update(len(found))
+                    if self._stop():
+                        growing.note()
+                        raise self._stop.interrupted("stopped while features were stored")
+            growing.finish()
+        finally:
+            growing.close()
 
-    def _growing(
-        self,
-        folder: Path,
-        told: Path,
-        counts: tuple[int, int],
-        size: tuple[int, int],
-        state: TrainState,
-    ) -> tuple[np.memmap, int]:
-        """A file of the right size under this process's name, and how much of it is filled."""
-        growing = folder / f"maps.{os.getpid()}.part"
-        earlier = sorted(folder.glob("maps.*.part"))
-        if told.is_file() and earlier:
-            # The name says whose it is: another process that fills the same takes its own.
-            earlier[0].rename(growing)
-            return np.lib.format.open_memmap(growing, "r+"), json.loads(told.read_text())["done"]
-        blank = self._put(_batch(np.zeros((self._even, *size, 3), np.uint8)))
-        shape = (*counts, *self._look(state.variables, state.aux, blank).shape[1:])
-        needed = 2 * int(np.prod(shape))
-        if shutil.disk_usage(folder).free < needed + _SPARE:
-            raise ValueError(
-                f"{folder} has no room for {needed / 2**30:.1f} GiB of features: lower "
-                "--config.stored_views, or set it to 0 to compute them in every step"
-            )
-        return np.lib.format.open_memmap(growing, "w+", np.float16, shape), 0
+
+def require_still(config: ConfigDict, method: Method) -> None:
+    """Refuses to store maps that would not be those of every step.
+
+    Raises:
+      ValueError: the visual backbone is trained, or cannot be run alone, or the loader draws
+        negatives, of which no maps are stored.
+    """
+    if not config.stored_views:
+        return
+    if "visual" not in config.model.frozen or not isinstance(method, Looks):
+        raise ValueError(
+            "config.stored_views is for backbones that stand still: set "
+            "--config.model.frozen=\"('visual',)\" or --config.stored_views=0"
+        )
+    if config.negatives == "drawn":
+        raise ValueError(
+            "config.stored_views holds no maps of drawn negatives: set "
+            "--config.negatives=in_batch or --config.stored_views=0"
+        )
 
 
 def _batch(pictures: np.ndarray) -> Batch:
@@ -187,6 +258,6 @@ def _digest(state: TrainState) -> str:
     for kind in ("params", "batch_stats"):
         tree = state.variables[kind].get("visual", {})
         for path, x in jax.tree_util.tree_flatten_with_path(tree)[0]:
-            known.update(jax.tree_util.keystr(path).encode())
+            known.update(f"{jax.tree_util.keystr(path)} {x.dtype}{list(x.shape)}".encode())
             known.update(np.ascontiguousarray(x).tobytes())
     return known.hexdigest()

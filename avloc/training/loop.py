@@ -22,7 +22,7 @@ from avloc.runs.folder import RunFolder, write_atomically
 from avloc.runs.history import Writer, skipped_steps
 from avloc.runs.sessions import session
 from avloc.training.epoch import Epochs
-from avloc.training.feature_cache import FeatureCache
+from avloc.training.feature_cache import FOLDER, FeatureCache
 from avloc.training.judging import Judge
 from avloc.training.methods import create, initialize, method_title
 from avloc.training.methods.lengths import due
@@ -89,7 +89,9 @@ class _Trainer:
         self.phases = list(self.method.phases())
         self.time_left = TimeLeft(self.phases, self._steps)
         self.judge = Judge(self.method, dataset, config.data.validation)
-        self.features = FeatureCache(config, dataset, self.method, self.devices, stop)
+        self.features = FeatureCache(
+            config, dataset, self.method, self.devices, stop, run.path / FOLDER
+        )
         self.epochs = Epochs(
             config,
             dataset,

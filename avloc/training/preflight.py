@@ -12,6 +12,7 @@ from avloc.machine.devices import Devices
 from avloc.runs.checkpoints import example_batch, shapes
 from avloc.runs.folder import RunFolder
 from avloc.training.epoch import skips_nonfinite
+from avloc.training.feature_cache import require_still
 from avloc.training.methods import create, located
 from avloc.training.resuming import Checkpoints, origin, refuse_another
 from avloc.training.warm_start import first_phase, warm_start
@@ -47,7 +48,8 @@ def check(config: ConfigDict, dataset: Dataset, run: RunFolder | None = None) ->
         smaller than a batch, fewer clusters than categories or more than clips, stage two without a
         stage one, a checkpoint to start from that is not there or does not fit, an unknown method,
         protocol or way to treat losses that are not finite, a name that a loss does not know, a
-        batch that does not divide over the devices, spectrograms where waveforms are mixed.
+        batch that does not divide over the devices, spectrograms where waveforms are mixed,
+        stored views of a network that is trained.
     """
     resumed = run is not None and Checkpoints.present(run)
     if resumed:
@@ -64,11 +66,12 @@ def check(config: ConfigDict, dataset: Dataset, run: RunFolder | None = None) ->
             )
     _require_waveforms(config, dataset)
     _require_weights(config)
+    require_still(config, method)
     one = config.stage_one
     # A method of one stage has nothing to learn from another.
     splits = {phase.split for phase in phases if phase.epochs or phase.refresh}
     second = config.stage_two.epochs and {config.data.stage_one, config.data.stage_two} <= splits
-    if second and not (one.epochs or one.warmup_epochs or start):
+    if second and not (one.epochs or one.warmup_epochs or one.warmup_steps or start):
         raise ValueError(
             "stage two needs what a stage one learnt: set config.init_from to RUN/stages/NAME of "
             "another run, or config.stage_one.epochs"
@@ -107,7 +110,11 @@ def _require_weights(config: ConfigDict) -> None:
 
 def _require_waveforms(config: ConfigDict, dataset: Dataset) -> None:
     """Refuses to mix what cannot be mixed: a data set may have log-mels and no waveforms."""
-    mixes = {"config.stage_one.mixtures": config.stage_one.mixtures}
+    mixes = {
+        "config.stage_one.mixtures": config.stage_one.mixtures,
+        "config.hearing.epochs": config.hearing.epochs,
+        "config.hearing.steps": config.hearing.steps,
+    }
     if "identification" in config:
         mixes["config.identification.epochs"] = config.identification.epochs
     wanted = [(config.data.stage_one, name) for name, value in mixes.items() if value]

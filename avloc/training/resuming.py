@@ -163,7 +163,8 @@ def origin(config: ConfigDict, info: DatasetInfo) -> dict[str, Any]:
     """What a checkpoint is of: the config, and the data wherever they lie. Plain JSON."""
     data = asdict(info)
     del data["extra"]
-    return json.loads(json.dumps({"config": config.to_dict(), "data": data}))
+    today = with_later_fields(ConfigDict(config.to_dict())).to_dict()
+    return json.loads(json.dumps({"config": today, "data": data}))
 
 
 def refuse_another(run: RunFolder, here: dict[str, Any]) -> None:

@@ -14,14 +14,17 @@ class StoredMaps:
 
     Args:
       file: a complete one.
+
+    Raises:
+      OSError: there is none.
+      ValueError: it is cut off, or holds something else.
     """
 
     def __init__(self, file: Path):
         self.file = file
-        self._open()
-
-    def _open(self) -> None:
-        self._maps = np.load(self.file, mmap_mode="r", allow_pickle=False)
+        self._maps = np.load(file, mmap_mode="r", allow_pickle=False)
+        if self._maps.ndim != 5 or self._maps.dtype != np.float16:
+            raise ValueError(f"{file} holds no maps")
 
     def __len__(self) -> int:
         return len(self._maps)

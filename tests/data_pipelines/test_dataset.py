@@ -14,6 +14,7 @@ from avloc.data_pipelines.builders.recordings import RecordingsConfig
 from avloc.data_pipelines.builders.toy_orchestra.toy_orchestra_dataset_builder import Builder
 from avloc.data_pipelines.collection import Collection, Recording
 from avloc.data_pipelines.dataset import Dataset
+from avloc.data_pipelines.scenes.imperfect import imperfect
 from tests.data_pipelines.builders.music_folder import in_this_process, write_music
 from tests.videos import write_video
 
@@ -38,6 +39,35 @@ def test_labels_are_the_records(toy):
     assert [int(records[i]["objects"]["label"][0]) for i in range(16)] == labels.tolist()
     # Two clips a video, a class a video in turn.
     assert np.bincount(labels, minlength=10).tolist() == [2] * 8 + [0] * 2
+
+
+def test_the_clip_that_follows_is_of_the_same_video_and_the_next_second(toy):
+    following = toy.following("train")
+    records = [toy.source("train")[i] for i in range(64)]
+    moments = [(r["video"], int(r["second"])) for r in records]
+    for (video, second), after in zip(moments, following, strict=True):
+        if after < 0:
+            assert (video, second + 1) not in moments
+        else:
+            assert moments[after] == (video, second + 1)
+    assert 0 < (following >= 0).sum() < 64
+    assert toy.following("train") is following  # read once
+    # A scene is a video of its own.
+    assert (toy.following("cocktail_train") == -1).all()
+    with pytest.raises(ValueError, match="has no split 'duets'"):
+        toy.following("duets")
+
+
+def test_clips_that_were_changed_have_no_successor(toy):
+    changed = imperfect(toy, singles="train", scenes="cocktail_train", missing_categories=1)
+    assert (changed.following("train") == -1).all()
+    assert len(changed.following("train")) == changed.info.num_examples["train"] < 64
+    np.testing.assert_array_equal(changed.following("test"), toy.following("test"))
+    assert changed.folder == toy.folder
+
+
+def test_a_data_set_knows_where_it_lies(toy):
+    assert (toy.folder / "dataset_info.json").is_file()
 
 
 def test_unknown_split(toy):

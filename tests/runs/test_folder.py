@@ -5,14 +5,13 @@ import json
 import pytest
 from ml_collections import ConfigDict
 
-from avloc.runs.experiment import LATER, LATER_OF_MODEL
 from avloc.runs.folder import RunFolder, write_atomically
 from avloc.runs.history import Writer, mean_of
 
 
 @pytest.fixture
 def config():
-    config = ConfigDict({"seed": 0, "model": {"blocks": (1, 2), **LATER_OF_MODEL}, **LATER})
+    config = ConfigDict({"seed": 0, "model": {"blocks": (1, 2)}})
     config.lock()
     return config
 
@@ -36,7 +35,7 @@ def test_a_second_process_is_turned_away(tmp_path, config):
 
 def test_another_config_is_refused_by_field(tmp_path, config):
     RunFolder(tmp_path).open_for_training(config)
-    other = ConfigDict({"seed": 1, "model": {"blocks": (1, 2), **LATER_OF_MODEL}, **LATER})
+    other = ConfigDict({"seed": 1, "model": {"blocks": (1, 2)}})
     with pytest.raises(ValueError, match=r"another config.*config.seed: 0 there, 1 here$"):
         RunFolder(tmp_path).open_for_training(other)
     assert json.loads((tmp_path / "config.json").read_text())["seed"] == 0

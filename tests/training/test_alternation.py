@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from avloc.training.methods.alternation import finite
+from avloc.training.methods.clusters import finite
 from avloc.types import TrainState
 from tests.training.line import Line
 from tests.training.test_resume import numbers
@@ -22,7 +22,7 @@ def refresh(name, rows):
         {"params": heads}, {"classification": ()}, {"labels": jnp.zeros(N, jnp.int32)}, 0
     )
     run = next(phase.refresh for phase in made.phases() if phase.name == name)
-    return run(state, lambda f, state, split: (rows, rows), jax.random.key(0))
+    return run(state, lambda f, state, split: (rows, rows, rows), jax.random.key(0))
 
 
 def rows_of(kinds):

@@ -114,8 +114,8 @@ def test_classification_stops_when_accuracy_saturates():
 
 
 def scanned(rows):
-    """Representations, and cells whose mean is half of theirs."""
-    return lambda f, state, split: (rows, rows / 2) if split == "train" else 1 / 0
+    """Representations, cells whose mean is half of theirs, and sounds."""
+    return lambda f, state, split: (rows, rows / 2, rows / 3) if split == "train" else 1 / 0
 
 
 @pytest.fixture(scope="module")
@@ -200,9 +200,9 @@ def test_representations_of_the_scan(start, batch, embed):
     seen = {}
 
     def scan(f, state, split):
-        rows, cells = map(np.asarray, jax.jit(f)(state.variables, state.aux, batch))
-        seen[split], seen["cells"] = rows, cells
-        return np.tile(rows, (2, 1)), np.tile(cells, (2, 1))
+        found = tuple(map(np.asarray, jax.jit(f)(state.variables, state.aux, batch)))
+        seen[split], seen["cells"], seen["sounds"] = found
+        return tuple(np.tile(rows, (2, 1)) for rows in found)
 
     out, l = embed()  # noqa: E741
     state = TrainState(*start[:1], {}, start[1], 0)
@@ -211,6 +211,7 @@ def test_representations_of_the_scan(start, batch, embed):
     weighted = np.einsum("bhwc,bhw->bc", out.f, l) / l.sum((1, 2))[:, None]
     np.testing.assert_allclose(seen["train"], weighted, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(seen["cells"], np.mean(out.f, (1, 2)), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(seen["sounds"], out.a, rtol=1e-4, atol=1e-5)
     masked = method(representation="mask")
     refresh = next(p.refresh for p in masked.phases() if p.name == "dictionary")
     refresh(state, scan, jax.random.key(0))

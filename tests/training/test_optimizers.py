@@ -67,6 +67,49 @@ def test_each_module_has_its_rate(params):
         np.testing.assert_allclose(got[module][leaf], expected, rtol=1e-5)
 
 
+def test_what_is_reached_moves_as_by_adam_with_decay(params):
+    """The same numbers as optax's own chain, step by step."""
+    plain = optax.chain(
+        optax.add_decayed_weights(0.1), optax.scale_by_adam(), optax.scale_by_learning_rate(1e-2)
+    )
+    got, expected = (steps(o, params)[0] for o in (make_optimizer(spec(0.1, default=1e-2)), plain))
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+def test_what_is_not_reached_stands_still_and_its_moments_fade(params):
+    """By hand: no decay and no update in the second step; then on from faded moments."""
+    none = jax.tree.map(jnp.zeros_like, GRADS[0]["head"])
+    grads = [GRADS[0], {**GRADS[1], "head": none}, GRADS[2]]
+    optimizer = make_optimizer(spec(0.1, default=1e-2))
+    after = [np.asarray(steps(optimizer, params, grads[:n])[0]["head"]["kernel"]) for n in range(4)]
+    np.testing.assert_array_equal(after[2], after[1])
+    p, m, v = np.float64(after[0]), 0.0, 0.0
+    for t, gradient in enumerate(grads, 1):
+        g = np.asarray(gradient["head"]["kernel"], np.float64)
+        reached = g.any()
+        g = g + 0.1 * p * reached
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+        if reached:
+            p = p - 1e-2 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        np.testing.assert_allclose(after[t], p, rtol=1e-5)
+
+
+def test_one_value_that_is_reached_is_enough(params):
+    """Decay acts on the whole array then, as in the papers."""
+    grads = jax.tree.map(jnp.zeros_like, GRADS[0])
+    grads["trunk"]["kernel"] = jnp.array([[0.5, 0.0]])
+    got, _ = steps(make_optimizer(spec(0.1, default=1e-2)), params, [grads])
+    assert (np.asarray(got["trunk"]["kernel"]) != np.asarray(params["trunk"]["kernel"])).all()
+    np.testing.assert_array_equal(got["trunk"]["bias"], params["trunk"]["bias"])
+
+
+def test_a_gradient_that_is_not_a_number_is_not_hidden(params):
+    grads = jax.tree.map(lambda g: jnp.full_like(g, jnp.nan), GRADS[0])
+    got, _ = steps(make_optimizer(spec(0.1, default=1e-2)), params, [grads])
+    assert all(np.isnan(x).all() for x in jax.tree.leaves(got))
+
+
 def test_a_rate_of_zero_freezes(params):
     got, state = steps(make_optimizer(spec(0.1, default=1e-2, trunk=0.0)), params)
     jax.tree.map(np.testing.assert_array_equal, got["trunk"], params["trunk"])

@@ -12,28 +12,21 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from ml_collections import ConfigDict
 
 from avloc import losses
-from avloc.clustering.dictionary import (
-    dictionary,
-    object_representations_mask,
-    object_representations_weighted,
-)
-from avloc.clustering.kmeans import assign, kmeans
-from avloc.machine.devices import gather, over_devices, to_host
+from avloc.machine.devices import gather
 from avloc.models import AudioVisualNet, Embeddings, pairwise_cosine
 from avloc.models.heads import unit
+from avloc.training.methods.clusters import TEACHER, Clustered, part_of
 from avloc.training.methods.correspondence import match_loss, mix_sounds
 from avloc.training.methods.lengths import passes, stale, validation
 from avloc.training.methods.mixtures import mixed_sounds
 from avloc.training.methods.networks import inputs, make_network, picture_input, train_forward
-from avloc.training.optimizers import reset_moments
 from avloc.types import (
     Aux,
     Batch,
@@ -46,11 +39,8 @@ from avloc.types import (
     Variables,
 )
 
-CLASSIFIERS = ("visual_classifier", "audio_classifier")
-TEACHER = ("audio", "audio_classifier")
 
-
-class Alternation:
+class Alternation(Clustered):
     """What the methods with an object dictionary share; every choice is a field of `config`.
 
     Args:
@@ -83,7 +73,7 @@ class Alternation:
             "centroids": jnp.zeros((k, width)),
             "feature_mean": jnp.zeros(channels),
             "cell_mean": jnp.zeros(channels),
-            "teacher": _part(variables, TEACHER),
+            "teacher": part_of(variables, TEACHER),
             "mixtures": jnp.zeros(()),
         }
         if self.config.representation_sound:
@@ -260,48 +250,12 @@ class Alternation:
             loss, log = loss + spec.localization_weight * matching, {**more, **log}
         return loss, LossOutput(stats, log)
 
-    def relabel(self, state: TrainState, scan: Scan, key: PRNGKeyArray) -> TrainState:
-        """Clusters the object representations; resets both class heads, as cluster order is new."""
-        representations, cells, sounds = self._scan_representations(state, scan)
-        k_key, head_key = jax.random.split(key)
-        means = {"feature_mean": representations.mean(axis=0), "sound_mean": sounds.mean(axis=0)}
-        rows, mask = over_devices(self.clustered(representations, sounds, means))
-        result = kmeans(
-            rows,
-            self.config.clusters,
-            k_key,
-            restarts=self.config.kmeans.restarts,
-            iterations=self.config.kmeans.iterations,
-            mask=mask,
-        )
-        labels = to_host(result.labels)[: len(representations)]
-        self._require_full(labels)
-        fresh = self._fresh_heads(head_key, state.variables["params"])
-        optimizers = dict(state.optimizers)
-        optimizers["classification"] = reset_moments(
-            optimizers["classification"],
-            lambda path: any(getattr(part, "key", None) in CLASSIFIERS for part in path),
-        )
-        state = state._replace(
-            variables={**state.variables, "params": {**state.variables["params"], **fresh}},
-            optimizers=optimizers,
-        )
-        return self._with_dictionary(state, representations, cells, sounds, labels)
-
-    def build_dictionary(self, state: TrainState, scan: Scan, key: PRNGKeyArray) -> TrainState:
-        """End of stage one: keys of the last labels by today's features; freezes the teacher."""
-        rows = self._scan_representations(state, scan)
-        return self._with_dictionary(state, *rows, state.aux["labels"])
-
     def embed(self, variables: Variables, aux: Aux, batch: Batch) -> Embedded:
         """See `avloc.types.Embeds`: the space of the correspondence head (DSOL table 3)."""
         out = self._forward(variables, batch)
         return Embedded(out.v, out.a)
 
     # Parts.
-
-    def _forward(self, variables: Variables, batch: Batch) -> Embeddings:
-        return self.net.apply(variables, *inputs(self.net, batch))
 
     def _train_forward(
         self, variables: Variables, batch: Batch, **how: Any
@@ -329,68 +283,15 @@ class Alternation:
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
         return match_loss(out, batch, held, spec, self.axis_name, self.config.accumulate)
 
-    def _represent(
-        self, f: Float[Array, "B h w C"], localization: Float[Array, "B h w"]
-    ) -> Float[Array, "B C"]:
-        if self.config.representation == "weighted":
-            return object_representations_weighted(f, localization)
-        if self.config.representation == "mask":
-            return object_representations_mask(f, localization)
-        raise ValueError(
-            "config.representation is 'weighted' (CSOL) or 'mask' (DSOL), "
-            f"not {self.config.representation!r}"
-        )
-
-    def clustered(
-        self, representations: Float[Array, "N C"], sounds: Float[Array, "N D"], means: Aux
-    ) -> Float[Array, "N E"]:
-        """What clips are clustered by: the direction of the object representation.
-
-        With `config.representation_sound` both it and the sound's embedding are taken about their
-        means, and stand side by side, the sound with that weight: clips of one kind look or sound
-        alike, and where one misleads, the other seldom does too.
-
-        Args:
-          representations: of the clips' objects.
-          sounds: `a`, unit embeddings of their sounds.
-          means: `feature_mean` and `sound_mean` over the training split.
-        """
-        weight = self.config.representation_sound
-        if not weight:
-            return unit(representations)
-        seen = unit(representations - means["feature_mean"])
-        return jnp.concatenate([seen, weight * unit(sounds - means["sound_mean"])], axis=1)
-
-    def cluster_of(
-        self, out: Embeddings, localization: Float[Array, "B h w"], aux: Aux
-    ) -> Int[Array, " B"]:
-        """The nearest cluster of clips of single sources."""
-        rows = self.clustered(self._represent(out.f, localization), out.a, aux)
-        return assign(rows, aux["centroids"])
-
-    def _scan_representations(
-        self, state: TrainState, scan: Scan
-    ) -> tuple[Float[Array, "N C"], Float[Array, "N C"], Float[Array, "N D"]]:
-        """Of each item of the split: object representation, mean of the cells, sound."""
-        split = self.config.data.stage_one
-        rows, cells, sounds = map(jnp.asarray, scan(self._scan_step, state, split))
-        return finite(rows, f"object representations of split {split}"), cells, sounds
-
-    def _scan_step(
-        self, variables: Variables, aux: Aux, batch: Batch
-    ) -> tuple[Float[Array, "B C"], Float[Array, "B C"], Float[Array, "B D"]]:
-        out = self._forward(variables, batch)
-        return self._represent(out.f, out.localization()), out.f.mean(axis=(1, 2)), out.a
-
     def _retrieval_step(
         self, variables: Variables, aux: Aux, batch: Batch
     ) -> tuple[Bool[Array, " B"], Bool[Array, " B"]]:
         """Which sounds find the image of their own video among those of the batch."""
+        # A scan has the whole batch, under `pmap` too.
         out, spec = self._forward(variables, batch), self.config.warmup
-        v, a, video, mask = gather((out.v, out.a, batch.video, batch.mask), self.axis_name)
-        scores = losses.pool(pairwise_cosine(v, a), spec.pooling, spec.sharpness)
-        best = jnp.where(mask[:, None], scores, -jnp.inf).argmax(axis=0)
-        return video[best] == video, mask
+        scores = losses.pool(pairwise_cosine(out.v, out.a), spec.pooling, spec.sharpness)
+        best = jnp.where(batch.mask[:, None], scores, -jnp.inf).argmax(axis=0)
+        return batch.video[best] == batch.video, batch.mask
 
     def _hearing_step(
         self, variables: Variables, aux: Aux, batch: Batch
@@ -404,46 +305,6 @@ class Alternation:
         keys = unit(aux["dictionary"] - aux["feature_mean"])
         return (seen @ keys.T).argmax(axis=1) == out.audio_logits.argmax(axis=1), batch.mask
 
-    def _require_full(self, labels: Int[Array, " N"]) -> None:
-        """Raises ValueError where a cluster is empty, as one without a clip can learn nothing."""
-        k, used = self.config.clusters, len(np.unique(labels))
-        if used < k:
-            raise ValueError(
-                f"{k - used} of {k} clusters are empty, as split {self.config.data.stage_one} has "
-                f"too few clips, or too many that look alike: set config.clusters to {used} or "
-                "less, or add data"
-            )
-
-    def _with_dictionary(
-        self,
-        state: TrainState,
-        representations: Float[Array, "N C"],
-        cells: Float[Array, "N C"],
-        sounds: Float[Array, "N D"],
-        labels: Array,
-    ) -> TrainState:
-        k = self.config.clusters
-        aux = {
-            **state.aux,
-            "labels": labels.astype(jnp.int32),
-            "dictionary": dictionary(representations, labels, k),
-            "feature_mean": representations.mean(axis=0),
-            "cell_mean": cells.mean(axis=0),
-            "teacher": _part(state.variables, TEACHER),
-        }
-        if self.config.representation_sound:
-            aux["sound_mean"] = sounds.mean(axis=0)
-        aux["centroids"] = dictionary(self.clustered(representations, sounds, aux), labels, k)
-        return state._replace(aux=aux)
-
-    def _fresh_heads(self, key: PRNGKeyArray, params: Any) -> dict[str, Any]:
-        heads = {}
-        for name, head_key in zip(CLASSIFIERS, jax.random.split(key), strict=True):
-            kernel = params[name]["kernel"]
-            head = nn.Dense(kernel.shape[1])
-            heads[name] = head.init(head_key, jnp.zeros((1, kernel.shape[0])))["params"]
-        return heads
-
     def _saturated(self, history: list[dict[str, float]]) -> bool:
         """Whether the last pass raised the accuracy by less than `config.stage_one.saturation`."""
         if len(history) < 2:
@@ -454,30 +315,3 @@ class Alternation:
     def _classified(self) -> bool:
         one = self.config.stage_one
         return bool(one.classification_passes) and one.epochs > one.classification_after
-
-
-def finite(rows: Float[Array, "N C"], what: str) -> Float[Array, "N C"]:
-    """The rows themselves.
-
-    Args:
-      rows: representations or prototypes.
-      what: their name in the sentence.
-
-    Raises:
-      ValueError: some are not finite.
-    """
-    bad = int((~np.isfinite(rows)).any(axis=1).sum())
-    if bad:
-        raise ValueError(
-            f"{bad} of {len(rows)} {what} hold NaN or infinity: training diverged; the last good "
-            "checkpoint is kept; lower config.optimizers.NAME.learning_rates and train again"
-        )
-    return rows
-
-
-def _part(variables: Variables, modules: tuple[str, ...]) -> dict[str, Any]:
-    """The named modules' share of each collection."""
-    return {
-        collection: {name: tree[name] for name in modules if name in tree}
-        for collection, tree in variables.items()
-    }

@@ -24,7 +24,8 @@ from avloc.clustering.dictionary import dictionary
 from avloc.machine.devices import gather, local_part
 from avloc.models import Embeddings, InstanceNet
 from avloc.models.heads import EXACT, instance_similarity, prototype_similarity
-from avloc.training.methods.alternation import Alternation, finite
+from avloc.training.methods.alternation import Alternation
+from avloc.training.methods.clusters import finite
 from avloc.training.methods.lengths import passes
 from avloc.training.methods.mixtures import mixed_sounds
 from avloc.training.methods.networks import make_network, own_images, sound_input
