@@ -54,6 +54,8 @@ def base() -> ConfigDict:
     config.identification.steps = 0
     # Share of views that are shrunk, as in stage one.
     config.identification.zoom_out = 0.0
+    # Weight of the correspondence of whole sounds, which goes on; the paper has none.
+    config.identification.correspondence_weight = 0.0
     # Weight of the correspondence of each source's own feature; the paper has none.
     config.identification.localization_weight = 0.0
 

@@ -28,7 +28,7 @@ def get_config() -> ConfigDict:
             sources=(3, 3),
             gain_db=6.0,
             levelled=True,
-            localization_weight=1.0,
+            correspondence_weight=1.0,
         )
     )
     config.optimizers.identification.update(dict(decay_from=450, half_life=120))
@@ -36,6 +36,8 @@ def get_config() -> ConfigDict:
         default=4e-3, correspondence=1e-3, presence_scale=1e-3, presence_bias=1e-3
     )
     config.stage_two.epochs = 0
+    # Maps are what is seen times what is heard: no `l(f, F_k)` is trained.
+    config.stage_two.silent_filter = False
     config.stage_two.heard_filter = True
     config.lock()
     return config

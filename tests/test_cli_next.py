@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from avloc.cli import main
-from avloc.configs.csol_folder import get_config
+from avloc.configs import csol_folder, csol_folder_scratch
 from avloc.data_pipelines.dataset import Dataset
 from avloc.verbs import next_steps
 from tests.command_line import CONFIG, command, suggested
@@ -105,7 +105,7 @@ def test_the_config_for_a_data_set(spec, splits, config):
 
 
 def test_fields_that_a_small_data_set_needs():
-    config = get_config()  # 16 clusters, batches of 32
+    config = csol_folder_scratch.get_config()  # 16 clusters, batches of 32
     fitted = next_steps._fitted
     assert fitted(config, {"train": 100, "cocktail_train": 40}, 9) == []
     assert fitted(config, {"train": 100, "cocktail_train": 20}, 20) == [
@@ -117,6 +117,10 @@ def test_fields_that_a_small_data_set_needs():
         "--config.clusters=10",
         "--config.stage_two.epochs=0",
     ]
+    # Without a stage two, scenes need not be enough for it.
+    config = csol_folder.get_config()
+    assert fitted(config, {"train": 100, "cocktail_train": 20}, 20) == ["--config.clusters=20"]
+    assert fitted(config, {"train": 10}, 3) == ["--config.batch_size=8", "--config.clusters=10"]
 
 
 def test_a_video_of_the_users_own_is_named(tmp_path):

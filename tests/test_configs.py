@@ -33,12 +33,19 @@ TINY = {
     "model.blocks": "(0,0,0,1)",
     "clusters": "10",
     "kmeans.restarts": "1",
-    "stage_one.epochs": "2",
     "stage_one.mixtures_after": "1",
     "stage_one.classification_passes": "1",
-    "stage_two.epochs": "1",
 }
 TINY_IER = {"identifier.middle": "8", "identification.epochs": "2"}
+SHORT = {
+    "stage_one.warmup_epochs": 1,
+    "stage_one.warmup_steps": 5,
+    "stage_one.epochs": 2,
+    "hearing.epochs": 1,
+    "hearing.steps": 5,
+    "identification.steps": 10,
+    "stage_two.epochs": 1,
+}
 
 
 def tiny(name):
@@ -47,7 +54,14 @@ def tiny(name):
     override(config, TINY.items())
     if config.method == "ier":
         override(config, TINY_IER.items())
-    override(config, [("stage_one.warmup_epochs", str(min(1, config.stage_one.warmup_epochs)))])
+    # What a config leaves out stays out; the rest is short.
+    for field, most in SHORT.items():
+        *parents, leaf = field.split(".")
+        node = config
+        for parent in parents:
+            node = node.get(parent, {})
+        if leaf in node:
+            override(config, [(field, str(min(most, node[leaf])))])
     return config
 
 
@@ -66,6 +80,18 @@ def history(run):
 
 def test_the_shipped_experiments():
     assert {"csol_toy", "csol_folder", "csol_vggsound", "dsol_music"} <= set(NAMES)
+    assert {"ier_folder", "csol_folder_scratch", "ier_folder_scratch"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", ["csol_folder", "ier_folder"])
+def test_a_folder_starts_with_pretrained_sight_that_stands_still(name):
+    config, scratch = load_config(name), load_config(f"{name}_scratch")
+    assert (config.init_from, config.model.visual) == ("pretrained", "efficientnet_lite0")
+    assert config.model.frozen == ("visual",) and config.stored_views > 0
+    assert (scratch.init_from, scratch.model.frozen, scratch.stored_views) == ("", (), 0)
+    assert config.method == scratch.method and config.data.name == scratch.data.name
+    # Scenes are seen at twice the size, so that their objects are as large as in training.
+    assert config.evaluation.scene_size == 2 * config.image_size
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -82,11 +108,19 @@ def test_config_trains(name, toy, tmp_path):
     last = ["matching"]
     if config.method == "ier":
         last = ["clusters", "identification"] * 2 + ["clusters", "referral"]
+    if config.init_from == "pretrained":
+        # 5 steps are two passes; nothing is said of clusters while there are none.
+        warm, first, second = ["warm-up"] * 2, [], []
+        last = ["clusters", *["identification"] * 2] * 2 + ["clusters"]
+        if config.method == "csol":
+            last = ["hearing"] * 2 + ["clusters"]
     assert phases == [*warm, *first, *second, "clusters", *last]
     assert all(np.isfinite(row["loss"]) for row in run.epochs() if row["phase"] != "clusters")
     # 64 clips and 16 scenes, in batches of 16.
     clips = [phase for phase in phases if phase not in ("clusters", "matching", "referral")]
-    assert int(state.step) == 4 * len(clips) + 1
+    assert int(state.step) == 4 * len(clips) + (config.stage_two.epochs > 0)
+    assert not (tmp_path / "features").exists()  # they are beside the data
+    assert (toy.folder / "features").is_dir() or not config.stored_views
     loaded = load_run(tmp_path)
     for a, b in zip(
         jax.tree.leaves((loaded.variables, loaded.aux)),

@@ -44,7 +44,7 @@ LATER_OF = {
     "stage_one": {"warmup_steps": 0, "patience": 0},
     "stage_two.similarity": {"maps": "softmax"},
     "stage_two.silent_filter": {"heard_filter": False},
-    "identification": {"levelled": False, "steps": 0},
+    "identification": {"levelled": False, "steps": 0, "correspondence_weight": 0.0},
     "evaluation": {"scene_size": 0},
     "inference": {"image_size": 0},
     "optimizers": {

@@ -248,6 +248,8 @@ class _Trainer:
         labels = state.aux.get("labels")
         if labels is None or not self.dataset.info.class_names:
             return
+        if not np.any(labels):  # nothing was clustered yet
+            return
         truth = self.dataset.labels(self.config.data.stage_one)
         value = float(nmi(truth, np.asarray(labels)))
         say(f"        clusters against categories: NMI {value:.3f}")

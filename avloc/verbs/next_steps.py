@@ -108,13 +108,13 @@ def _config_for(spec: str, splits: Iterable[str]) -> tuple[str, ConfigDict] | No
 def _fitted(config: ConfigDict, sizes: Mapping[str, int], classes: int) -> Words:
     """The fields that a config needs set for a data set of so many items and classes."""
     clips, scenes = (sizes.get(config.data[stage], 0) for stage in ("stage_one", "stage_two"))
-    words = []
-    least = min(clips, scenes) if scenes else clips
+    words, second = [], config.stage_two.epochs > 0
+    least = min(clips, scenes) if scenes and second else clips
     if least < config.batch_size:
         words.append(f"--config.batch_size={1 << (max(least, 1).bit_length() - 1)}")
     if not config.clusters >= classes or config.clusters > clips:
         words.append(f"--config.clusters={max(classes, min(config.clusters, clips))}")
-    if not scenes:
+    if second and not scenes:
         words.append("--config.stage_two.epochs=0")
     return words
 

@@ -217,6 +217,9 @@ class Ier(Alternation):
             "recall": right / jnp.maximum((present & mask[:, None]).sum(), 1),
             "mixtures": (held.sum(axis=1) > 1).mean(),
         }
+        if spec.correspondence_weight:
+            correspondence, more = self._match(out, heard, held, self.config.correspondence)
+            loss, log = loss + spec.correspondence_weight * correspondence, {**more, **log}
         if spec.localization_weight:
             matching = self._instance_correspondence(out, aux, held, present, labels, mask)
             loss, log["matching"] = loss + spec.localization_weight * matching, matching
