@@ -18,7 +18,7 @@ LINE = $(shell for python in $(BIN)/python $(PYTHON); do $$python -c 'import sys
 LOCK := $(wildcard requirements/$(LINE).lock)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench soak test docs lint format lock clean
+.PHONY: help demo mine bench soak test docs lint format lock clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -32,6 +32,13 @@ demo: $(INSTALLED)  ## build the embedded data set, train METHOD (csol, ier), wr
 	@[ -n "$(DATA_$(METHOD))" ] || { echo "METHOD is csol or ier, not '$(METHOD)'" >&2; exit 1; }
 	$(BIN)/avloc data build $(DATA_$(METHOD)) --data-dir $(DATA_DIR)
 	$(BIN)/avloc train --config configs/$(METHOD)_toy.py --workdir $(WORKDIR) --data-dir $(DATA_DIR)
+
+mine: WORKDIR := runs/mine_$(METHOD)
+mine: DATA_DIR := runs/mine_data
+mine: $(INSTALLED)  ## train METHOD on your videos and report: SOURCE=DIR CLUSTERS=KINDS
+	@[ -d "$(SOURCE)" ] || { echo "name your folder of videos and how many kinds of things sound in them: make mine SOURCE=DIR CLUSTERS=KINDS" >&2; exit 1; }
+	$(BIN)/avloc data build video_folder --source "$(SOURCE)" --data-dir $(DATA_DIR)
+	$(BIN)/avloc train --config $(METHOD)_folder --workdir $(WORKDIR) --data-dir $(DATA_DIR) $(if $(CLUSTERS),--config.clusters=$(CLUSTERS))
 
 bench: $(INSTALLED)  ## time everything against what you would run instead; BENCH_ARGS="--json FILE"
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)

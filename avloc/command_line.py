@@ -253,6 +253,9 @@ def _use(verb: Callable[..., argparse.ArgumentParser]) -> None:
     localize.add_argument(
         "--threshold", type=float, metavar="T", help="score that sounds; default: the config's"
     )
+    localize.add_argument(
+        "--image-size", type=int, metavar="N", help="side seen, in pixels; default: as trained"
+    )
     export = verb(
         "export",
         "write a trained model, with a card, for use without avloc",

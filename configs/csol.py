@@ -143,6 +143,8 @@ def base() -> ConfigDict:
     config.stage_two.similarity = "inner"
     # Factor of the source maps `s` before the softmax.
     config.stage_two.scale = 1.0
+    # `softmax`, the papers' maps; `heard`: `max(s, 0)` times the root of what is heard.
+    config.stage_two.maps = "softmax"
 
     config.optimizers = ConfigDict()
     for name in ("localization", "classification", "hearing", "matching"):
@@ -158,6 +160,8 @@ def base() -> ConfigDict:
     config.optimizers.classification.learning_rates = ConfigDict(
         dict(default=1e-4, visual_classifier=1e-3, audio_classifier=1e-3)
     )
+
+    config.optimizers.hearing.learning_rates.audio_classifier = 1e-3
 
     config.evaluation = ConfigDict()
     config.evaluation.single_protocol = "dsol-solo"

@@ -10,12 +10,14 @@ cores. There is no expected score, because it depends on the videos; `avloc eval
 from ml_collections import ConfigDict
 
 from avloc.configs.csol import base, from_scratch
+from avloc.configs.csol_folder import hear, small_data
 
 
 def get_config() -> ConfigDict:
     """The configuration, locked."""
     config = from_scratch(base())
     medium(config)
+    hear(config)
     config.stage_two.epochs = 5
     config.lock()
     return config
@@ -23,9 +25,9 @@ def get_config() -> ConfigDict:
 
 def medium(config: ConfigDict) -> None:
     """The folder's data, pictures and networks of medium size, and a longer stage one."""
-    config.data.name = "video_folder"
+    small_data(config)
     config.image_size = 128
     config.model.width = 32
-    config.clusters = 16
-    config.stage_one.warmup_epochs = 10
-    config.stage_one.epochs = 10
+    config.model.blocks = (1, 1, 1, 1)
+    config.stage_one.update(dict(warmup_epochs=10, warmup_steps=1000, epochs=0, mixtures=0.0))
+    config.evaluation.scene_size = 256

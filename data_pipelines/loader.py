@@ -236,7 +236,7 @@ def evaluation_batches(
 def view_batches(
     source: Sequence[Any],
     *,
-    image_size: int,
+    image_size: tuple[int, int],
     batch_size: int,
     views: int,
     seed: int,
@@ -246,11 +246,11 @@ def view_batches(
 ) -> grain.IterDataset:
     """Pictures to store maps of: views 0 to `views - 1` of the first item, then of the next.
 
-    Full batches `[B, image_size, image_size, 3]`; the last one is padded with its last picture.
+    Full batches `[B, H, W, 3]`; the last one is padded with its last picture.
 
     Args:
       source: data source of the split.
-      image_size: side of the views.
+      image_size: height and width of the views; random ones are square.
       batch_size: pictures of a batch.
       views: random ones of each item, each of its own seed; 0: one, that of evaluation.
       seed: of the views.
@@ -270,7 +270,7 @@ def view_batches(
             if not views:
                 return evaluation_view(_frame(record, None), image_size)
             rng = np.random.default_rng((seed, item, view))
-            return training_view(_frame(record, rng), image_size, rng, zoom_out=zoom_out)
+            return training_view(_frame(record, rng), image_size[0], rng, zoom_out=zoom_out)
 
     data = grain.MapDataset.source(Views()).to_iter_dataset(
         grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * batch_size)

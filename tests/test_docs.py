@@ -7,6 +7,7 @@ import re
 import runpy
 import shlex
 import sys
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -91,6 +92,14 @@ def test_commands_are_those_that_there_are(page: Path):
                     load_ablation(args.config)
                 else:
                     experiment.override(experiment.load_config(args.config), fields)
+        elif words[:2] == ["pip", "install"]:
+            (extra,) = re.findall(r"^avloc\[(\w+)\]$", words[2])
+            assert (
+                extra
+                in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+                    "optional-dependencies"
+                ]
+            )
         elif words[0].endswith("python") and words[1] == "-m":
             importlib.import_module(words[2]).make_parser().parse_args(words[3:])
         else:
@@ -244,7 +253,7 @@ def dataset(tmp_path_factory) -> Dataset:
     folder = tmp_path_factory.mktemp("data")
     registry.build("toy_orchestra/tiny", data_dir=folder)
     dataset = Dataset(registry.open_dataset("toy_orchestra/tiny", folder))
-    dataset.folder = folder
+    dataset.place = folder
     return dataset
 
 
@@ -353,7 +362,7 @@ def test_the_backbone_of_the_page_trains(dataset, project):
 
 
 def test_figures_are_made_from_a_run(place, dataset, capsys):
-    asked = ["--workdir", str(place / "runs" / "demo"), "--data-dir", str(dataset.folder)]
+    asked = ["--workdir", str(place / "runs" / "demo"), "--data-dir", str(dataset.place)]
     assert make_figures.main([*asked, "--out", str(place / "images")]) == 0
     file = place / "images" / "method.png"
     assert file.stat().st_size <= make_figures.MOST_BYTES

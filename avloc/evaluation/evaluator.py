@@ -16,6 +16,7 @@ from avloc.evaluation.clusters import agreement
 from avloc.evaluation.detection import detection, sounding_and_all
 from avloc.evaluation.items import Items, clip_label, placed
 from avloc.evaluation.measuring import Measured, measure_all
+from avloc.evaluation.named import naming
 from avloc.evaluation.perception import perceive
 from avloc.evaluation.protocols import Protocol
 from avloc.evaluation.results import Evaluation, metric
@@ -30,6 +31,7 @@ def evaluate(
     categories: CategoryMap | None = None,
     names: Sequence[str] = (),
     *,
+    named_from: float | None = None,
     draws: int = 1000,
     seed: int = 0,
 ) -> Evaluation:
@@ -39,8 +41,8 @@ def evaluate(
     the boxes made of it, unless boxes are votes; NMI and purity of clusters where labels are known
     (`agreement`). Task `multiple`: CIoU@t and AUC (or of sources, or by level: `scene_success`) and
     NSA of the category maps, and the AUROC by which the mean activation of a category's map inside
-    an object's box tells sounding objects from silent ones; what is heard (`perceive`); the boxes
-    made of the maps (`sounding_and_all`).
+    an object's box tells sounding objects from silent ones; what is heard (`perceive`) and
+    named (`naming`); the boxes made of the maps (`sounding_and_all`).
 
     Maps are measured batch by batch and not kept (`measuring`).
 
@@ -58,6 +60,8 @@ def evaluate(
       categories: category of each cluster, fitted on training clips (`fit_categories`). Without
         it, `maps` must have one map per category, or one (class-agnostic) map for all of them.
       names: of the categories; empty where the set has none.
+      named_from: the score from which on a category of a scene is named, as `localize` does; None:
+        names are not scored.
       draws: of the bootstrap over videos.
       seed: of the bootstrap.
 
@@ -76,6 +80,10 @@ def evaluate(
         perceived, told = perceive(measured.items, names, resample)
         found |= perceived | detected
         rows = [row | {"heard": text} for row, text in zip(rows, told, strict=True)]
+        if named_from is not None:
+            named, told = naming(measured.items, names, named_from, resample)
+            found |= named
+            rows = [row | {"named": text} for row, text in zip(rows, told, strict=True)]
     items, reasons = measured.items, measured.reasons
     return Evaluation(
         protocol=protocol,
@@ -88,6 +96,7 @@ def evaluate(
             for i, v, why, row in zip(items.index, items.video, reasons, rows, strict=True)
         ],
         clusters=clusters,
+        named_from=named_from if protocol.task == "multiple" else None,
     )
 
 

@@ -17,13 +17,14 @@ from avloc.types import Batch, Prediction
 class Items(NamedTuple):
     """Everything kept of `S` items; maps are measured batch by batch and not kept.
 
-    `heard` are the scores of categories from the sound alone, 0 to 1, without columns if the
-    method does not distinguish categories; `heard_cluster` is the source of the highest score, or
-    -1. `sounding` only concerns objects in the picture: a slot is silent, sounding, or a sound
-    from off screen.
+    `heard` are the scores of categories from the sound alone, 0 to 1; `scores`, those of sounding
+    in the picture. Both are without columns if the method does not distinguish categories.
+    `heard_cluster` is the source of the highest score by sound, or -1. `sounding` only concerns
+    objects in the picture: a slot is silent, sounding, or a sound from off screen.
     """
 
     heard: Float[np.ndarray, "S N"]
+    scores: Float[np.ndarray, "S N"]
     cluster: Int[np.ndarray, " S"]
     heard_cluster: Int[np.ndarray, " S"]
     index: Int[np.ndarray, " S"]
@@ -85,17 +86,20 @@ def predictions(
         bad = mask & ~np.isfinite(maps).all((1, 2, 3))
         if bad.any():
             raise ValueError(f"the maps of items {np.asarray(batch.index)[bad]} are not finite")
-        scores = np.asarray(prediction.heard, np.float32)
-        bad = mask & ~np.isfinite(scores).all(1)
-        if bad.any():
-            told = np.asarray(batch.index)[bad]
-            raise ValueError(f"the scores of what is heard in items {told} are not finite")
-        one = scores.shape[-1] == 1
+        heard = np.asarray(prediction.heard, np.float32)
+        scores = np.asarray(prediction.scores, np.float32)
+        for values, what in ((heard, "scores of what is heard in"), (scores, "scores of")):
+            bad = mask & ~np.isfinite(values).all(1)
+            if bad.any():
+                told = np.asarray(batch.index)[bad]
+                raise ValueError(f"the {what} items {told} are not finite")
+        one = heard.shape[-1] == 1
         sounding, offscreen = np.asarray(batch.sounding), np.asarray(batch.offscreen)
         items = Items(
-            heard=_category_scores(scores, categories, n),
+            heard=_category_scores(heard, categories, n),
+            scores=_category_scores(scores, categories, n),
             cluster=prediction.cluster,
-            heard_cluster=np.full(len(mask), -1) if one else scores.argmax(-1),
+            heard_cluster=np.full(len(mask), -1) if one else heard.argmax(-1),
             index=batch.index,
             video=batch.video,
             boxes=batch.boxes,

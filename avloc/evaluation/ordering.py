@@ -15,8 +15,11 @@ _ORDER = (
     r"AUROC",
     r"off-screen false alarms",
     r"off-screen AUROC",
+    r"named precision",
+    r"named recall",
     # What is heard.
     r"mAP",
+    r"all heard most",
     r"precision",
     r"recall",
     r"macro precision",

@@ -18,6 +18,7 @@ from avloc.evaluation.results import metric
 
 METRICS = (
     "mAP",
+    "all heard most",
     "precision",
     "recall",
     "macro precision",
@@ -39,6 +40,9 @@ def perceive(
     """Scores `items.heard`, on every item whose sounds all have a known category, boxed or not.
 
     `mAP`: mean over categories of the average precision; categories that never sound are left out.
+    `all heard most`: share of items in which the n categories that sound are exactly the n with the
+    highest scores, a tie with another one not counting; items in which every category sounds are
+    left out.
     `precision`, `recall`: of scores that reach 0.5, over all pairs of an item and a category
     (micro). `macro precision`, `macro recall`: means over the categories that sound somewhere; the
     precision of one that is never found counts 0. `quiet recall`: recall at 0.5 of the sources
@@ -77,12 +81,16 @@ def perceive(
     }
     ranked = resample((scores, truth), videos, mean_average_precision, centred=True)
     metrics = {"mAP": metric(ranked)}
+    some = ~truth.all(1)
+    if some.any():
+        first = all_heard_most(scores[some], truth[some])
+        metrics["all heard most"] = metric(resample(first, videos[some]))
     for name, arrays in counts.items():
         macro = name.startswith("macro")
-        statistic = _macro if macro else _micro
+        statistic = _macro if macro else micro
         metrics[name] = metric(resample(arrays, videos, statistic, centred=macro))
     if quiet.any():
-        metrics["quiet recall"] = metric(resample((quiet & found, quiet), videos, _micro))
+        metrics["quiet recall"] = metric(resample((quiet & found, quiet), videos, micro))
         # One entry per pair, most probable first, so that thresholds are indices.
         order = np.argsort(-scores, axis=None, kind="stable")
         pairs = tuple(x.ravel()[order] for x in (scores, truth, quiet))
@@ -119,6 +127,14 @@ def mean_average_precision(
         [average_precision(scores[:, n], truth[:, n], weights) for n in range(scores.shape[1])], -1
     )
     return mean_of_known(values)
+
+
+def all_heard_most(
+    scores: Float[np.ndarray, "S N"], truth: Bool[np.ndarray, "S N"]
+) -> Bool[np.ndarray, " S"]:
+    """Whether every category that sounds scores higher than every other one; needs both."""
+    lowest = np.where(truth, scores, np.inf).min(1)
+    return lowest > np.where(truth, -np.inf, scores).max(1)
 
 
 def average_precision(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -170,7 +186,8 @@ def _running(scores: np.ndarray, *marks: np.ndarray, weights: np.ndarray) -> lis
     return [np.cumsum(weights * mark, -1)[..., ends] for mark in (*marks, every)]
 
 
-def _micro(part: np.ndarray, whole: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def micro(part: np.ndarray, whole: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Share of some pairs of item and category, `[S, N]` each; weights `[..., S]`."""
     return ratio(weights @ part.sum(1), weights @ whole.sum(1))
 
 

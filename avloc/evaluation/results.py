@@ -21,6 +21,8 @@ from avloc.evaluation.telling import CANNOT_TELL, explanation, shown_as_found, u
 _PERCENT = re.compile(r"IoU(_class)?@|AUC$|NSA$|false alarms$|AP\d+$")
 """Metrics in per cent, as in the papers; all others are in 0..1."""
 
+_NAMED = ("named precision", "named recall")
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -36,6 +38,7 @@ class Evaluation:
       reasons: how many items were left out, by reason.
       items: one row per item, in order.
       clusters: purity of each cluster against the known labels; empty without.
+      named_from: the score from which on a category is named; None: names are not scored.
     """
 
     protocol: Protocol
@@ -45,6 +48,7 @@ class Evaluation:
     reasons: Mapping[str, int]
     items: Sequence[Mapping[str, Any]]
     clusters: Sequence[Mapping[str, Any]] = field(default=())
+    named_from: float | None = None
 
     def __post_init__(self) -> None:
         ordered = {name: self.metrics[name] for name in in_order(self.metrics)}
@@ -71,6 +75,7 @@ class Evaluation:
                 for name, value in self.metrics.items()
             },
             "clusters": [dict(row) for row in self.clusters],
+            "named_from": self.named_from,
         }
 
     def write(self, folder: str | Path) -> None:
@@ -140,6 +145,9 @@ def comparison(
     counts = dict.fromkeys(
         f"{e.protocol.describe()}: {e.evaluated} of {e.total} evaluated" for e in everything
     )
+    if any(name in _NAMED for _, name in columns):
+        thresholds = {e.named_from for e in everything if e.named_from is not None}
+        told[:0] = [f"Named: score of {x:g} or more, as localize." for x in sorted(thresholds)]
     several = len(protocols) > 1
     return Table(
         title,

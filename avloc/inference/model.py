@@ -80,7 +80,7 @@ class Model(Localizer):
     @property
     def image_size(self) -> int:
         """Side of the views that the network sees."""
-        return self.config.image_size
+        return self.config.inference.get("image_size") or self.config.image_size
 
     @property
     def _configured(self) -> float:
@@ -140,7 +140,11 @@ def _remade(config: ConfigDict, method: Method | None, *parts: Any) -> Model:
 
 
 def load(
-    workdir: str | Path, stage: str | None = None, *, threshold: float | None = None
+    workdir: str | Path,
+    stage: str | None = None,
+    *,
+    threshold: float | None = None,
+    image_size: int | None = None,
 ) -> Localizer:
     """The model of a trained run, after its last finished stage or the one named, or an export.
 
@@ -148,15 +152,27 @@ def load(
       workdir: folder of the run, or one that `avloc export` wrote.
       stage: its name; None: the last.
       threshold: score from which on a category sounds; None: `inference.sounding` of the run.
+      image_size: side in pixels at which pictures are seen; None: as the run says. Objects are
+        found best where they are as large, in pixels, as those that were trained on: twice the
+        size for pictures of several small ones.
 
     Raises:
-      ValueError: the folder holds no run, no finished stage, or a damaged one; a stage of an
-        export, which has only one; a threshold that is not between 0 and 1.
+      ValueError: the folder holds no run, no finished stage, or a damaged one; a stage or a size
+        for an export, which has only one; a threshold that is not between 0 and 1; a size below 32
+        or above 2048.
     """
+    if image_size is not None and not 32 <= image_size <= 2048:
+        raise ValueError(f"the image size is 32 to 2048 pixels, not {image_size}")
     if is_export(Path(workdir)):
+        if image_size is not None:
+            raise ValueError(f"{workdir} is an export, of one image size: load the run instead")
         if stage is not None:
             raise ValueError(
                 f"{workdir} is an export, of one stage: leave the stage out, or load the run"
             )
         return ExportedModel(workdir, threshold)
-    return Model(*load_run(workdir, stage), checkpoint=str(workdir), threshold=threshold)
+    run = load_run(workdir, stage)
+    if image_size is not None:
+        with run.config.unlocked():
+            run.config.inference.image_size = image_size
+    return Model(*run, checkpoint=str(workdir), threshold=threshold)

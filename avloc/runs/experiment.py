@@ -42,13 +42,14 @@ LATER_OF = {
     },
     "data": {"validation": ""},
     "stage_one": {"warmup_steps": 0, "patience": 0},
+    "stage_two.similarity": {"maps": "softmax"},
     "stage_two.silent_filter": {"heard_filter": False},
     "identification": {"levelled": False, "steps": 0},
     "evaluation": {"scene_size": 0},
     "inference": {"image_size": 0},
     "optimizers": {
         "hearing": {
-            "learning_rates": {"default": 1e-4},
+            "learning_rates": {"default": 1e-4, "audio_classifier": 1e-3},
             "weight_decay": 1e-4,
             "clip_norm": 0.0,
             "half_life": 0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from avloc.data_pipelines.checks.preview import spread
 from avloc.data_pipelines.dataset import Dataset
 from avloc.data_pipelines.loader import evaluation_batches
 from avloc.data_pipelines.media.image import view_in_proportion
+from avloc.data_pipelines.records.stored_maps import StoredMaps
 from avloc.evaluation import baselines, evaluate, fit_categories, protocols
 from avloc.evaluation.protocols import Protocol
 from avloc.machine import hosts
@@ -24,6 +26,7 @@ from avloc.runs.checkpoints import example_batch, finished_stages
 from avloc.runs.folder import RunFolder, write_atomically
 from avloc.scoring.judging import VideosOfClasses, verdict_on
 from avloc.scoring.scores import Rows, Scores, network_row
+from avloc.training.feature_cache import FOLDER, FeatureCache
 from avloc.training.loading import LoadedRun, load_run, recorded_info
 from avloc.training.methods import create, initialize
 from avloc.training.optimizers import make_optimizers
@@ -220,6 +223,28 @@ class Scorer:
             return side, side
         return view_in_proportion(self.dataset.source(split)[0]["frames"][0].shape, side)
 
+    def _maps(self, split: str) -> StoredMaps | None:
+        """What a frozen backbone, the same in all networks of a run, makes of the pictures."""
+        if self._frozen is None:
+            return None
+        cache, state = self._frozen
+        return cache.evaluation(split, state, self.view(split))
+
+    @cached_property
+    def _frozen(self) -> tuple[FeatureCache, TrainState] | None:
+        if not self.config.stored_views:
+            return None
+        loaded = load_run(self.run.path)
+        cache = FeatureCache(
+            self.config,
+            self.dataset,
+            self.method,
+            self.devices,
+            lambda: False,
+            self.run.path / FOLDER,
+        )
+        return cache, TrainState(loaded.variables, {}, loaded.aux, 0)
+
     def has_scenes(self, split: str) -> bool:
         """Whether most items have several objects."""
         source = self.dataset.source(split)
@@ -233,6 +258,7 @@ class Scorer:
             source,
             image_size=self.view(split),
             batch_size=self.batch_size,
+            maps=self._maps(split),
             slots=self.dataset.info.max_objects,
             shard=self.devices.shard,
             threads=self.config.data.threads,
@@ -273,7 +299,14 @@ class Scorer:
     ) -> None:
         """Evaluates one row, and writes it to disk."""
         batches = self.batches(split, f"scoring {row} on {split}")
-        rows[row] = evaluate(predict, batches, rules, categories, self.class_names)
+        rows[row] = evaluate(
+            predict,
+            batches,
+            rules,
+            categories,
+            self.class_names,
+            named_from=float(self.config.inference.sounding),
+        )
         if self.writes:
             rows[row].write(self.evaluation / split / rules.name / folder)
 
@@ -290,9 +323,16 @@ class Scorer:
         return [(row, row.replace(" ", "_"), predict) for row, predict in free.items()]
 
     def _untrained(self) -> Network:
-        """The network before training, with its own clusters: only the first refresh is run."""
+        """The network before training, with its own clusters: refreshes up to these are run."""
         key = jax.random.fold_in(jax.random.key(self.config.seed), 0)
         variables, aux = initialize(self.method, key, example_batch(self.config))
+        if self.config.model.frozen:
+            # What stands still is no part of what a network learns.
+            trained = load_run(self.run.path).variables
+            variables = {
+                kind: {**tree, **{name: trained[kind][name] for name in self.config.model.frozen}}
+                for kind, tree in variables.items()
+            }
         optimizers = {
             name: optimizer.init(variables["params"])
             for name, optimizer in make_optimizers(self.config).items()
@@ -300,12 +340,15 @@ class Scorer:
         state = TrainState(variables, optimizers, aux, 0)
 
         def scan(f: Callable[..., Any], state: TrainState, split: str) -> Any:
-            return scan_split(f, state, self.dataset, split, self.config, self.devices)
+            maps = self._frozen and self._frozen[0].evaluation(split, state)
+            return scan_split(f, state, self.dataset, split, self.config, self.devices, maps=maps)
 
         key = jax.random.fold_in(jax.random.key(self.config.seed), 1_000_000)
-        refresh = next((phase.refresh for phase in self.method.phases() if phase.refresh), None)
-        if refresh is not None:
-            state = refresh(state, scan, key)
+        for phase in self.method.phases():
+            if phase.refresh is not None:
+                state = phase.refresh(state, scan, key)
+                if np.any(state.aux.get("labels", True)):
+                    break
         variables, aux = jax.device_get((state.variables, state.aux))
         return Network("untrained network", "untrained", variables, aux)
 

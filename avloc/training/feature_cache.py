@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -39,6 +39,20 @@ _BATCH = 32
 _WAIT = 0.2  # seconds between two looks at what another process does
 
 
+class View(NamedTuple):
+    """Which views of an item are stored.
+
+    Attributes:
+      count: random ones; 0: that of evaluation.
+      zoom_out: share of random views that are shrunk.
+      size: height and width.
+    """
+
+    count: int
+    zoom_out: float
+    size: tuple[int, int]
+
+
 class FeatureCache:
     """The stored maps of a run's splits; none where its config asks for none.
 
@@ -60,7 +74,7 @@ class FeatureCache:
         dataset: Dataset,
         method: Method,
         devices: Devices,
-        stop: Stop,
+        stop: Stop | Callable[[], bool],
         spare: Path,
     ):
         require_still(config, method)
@@ -75,27 +89,27 @@ class FeatureCache:
 
     def training(self, split: str, zoom_out: float, state: TrainState) -> StoredMaps | None:
         """Random views of a split's items, as `training_view` makes them."""
-        return self._maps(split, self._config.stored_views, zoom_out, state)
+        side = self._config.image_size
+        return self._maps(split, View(self._config.stored_views, zoom_out, (side, side)), state)
 
-    def evaluation(self, split: str, state: TrainState) -> StoredMaps | None:
-        """The evaluation view of a split's items."""
-        return self._maps(split, 0, 0.0, state)
-
-    def _maps(
-        self, split: str, views: int, zoom_out: float, state: TrainState
+    def evaluation(
+        self, split: str, state: TrainState, size: tuple[int, int] | None = None
     ) -> StoredMaps | None:
+        """The evaluation view of a split's items, `config.image_size` on a side unless said."""
+        return self._maps(split, View(0, 0.0, size or (self._config.image_size,) * 2), state)
+
+    def _maps(self, split: str, view: View, state: TrainState) -> StoredMaps | None:
         if self._look is None:
             return None
-        wanted = split, views, zoom_out
-        if wanted not in self._known:
-            parts = self._parts(*wanted, state)
+        if (split, view) not in self._known:
+            parts = self._parts(split, view, state)
             name = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
-            name = f"{split}_{views or 'whole'}_{name}"
-            found = self._found(name, split, views)
-            self._known[wanted] = found or self._made(name, parts, *wanted, state)
-        return self._known[wanted]
+            name = f"{split}_{view.count or 'whole'}_{name}"
+            found = self._found(name, split, view.count)
+            self._known[split, view] = found or self._made(name, parts, split, view, state)
+        return self._known[split, view]
 
-    def _parts(self, split: str, views: int, zoom_out: float, state: TrainState) -> dict[str, Any]:
+    def _parts(self, split: str, view: View, state: TrainState) -> dict[str, Any]:
         """Everything that the maps depend on."""
         self._weights = self._weights or _digest(state)
         config, data = self._config, self._config.data
@@ -112,9 +126,7 @@ class FeatureCache:
             "stem_pool": config.model.stem_pool,  # the one choice that weights do not show
             "weights": self._weights,
             "precision": config.precision,
-            "image_size": config.image_size,
-            "views": views,
-            "zoom_out": zoom_out,
+            **view._asdict(),
         }
 
     def _roots(self) -> tuple[Path, Path]:
@@ -136,16 +148,15 @@ class FeatureCache:
         name: str,
         parts: dict[str, Any],
         split: str,
-        views: int,
-        zoom_out: float,
+        view: View,
         state: TrainState,
     ) -> StoredMaps:
         with self._own(name) as folder:
             # Another process may have made them while this one waited.
-            found = self._found(name, split, views)
+            found = self._found(name, split, view.count)
             if found is None:
                 write_atomically(folder / "of.json", json.dumps(parts, indent=2) + "\n")
-                self._fill(folder, split, views, zoom_out, state)
+                self._fill(folder, split, view, state)
         return found or StoredMaps(folder / MAPS)
 
     @contextmanager
@@ -185,20 +196,18 @@ class FeatureCache:
                     raise self._stop.interrupted("stopped before features were stored") from None
                 time.sleep(_WAIT)
 
-    def _fill(
-        self, folder: Path, split: str, views: int, zoom_out: float, state: TrainState
-    ) -> None:
-        source, size = self._dataset.source(split), self._config.image_size
-        blank = _batch(np.zeros((self._even, size, size, 3), np.uint8))
+    def _fill(self, folder: Path, split: str, view: View, state: TrainState) -> None:
+        source = self._dataset.source(split)
+        blank = _batch(np.zeros((self._even, *view.size, 3), np.uint8))
         one = jax.eval_shape(self._method.look, state.variables, state.aux, blank)
-        growing = GrowingMaps(folder, (len(source), max(1, views), *one.shape[1:]))
+        growing = GrowingMaps(folder, (len(source), max(1, view.count), *one.shape[1:]))
         batches = view_batches(
             source,
-            image_size=size,
+            image_size=view.size,
             batch_size=self._even,
-            views=views,
+            views=view.count,
             seed=0,  # runs of other seeds share the views
-            zoom_out=zoom_out,
+            zoom_out=view.zoom_out,
             first=growing.done,
             threads=self._config.data.threads,
         )

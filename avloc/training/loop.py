@@ -23,6 +23,7 @@ from avloc.runs.history import Writer, skipped_steps
 from avloc.runs.sessions import session
 from avloc.training.epoch import Epochs
 from avloc.training.feature_cache import FOLDER, FeatureCache
+from avloc.training.judging import Judge
 from avloc.training.methods import create, initialize, method_title
 from avloc.training.methods.lengths import due
 from avloc.training.optimizers import make_optimizers
@@ -87,6 +88,7 @@ class _Trainer:
         self.writer: Writer | None = None
         self.phases = list(self.method.phases())
         self.time_left = TimeLeft(self.phases, self._steps)
+        self.judge = Judge(self.method, dataset, config.data.validation)
         self.features = FeatureCache(
             config, dataset, self.method, self.devices, stop, run.path / FOLDER
         )
@@ -124,6 +126,9 @@ class _Trainer:
             state = self._phase(state, phase, progress, f"{number + 1}/{len(phases)}")
             if phase.checkpoint_name:
                 save_stage(self.folder, phase.checkpoint_name, state)
+                if number + 1 < len(phases):  # the last stage is judged when it is scored
+                    for sentence in self.judge.sentences(state, self._scan):
+                        say(f"        {sentence}")
             progress = Progress(phase=number + 1)
             self.checkpoints.save(state, progress)
         return state

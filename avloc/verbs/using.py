@@ -33,7 +33,8 @@ def localize(args: argparse.Namespace) -> None:
     inputs = find_inputs(args.video or ())
     from avloc.inference.model import load
 
-    model, out = load(args.workdir, threshold=args.threshold), Path(args.out)
+    model = load(args.workdir, threshold=args.threshold, image_size=args.image_size)
+    out = Path(args.out)
     if len(inputs) > 1:
         _localize_all(model, inputs, out)
     else:

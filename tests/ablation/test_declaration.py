@@ -176,6 +176,7 @@ def test_the_shipped_ones():
         "ier_interference",
         "ier_mask_rules",
         "ier_modules",
+        "own_videos",
     ]
 
 

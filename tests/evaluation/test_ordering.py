@@ -12,7 +12,7 @@ from avloc.scoring.scores import Scores
 
 SINGLE = ["IoU@0.5", "AUC", "AP50", "NMI", "purity", "audio NMI"]
 SCENES = ["CIoU@0.3", "AUC", "NSA", "AUROC", "off-screen false alarms", "off-screen AUROC"]
-SCENES += [*HEARD_METRICS, "sounding mAP30", "mAP50"]
+SCENES += ["named precision", "named recall", *HEARD_METRICS, "sounding mAP30", "mAP50"]
 LEVELS = ["cIoU_class@0.5", "AUC", "level 1 cIoU_class@0.5", "level 1 AUC", "level 2 AUC"]
 
 

@@ -28,6 +28,7 @@ def mixtures(scores, labels, levels=None, offscreen=None, sounding=None):
     offscreen = np.zeros(labels.shape, bool) if offscreen is None else np.asarray(offscreen)
     return Items(
         heard=np.asarray(scores, np.float32),
+        scores=np.asarray(scores, np.float32),
         cluster=np.zeros(size, int),
         heard_cluster=np.zeros(size, int),
         index=np.arange(size),
@@ -179,6 +180,42 @@ def test_categories_that_draws_lose_do_not_move_the_interval():
         assert row["value"] == pytest.approx(1 / 8)
         assert 0 <= row["low"] < row["value"] < row["high"] < 0.25
     assert found["macro recall"] == {"value": 1, "low": 1, "high": 1}
+
+
+def test_all_heard_most_by_hand():
+    """n is the number that sound, off screen too; a tie with a silent one is a miss."""
+    labels = [[0, 1, -1], [0, 1, -1], [0, 1, -1], [2, -1, -1], [0, 1, 2], [0, 0, 3]]
+    offscreen = np.zeros((6, 3), bool)
+    offscreen[[0, 4], 1] = True
+    scores = [
+        [0.2, 0.3, 0.1, 0.0],  # right, though low; the flute is off screen
+        [0.9, 0.4, 0.4, 0.0],  # a tie for the second place
+        [0.4, 0.4, 0.3, 0.3],  # ties among those that sound, and among others, do not matter
+        [0.8, 0.9, 0.7, 0.0],  # neither the first nor the second
+        [0.5, 0.6, 0.1, 0.2],  # the drum is heard more than the tuba
+        [0.9, 0.1, 0.2, 0.3],  # two cellos are one category
+    ]
+    items = mixtures(scores, labels, offscreen=offscreen)._replace(video=np.arange(6))
+    row = perceive(items, NAMES, RESAMPLE)[0]["all heard most"]
+    assert row["value"] == pytest.approx(3 / 6)
+    assert row["low"] < row["value"] < row["high"]
+    # A sound from off screen alone counts; one of unknown category leaves its item out.
+    outside = np.array([[True, False], [False, False]])
+    alone = mixtures([[0.1, 0.2, 0, 0]] * 2, [[1, -1], [0, -1]], offscreen=outside)
+    assert perceive(alone, NAMES, RESAMPLE)[0]["all heard most"]["value"] == 1 / 2
+    unknown = alone._replace(sounding=np.array([[False, True], [True, False]]))
+    assert perceive(unknown, NAMES, RESAMPLE)[0]["all heard most"]["value"] == 0
+
+
+def test_all_heard_most_says_nothing_where_every_category_sounds():
+    labels = [[0, 1], [0, 1], [0, -1], [1, -1]]
+    scores = [[0.9, 0.1], [0.1, 0.9], [0.2, 0.1], [0.2, 0.1]]
+    two = NAMES[:2]
+    every = mixtures(scores[:2], labels[:2])
+    assert "all heard most" not in perceive(every, two, RESAMPLE)[0]
+    # They do not count as right beside others either.
+    found, _ = perceive(mixtures(scores, labels), two, RESAMPLE)
+    assert found["all heard most"]["value"] == 1 / 2
 
 
 def test_nothing_to_hear():

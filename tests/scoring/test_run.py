@@ -168,6 +168,40 @@ def test_every_kind_of_scenes_is_scored(scorer):
     assert stored_scores(made.run).text() == scores.text()
 
 
+def test_names_are_those_of_the_run_s_own_threshold(scorer):
+    """The drum's score is 0.7, the bell's 0.3, and only the drum sounds in the picture."""
+    made = scorer(wild(), scene_tests=("cocktail_test", "wild_test"))
+    for threshold, precision, words in (
+        (
+            0.2,
+            0.5,
+            {"cocktail_test": "bell wrong 0.3000; ", "wild_test": "bell off screen 0.3000; "},
+        ),
+        (0.5, 1, {"cocktail_test": "", "wild_test": ""}),
+    ):
+        with made.config.unlocked():
+            made.config.inference.sounding = threshold
+        scores = made.score()
+        for split, bell in words.items():
+            found = scores.splits[split][ROWS[0]]
+            assert found.metrics["named precision"]["value"] == precision
+            assert found.metrics["named recall"]["value"] == 1
+            assert {row["named"] for row in found.items} == {f"{bell}drum right 0.7000"}
+        told = f"Named: score of {threshold:g} or more, as localize."
+        noted = [table.title for table in scores.tables() if told in table.note]
+        assert noted == [
+            "Scenes with silent objects (split cocktail_test)",
+            "Scenes with off-screen sounds (split wild_test)",
+        ]
+    # Every threshold up to 0.5 is reached by the centred box.
+    centred = scores.splits["wild_test"]["centred box"].metrics
+    assert (centred["named precision"]["value"], centred["named recall"]["value"]) == (0.5, 1)
+    assert "all heard most" not in scores.splits["wild_test"][ROWS[0]].metrics  # both sound
+    assert scores.splits["cocktail_test"][ROWS[0]].metrics["all heard most"]["value"] == 1
+    assert scores.splits["cocktail_test"]["centred box"].metrics["all heard most"]["value"] == 0
+    assert stored_scores(made.run).text() == scores.text()
+
+
 def test_ablation_cells_score_the_trained_stages_alone(scorer):
     made = scorer(everything(), baselines=False)
     scores = made.score()

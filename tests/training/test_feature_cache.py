@@ -118,7 +118,7 @@ def test_a_worker_opens_the_file_itself(dataset):
 @pytest.mark.parametrize("views", [0, 3])
 def test_pictures_to_store_go_on_from_any_place(views):
     records = make_records(5, frames=2, size=16)
-    how = dict(image_size=SIDE, views=views, seed=1, zoom_out=0.5)
+    how = dict(image_size=(SIDE, SIDE), views=views, seed=1, zoom_out=0.5)
     total = 5 * max(1, views)
     whole = np.concatenate(list(view_batches(records, batch_size=1, **how)))
     assert len(whole) == total

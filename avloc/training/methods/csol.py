@@ -43,6 +43,11 @@ class Csol(Alternation):
     def predict(self, variables: Variables, aux: Aux, batch: Batch) -> Prediction:
         """Maps `S = softmax_k(s_k)` at each cell (CSOL eq. 13).
 
+        Where `config.stage_two.maps` is `heard`, they are `max(s_k, 0) sqrt(p_a,k)`: a kind is
+        bright where it is seen to sound, by cosines, and as far as it is heard, so that nothing
+        needs to be learnt from scenes. The root keeps a kind that sounds off screen, and looks
+        like nothing in the picture, under those that look right.
+
         The papers give no score for a whole scene. Here a source must be both heard, by `p_a`, and
         seen to sound, by the highest cell of its map: the score is their geometric mean.
         """
@@ -50,12 +55,18 @@ class Csol(Alternation):
         localization = out.localization()
         s = self._source_maps(out.f, localization, aux)
         heard = jax.nn.softmax(self._teach(aux, batch))
-        maps = jax.nn.softmax(s, axis=-1)
+        if self.config.stage_two.maps == "heard":
+            seen = jnp.clip(s, 0.0, 1.0)
+            maps = seen * jnp.sqrt(heard)[:, None, None]
+            localization_map = maps.max(axis=-1)
+        else:
+            seen = maps = jax.nn.softmax(s, axis=-1)
+            localization_map = localization
         return Prediction(
             maps=maps,
-            scores=jnp.sqrt(heard * maps.max(axis=(1, 2))),
+            scores=jnp.sqrt(heard * seen.max(axis=(1, 2))),
             heard=heard,
-            localization=localization,
+            localization=localization_map,
             cluster=self.cluster_of(out, localization, aux),
         )
 
