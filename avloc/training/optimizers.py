@@ -43,7 +43,12 @@ def make_optimizer(spec: ConfigDict, frozen: Sequence[str] = ()) -> optax.Gradie
             return optax.set_to_zero()
         return where_reached(
             spec.weight_decay,
-            optax.chain(optax.scale_by_adam(), optax.scale_by_learning_rate(schedule(rate))),
+            # Checkpoints of before have a place for the decay, which was in the chain.
+            optax.chain(
+                optax.identity(),
+                optax.scale_by_adam(),
+                optax.scale_by_learning_rate(schedule(rate)),
+            ),
         )
 
     def label(params: Any) -> Any:

@@ -139,10 +139,18 @@ class Checkpoints:
         progress = Progress(**stored["cursor"])
         if progress.mid_epoch:
             self._place = unseal(item("iterator", ocp.args.JsonRestore()))
-        state = item("state", ocp.args.StandardRestore(abstract(like)))
+        known = self._optimizers(number)
+        own = {name: x for name, x in like.optimizers.items() if name in known}
+        part = abstract(like._replace(optimizers=own))
+        state = item("state", ocp.args.StandardRestore(part))
         if digest_of(state) != stored["state"]:
             raise ValueError("its arrays are not those that were saved")
-        return state, progress
+        return state._replace(optimizers={**like.optimizers, **state.optimizers}), progress
+
+    def _optimizers(self, number: int) -> set[str]:
+        """Names of those in a checkpoint: the run may have begun before there was another."""
+        folder = self._run.checkpoints / str(number) / "state"
+        return set(ocp.StandardCheckpointHandler().metadata(folder).tree["optimizers"])
 
     def restore_iterator(self, iterator: grain.DatasetIterator) -> None:
         """Puts the iterator where it stood at the restored checkpoint."""

@@ -77,6 +77,22 @@ def test_what_is_reached_moves_as_by_adam_with_decay(params):
         np.testing.assert_allclose(a, b, rtol=1e-6)
 
 
+def test_states_are_those_of_adam_with_decay(params):
+    """Checkpoints from before `where_reached` are read."""
+    plain = optax.multi_transform(
+        {
+            "default": optax.chain(
+                optax.add_decayed_weights(0.1),
+                optax.scale_by_adam(),
+                optax.scale_by_learning_rate(1e-2),
+            )
+        },
+        lambda params: jax.tree.map(lambda _: "default", params),
+    )
+    ours = make_optimizer(spec(0.1, default=1e-2))
+    assert jax.tree.structure(ours.init(params)) == jax.tree.structure(plain.init(params))
+
+
 def test_what_is_not_reached_stands_still_and_its_moments_fade(params):
     """By hand: no decay and no update in the second step; then on from faded moments."""
     none = jax.tree.map(jnp.zeros_like, GRADS[0]["head"])

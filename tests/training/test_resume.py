@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import jax
 import numpy as np
+import optax
 import pytest
 
 from avloc.machine.stopping import Interrupted
@@ -129,6 +130,21 @@ def test_all_checkpoints_damaged(bench):
         spoil(bench.run.checkpoints / str(number))
     with pytest.raises(ValueError, match=r"no checkpoint in .* can be read: remove the workdir"):
         bench.train()
+
+
+def test_an_optimizer_that_came_later_is_fresh(tmp_path):
+    """A run that began before it was there goes on; what it had is as it was."""
+    made = Checkpoints(RunFolder(tmp_path), settings(), DatasetInfo({}))
+    old = small(1.0)._replace(optimizers={"first": (optax.EmptyState(), {"mu": np.float32([5])})})
+    made.save(old, Progress(phase=2))
+    fresh = {
+        "first": (optax.EmptyState(), {"mu": np.float32([0])}),
+        "later": (optax.EmptyState(), {"mu": np.float32([0])}),
+    }
+    state, progress = made.restore(small(0.0)._replace(optimizers=fresh))
+    made.close()
+    assert progress.phase == 2 and (state.variables["w"] == 1).all()
+    assert state.optimizers["first"][1]["mu"] == 5 and state.optimizers["later"][1]["mu"] == 0
 
 
 # Checkpoints by themselves.
