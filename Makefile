@@ -36,7 +36,7 @@ demo: $(INSTALLED)  ## build the embedded data set, train METHOD (csol, ier), wr
 mine: WORKDIR := runs/mine_$(METHOD)
 mine: DATA_DIR := runs/mine_data
 mine: $(INSTALLED)  ## train METHOD on your videos and report: SOURCE=DIR CLUSTERS=KINDS
-	@[ -d "$(SOURCE)" ] || { echo "name your folder of videos and how many kinds of things sound in them: make mine SOURCE=DIR CLUSTERS=KINDS" >&2; exit 1; }
+	@[ -d "$(SOURCE)" ] || { echo "name your folder of videos and how many kinds of things sound in them: make mine SOURCE=DIR CLUSTERS=KINDS$(if $(SOURCE), ($(SOURCE) is no folder))" >&2; exit 1; }
 	$(BIN)/avloc data build video_folder --source "$(SOURCE)" --data-dir $(DATA_DIR)
 	$(BIN)/avloc train --config $(METHOD)_folder --workdir $(WORKDIR) --data-dir $(DATA_DIR) $(if $(CLUSTERS),--config.clusters=$(CLUSTERS))
 

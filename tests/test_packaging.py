@@ -186,6 +186,12 @@ def test_make_lists_its_targets():
     assert {"help", "demo", "test", "lint", "format", "clean"} <= set(listed)
 
 
+def test_make_mine_says_which_folder_is_not_there():
+    done = make("mine", "INSTALLED=", "SOURCE=not/there")
+    assert done.returncode and "SOURCE=DIR CLUSTERS=KINDS (not/there is no folder)" in done.stderr
+    assert "no folder" not in make("mine", "INSTALLED=").stderr
+
+
 def test_make_demo_on_a_fresh_machine_installs_builds_and_trains(tmp_path: Path):
     python = f"PYTHON={sys.executable}"
     done = make("-n", "demo", python, f"VENV={tmp_path}/venv", "WORKDIR=w", "DATA_DIR=d")

@@ -61,7 +61,11 @@ class Verdict:
     def sentences(self) -> list[str]:
         """The verdict as it is printed, and first in the report."""
         apart = self.kinds - len(self.missed)
-        on = f"on {self.videos} videos that it never trained on"
+        if self.named and self.kinds == 1:
+            return [
+                "The test videos show one class, with nothing to tell it from: add other kinds."
+            ]
+        on = f"on {self.videos} video{'s' * (self.videos > 1)} that it never trained on"
         if self.named:
             told = [f"It tells {apart} of {self.kinds} kinds apart, {on}."]
         else:

@@ -18,7 +18,8 @@ def source_summary(findings: Findings, width: int | None = None) -> str:
     """A few lines to print, their table no wider than so many letters; None: as Markdown."""
     ready = len(findings.splits) - len(findings.blocked)
     lines = [f"cannot be built: {sentence}" for sentence in findings.blocked]
-    lines.append(f"{ready} of {len(findings.splits)} splits can be built from the files found")
+    if findings.splits:
+        lines.append(f"{ready} of {len(findings.splits)} splits can be built from the files found")
     lines += unused(findings, 3)
     tables = [counts_table(findings)]
     if findings.drawn:  # the user's own: what will be in it is news

@@ -118,7 +118,7 @@ def _require_sides(known: Mapping[str, Any]) -> None:
 def _require(name: str, value: float, low: float, high: float) -> None:
     if low <= value <= high and math.isfinite(value):
         return
-    fix = f"{low} or more" if high == _MANY else f"{low} to {high}"
+    fix = f"{low} or more" if high == _MANY else f"a number from {low} to {high}"
     raise ValueError(f"config.{name} is {value}: set --config.{name} to {fix}")
 
 

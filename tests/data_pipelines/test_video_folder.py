@@ -343,7 +343,9 @@ def test_test_scenes_have_boxes_where_all_their_classes_do(split_folders):
 @pytest.mark.parametrize("kinds", [2, 3])
 def test_test_scenes_of_few_classes_look_as_training_scenes(kinds, fill, tmp_path):
     built = _build(fill(tmp_path / "s", kinds, 2), tmp_path / "data")
-    assert f"number of classes in test: {kinds}" in built.info.metadata["summary"]
+    summary = built.info.metadata["summary"]
+    assert f"number of classes in test: {kinds}" in summary
+    assert all(part[0].isupper() for part in summary.split(". ")), summary
     for record in _records(built, "cocktail_test"):
         assert np.shape(record["frames"]) == (1, 64, 96, 3)
         np.testing.assert_allclose(record["objects"]["bbox"], CELLS)

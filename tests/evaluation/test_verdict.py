@@ -20,6 +20,18 @@ def test_all_told_apart():
     ]
 
 
+def test_one_class_is_told_from_nothing():
+    made = judge(np.array([[3, 1]]), NAMES[:1], of_cluster=(0, 0))
+    assert made.sentences() == [
+        "The test videos show one class, with nothing to tell it from: add other kinds."
+    ]
+
+
+def test_a_single_video_is_no_plural():
+    told = judge(np.array([[1, 0], [0, 0]]), ()).sentences()[0]
+    assert told.endswith(", on 1 video that it never trained on.")
+
+
 def test_two_classes_confused():
     counts = [[4, 0, 0, 0], [0, 1, 3, 0], [0, 0, 4, 0], [0, 0, 0, 4]]
     made = judge(np.array(counts), NAMES, of_cluster=(0, 1, 2, 3), train_videos={"dog": 5})

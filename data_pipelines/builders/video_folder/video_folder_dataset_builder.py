@@ -193,7 +193,7 @@ class Builder(Placed, tfds.core.GeneratorBasedBuilder):
             skipped=[{"file": name, "reason": why} for name, why in skipped],
             damaged=[{"file": name, "reason": why} for name, why in damaged],
             notes=notes,
-            summary=". ".join([summary, *notes]) + ".",
+            summary=". ".join([summary, *(f"{note[0].upper()}{note[1:]}" for note in notes)]) + ".",
             source=self.builder_config.source,
             seed=self.builder_config.seed,
             fingerprint=folder_fingerprint(videos, self._annotations),
