@@ -78,7 +78,7 @@ def base() -> ConfigDict:
     for name in ("identification", "referral"):
         config.optimizers[name] = config.optimizers.matching.copy_and_resolve_references()
     del config.optimizers.matching
-    # Weight decay through Adam would shrink modules that a loss does not reach: rate 0.
+    # What a phase is not to learn stands still, also where its loss reaches it.
     for name in ("localization", "classification"):
         still(config.optimizers[name], IDENTIFIER)
     still(config.optimizers.identification, ("visual", "correspondence", *CLASSIFIERS))
