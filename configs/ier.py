@@ -63,7 +63,8 @@ def base() -> ConfigDict:
     two.epochs = 5
     two.localization_weight = 0.5
     two.silent_filter = True
-    # Whether maps are multiplied by the root of `p^a` too, after training; not in the paper.
+    # Whether maps are multiplied by `l` of the whole sound and by the root of `p^a` too, after
+    # training; not in the paper.
     two.heard_filter = False
     two.offscreen_filter = True
     # See `avloc.losses.visible_share`; the threshold is that of the first three rules.

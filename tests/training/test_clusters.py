@@ -158,11 +158,14 @@ def test_maps_are_filtered_by_what_is_heard(heard_filter):
     made = ier(stage_two__heard_filter=heard_filter)
     maps = RNG.uniform(size=(2, 3, 3, 4)).astype(np.float32)
     heard = np.float32([[1, 0, 0.5, 0.2], [0.1, 0.9, 0.4, 1]])
-    made._forward = lambda variables, batch: None
+    sounds = RNG.uniform(size=(2, 3, 3)).astype(np.float32)
+    made._forward = lambda variables, batch: SimpleNamespace(localization=lambda: sounds)
     made.maps = lambda out, aux: (maps, None)
     made.heard = lambda out, aux: heard
     got = made.predict({}, {}, None)
-    expected = maps * np.sqrt(heard)[:, None, None] if heard_filter else maps
+    expected = maps
+    if heard_filter:
+        expected = maps * sounds[..., None] * np.sqrt(heard)[:, None, None]
     np.testing.assert_allclose(got.maps, expected, rtol=1e-6)
     np.testing.assert_allclose(got.localization, expected.max(-1), rtol=1e-6)
     # What is heard counts once in the score.
