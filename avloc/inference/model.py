@@ -18,6 +18,7 @@ from avloc.inference.category_maps import by_category
 from avloc.inference.exported import ExportedModel, is_export
 from avloc.inference.items import items
 from avloc.inference.localizer import Localizer
+from avloc.training.bounds import LARGEST, SMALLEST
 from avloc.training.loading import load_run
 from avloc.training.methods import create, require
 from avloc.types import Aux, Batch, DatasetInfo, Embedded, Embeds, Method, Variables
@@ -161,8 +162,8 @@ def load(
         for an export, which has only one; a threshold that is not between 0 and 1; a size below 32
         or above 2048.
     """
-    if image_size is not None and not 32 <= image_size <= 2048:
-        raise ValueError(f"the image size is 32 to 2048 pixels, not {image_size}")
+    if image_size is not None and not SMALLEST <= image_size <= LARGEST:
+        raise ValueError(f"the image size is {SMALLEST} to {LARGEST} pixels, not {image_size}")
     if is_export(Path(workdir)):
         if image_size is not None:
             raise ValueError(f"{workdir} is an export, of one image size: load the run instead")

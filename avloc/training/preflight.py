@@ -11,6 +11,7 @@ from avloc.evaluation import protocols
 from avloc.machine.devices import Devices
 from avloc.runs.checkpoints import example_batch, shapes
 from avloc.runs.folder import RunFolder
+from avloc.training.bounds import require_bounds, require_split
 from avloc.training.epoch import skips_nonfinite
 from avloc.training.feature_cache import require_still
 from avloc.training.methods import create, located
@@ -49,8 +50,10 @@ def check(config: ConfigDict, dataset: Dataset, run: RunFolder | None = None) ->
         stage one, a checkpoint to start from that is not there or does not fit, an unknown method,
         protocol or way to treat losses that are not finite, a name that a loss does not know, a
         batch that does not divide over the devices, spectrograms where waveforms are mixed,
-        stored views of a network that is trained.
+        stored views of a network that is trained, a number outside its bounds.
     """
+    require_bounds(config)
+    require_split(config, dataset)
     resumed = run is not None and Checkpoints.present(run)
     if resumed:
         refuse_another(run, origin(config, dataset.info))
@@ -94,6 +97,8 @@ def check(config: ConfigDict, dataset: Dataset, run: RunFolder | None = None) ->
     protocols.get(config.evaluation.scene_protocol)
     for name in config.evaluation.split_protocols.values():
         protocols.get(name)
+    if config.negatives not in ("in_batch", "drawn"):
+        raise ValueError(f"config.negatives is 'in_batch' or 'drawn', not {config.negatives!r}")
     Devices(config.parallel).require_even(config.batch_size, config.accumulate)
     skips_nonfinite(config)
     _trace(config, method, phases)
