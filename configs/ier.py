@@ -63,7 +63,8 @@ def base() -> ConfigDict:
     two.epochs = 5
     two.localization_weight = 0.5
     two.silent_filter = True
-    # Whether maps are multiplied by the root of `p^a` too, after training; not in the paper.
+    # Whether maps are multiplied by `l` of the whole sound and by the root of `p^a` too, after
+    # training; not in the paper.
     two.heard_filter = False
     two.offscreen_filter = True
     # See `avloc.losses.visible_share`; the threshold is that of the first three rules.
@@ -78,7 +79,7 @@ def base() -> ConfigDict:
     for name in ("identification", "referral"):
         config.optimizers[name] = config.optimizers.matching.copy_and_resolve_references()
     del config.optimizers.matching
-    # Weight decay through Adam would shrink modules that a loss does not reach: rate 0.
+    # What a phase is not to learn stands still, also where its loss reaches it.
     for name in ("localization", "classification"):
         still(config.optimizers[name], IDENTIFIER)
     still(config.optimizers.identification, ("visual", "correspondence", *CLASSIFIERS))

@@ -23,7 +23,7 @@ def get_config() -> ConfigDict:
     config.identification.update(
         dict(
             epochs=5,
-            steps=900,
+            steps=1300,
             share=(0.8, 0.8),
             sources=(3, 3),
             gain_db=6.0,
@@ -31,13 +31,15 @@ def get_config() -> ConfigDict:
             correspondence_weight=1.0,
         )
     )
-    config.optimizers.identification.update(dict(decay_from=450, half_life=120))
+    config.optimizers.identification.update(dict(decay_from=650, half_life=150))
     config.optimizers.identification.learning_rates.update(
         default=4e-3, correspondence=1e-3, presence_scale=1e-3, presence_bias=1e-3
     )
     config.stage_two.epochs = 0
-    # Maps are what is seen times what is heard: no `l(f, F_k)` is trained.
+    # Maps are what is seen to sound, times what is heard: no `l(f, F_k)` is trained.
     config.stage_two.silent_filter = False
     config.stage_two.heard_filter = True
+    # Of sigmoids, where CSOL's softmax shares 1 among all that is heard.
+    config.inference.sounding = 0.4
     config.lock()
     return config

@@ -22,7 +22,10 @@ def test_the_nearest_name_or_nothing():
 
 def test_a_field_without_its_group():
     config = load_config("csol_toy")
-    for name, field in (("epochs", r"stage_(one|two)\.epochs"), ("width", r"model\.width")):
+    for name, field in (
+        ("epochs", r"(hearing|stage_(one|two))\.epochs"),
+        ("width", r"model\.width"),
+    ):
         sentence = rf"no field config\.{name}; did you mean config\.{field}\?"
         with pytest.raises(ValueError, match=sentence):
             override(config, [(name, "1")])

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 from avloc.machine.devices import Devices
 from avloc.training.methods import create
@@ -157,11 +158,14 @@ def test_maps_are_filtered_by_what_is_heard(heard_filter):
     made = ier(stage_two__heard_filter=heard_filter)
     maps = RNG.uniform(size=(2, 3, 3, 4)).astype(np.float32)
     heard = np.float32([[1, 0, 0.5, 0.2], [0.1, 0.9, 0.4, 1]])
-    made._forward = lambda variables, batch: None
+    sounds = RNG.uniform(size=(2, 3, 3)).astype(np.float32)
+    made._forward = lambda variables, batch: SimpleNamespace(localization=lambda: sounds)
     made.maps = lambda out, aux: (maps, None)
     made.heard = lambda out, aux: heard
     got = made.predict({}, {}, None)
-    expected = maps * heard[:, None, None] if heard_filter else maps
+    expected = maps
+    if heard_filter:
+        expected = maps * sounds[..., None] * np.sqrt(heard)[:, None, None]
     np.testing.assert_allclose(got.maps, expected, rtol=1e-6)
     np.testing.assert_allclose(got.localization, expected.max(-1), rtol=1e-6)
     # What is heard counts once in the score.
@@ -183,6 +187,45 @@ def test_with_sounds_a_clip_is_of_the_nearest_cluster():
     rows = np.concatenate([np.eye(4, 32), np.eye(4, 16)], axis=1)
     aux = {**means, "centroids": np.float32(rows[[2, 0, 3, 1]])}
     np.testing.assert_array_equal(made.predict({}, aux, None).cluster, [1, 3, 0, 2])
+
+
+# CSOL's maps where nothing is learnt from scenes.
+
+
+def csol_predicting(maps):
+    """CSOL with given source maps and logits of what is heard."""
+    made = method(stage_two__maps=maps)
+    s = RNG.normal(size=(2, 3, 3, K)).astype(np.float32)
+    logits = RNG.normal(size=(2, K)).astype(np.float32)
+    made._forward = lambda variables, batch: SimpleNamespace(
+        f=None, localization=lambda: np.full((2, 3, 3), 0.25, np.float32)
+    )
+    made._source_maps = lambda f, localization, aux: jnp.asarray(s)
+    made._teach = lambda aux, batch: jnp.asarray(logits)
+    made.cluster_of = lambda out, localization, aux: np.zeros(2, int)
+    return made.predict({}, {}, None), s.astype(np.float64), softmax(logits, axis=1)
+
+
+def test_maps_by_what_is_seen_and_heard():
+    got, s, heard = csol_predicting("heard")
+    seen = np.clip(s, 0, 1)
+    expected = seen * np.sqrt(heard)[:, None, None]
+    np.testing.assert_allclose(got.maps, expected, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(got.localization, expected.max(-1), rtol=1e-5)
+    # What is heard counts once in the score.
+    np.testing.assert_allclose(got.scores, np.sqrt(heard * seen.max((1, 2))), rtol=1e-5)
+
+
+def test_the_papers_maps_stay():
+    got, s, heard = csol_predicting("softmax")
+    np.testing.assert_allclose(got.maps, softmax(s, axis=-1), rtol=1e-4)
+    np.testing.assert_allclose(got.scores, np.sqrt(heard * softmax(s, -1).max((1, 2))), rtol=1e-4)
+    assert (got.localization == 0.25).all()
+
+
+def test_other_maps_are_refused():
+    with pytest.raises(ValueError, match=r"stage_two\.maps is 'softmax' or 'heard', not 'herd'"):
+        csol_predicting("herd")
 
 
 # Standard maps.

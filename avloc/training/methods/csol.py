@@ -59,13 +59,13 @@ class Csol(Alternation):
             seen = jnp.clip(s, 0.0, 1.0)
             maps = seen * jnp.sqrt(heard)[:, None, None]
             localization_map = maps.max(axis=-1)
-        elif self.config.stage_two.maps != "softmax":
+        elif self.config.stage_two.maps == "softmax":
+            seen = maps = jax.nn.softmax(s, axis=-1)
+            localization_map = localization
+        else:
             raise ValueError(
                 f"config.stage_two.maps is 'softmax' or 'heard', not {self.config.stage_two.maps!r}"
             )
-        else:
-            seen = maps = jax.nn.softmax(s, axis=-1)
-            localization_map = localization
         return Prediction(
             maps=maps,
             scores=jnp.sqrt(heard * seen.max(axis=(1, 2))),

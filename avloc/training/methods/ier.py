@@ -138,7 +138,8 @@ class Ier(Alternation):
         heard = self.heard(out, aux)
         scores = jnp.sqrt(heard * maps.max(axis=(1, 2)))
         if self.config.stage_two.heard_filter:
-            maps = maps * jnp.sqrt(heard)[:, None, None]
+            sounds = out.localization()[..., None]
+            maps = maps * sounds * jnp.sqrt(heard)[:, None, None]
         if self.config.representation_sound:
             cluster = self.cluster_of(out, out.localization(), aux)
         else:
