@@ -20,7 +20,7 @@ from avloc.scoring.scores import Scores
 from avloc.training.loading import load_run
 from avloc.types import Batch
 
-_NOT_FOR_TESTING = re.compile(r"train|validation|synthesis")
+_NOT_FOR_TESTING = re.compile(r"(^|_)(train|validation|synthesis)(_|$)")  # not un-cons-train-ed
 
 
 class ElsewhereScorer(Scorer):

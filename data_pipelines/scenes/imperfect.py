@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -80,7 +81,11 @@ class ImperfectDataset:
         self._dataset, self._parts, self._items = dataset, parts, items
         sizes = {**dataset.info.num_examples, parts[0]: len(items)}
         self.info = replace(dataset.info, num_examples=sizes)
-        self.folder = dataset.folder
+
+    @property
+    def folder(self) -> Path:
+        """See `Dataset.folder`."""
+        return self._dataset.folder
 
     def source(self, split: str) -> Sequence[Any]:
         """See `Dataset.source`."""

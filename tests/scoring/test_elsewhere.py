@@ -78,11 +78,12 @@ def test_the_run_s_own_scores_stay_and_others_lie_beside_them(elsewhere, scorer)
 
 
 def test_splits_for_training_are_left_out_and_single_splits_added(elsewhere):
-    made = elsewhere({"train": clips(4), "cocktail_train": scenes(4), "cocktail_test": scenes(3)})
-    assert list(made.score().splits) == ["cocktail_test"]
+    tests = {"cocktail_test": scenes(3), "unconstrained_test": scenes(2)}
+    made = elsewhere({"train": clips(4), "cocktail_train": scenes(4), **tests})
+    assert list(made.score().splits) == [*tests]
     assert list(made.score("train").splits) == ["train"]
     [(_, scores, _)] = stored_elsewhere(made.run)
-    assert sorted(scores.splits) == ["cocktail_test", "train"]
+    assert sorted(scores.splits) == ["cocktail_test", "train", "unconstrained_test"]
     assert scores.splits["train"][TWO].protocol.name == "dsol-solo"
 
 
