@@ -1,8 +1,8 @@
 """Both methods on a folder of your own videos, and what helps there.
 
-Command: `avloc data build video_folder --source DIR --data-dir D`, then
-`avloc ablate --config configs/ablations/own_videos.py --workdir runs/own --data-dir D`, where D
-holds no other folder. `KINDS` is the number of clusters: copy this file and change it to the number
+Command: `avloc data build video_folder --source DIR`, then
+`avloc ablate --config configs/ablations/own_videos.py --workdir runs/own`, with `--data-dir D` at
+both where another folder was built before. The papers have nothing like it. `KINDS` is the number of clusters: copy this file and change it to the number
 of kinds of things that sound in your videos. The rows `clusters...` stop before hearing is learnt:
 what they change shows in the clusters, and they take a minute each on 2 cores.
 """
@@ -34,6 +34,6 @@ def get_ablation() -> Ablation:
             "clusters_of_one_view": Cell(CLUSTERS | {"stored_views": 1}),
         },
         columns=(*PLACES, ("*", "all heard most"), ("*", "named precision"), ("*", "named recall")),
-        note="Sight and sound are clustered jointly; sounds start anywhere in the video, at "
+        note="Expected: the rows below `clusters` are worse than it. Sight and sound are clustered jointly; sounds start anywhere in the video, at "
         "another pitch, with some noise; pictures have four views.",
     )

@@ -22,7 +22,8 @@ def passes(method: Any, split: str, epochs: int, steps: int) -> int:
       split: of the data set.
       epochs, steps: as in the config.
     """
-    each = max(1, method.info.num_examples[split] // method.config.batch_size)
+    # A split that is not there is told before training, not here.
+    each = max(1, method.info.num_examples.get(split, 0) // method.config.batch_size)
     return max(epochs, -(-steps // each))
 
 
