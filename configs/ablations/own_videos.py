@@ -2,9 +2,10 @@
 
 Command: `avloc data build video_folder --source DIR`, then
 `avloc ablate --config configs/ablations/own_videos.py --workdir runs/own`, with `--data-dir D` at
-both where another folder was built before. The papers have nothing like it. `KINDS` is the number of clusters: copy this file and change it to the number
-of kinds of things that sound in your videos. The rows `clusters...` stop before hearing is learnt:
-what they change shows in the clusters, and they take a minute each on 2 cores.
+both where another folder was built before. The papers have nothing like it. `KINDS` is the number
+of clusters: copy this file and change it to the number of kinds of things that sound in your
+videos. The rows `clusters...` stop before hearing is learnt: what they change shows in the
+clusters, and they take a minute each on 2 cores.
 """
 
 from avloc.ablation.declaration import PLACES, Ablation, Cell
@@ -34,6 +35,7 @@ def get_ablation() -> Ablation:
             "clusters_of_one_view": Cell(CLUSTERS | {"stored_views": 1}),
         },
         columns=(*PLACES, ("*", "all heard most"), ("*", "named precision"), ("*", "named recall")),
-        note="Expected: the rows below `clusters` are worse than it. Sight and sound are clustered jointly; sounds start anywhere in the video, at "
-        "another pitch, with some noise; pictures have four views.",
+        note="Expected: the rows below `clusters` are worse than it. Sight and sound are "
+        "clustered jointly; sounds start anywhere in the video, at another pitch, with some "
+        "noise; pictures have four views.",
     )
