@@ -115,7 +115,7 @@ class AudioVisualNet(nn.Module):
 
     def see(self, image: Float[Array, "B H W 3"], train: bool) -> Float[Array, "B h w C"]:
         """The visual map; `image` may be what `look` made of it before."""
-        raw = self.look(image, train) if image.shape[-1] == 3 else image.astype(jnp.float32)
+        raw = self.look(image, train) if image.shape[-1] == 3 else image
         return self.standard(raw.astype(jnp.float32)) if self.standardized else raw
 
     def look(self, image: Float[Array, "B H W 3"], train: bool = False) -> Float[Array, "B h w C"]:

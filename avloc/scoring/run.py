@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -245,6 +245,7 @@ class Scorer:
         )
         return cache, TrainState(loaded.variables, {}, loaded.aux, 0)
 
+    @cache  # noqa: B019  (a scorer lives as long as the process; each row asks again)
     def has_scenes(self, split: str) -> bool:
         """Whether most items have several objects."""
         source = self.dataset.source(split)

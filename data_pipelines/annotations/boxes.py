@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from avloc.data_pipelines.annotations.reading import as_row
 from avloc.data_pipelines.collection import Box
 
 Order = Literal["xywh", "corners"]
@@ -91,3 +92,19 @@ _NAMES: Mapping[Order, str] = {
     "xywh": "[x, y, width, height]",
     "corners": "[xmin, ymin, xmax, ymax]",
 }
+
+
+def read_box(value: Any, place: str, rows: list[Row]) -> Box:
+    """The box of an entry `[x, y, width, height]`, whose numbers are added to `rows`.
+
+    Raises:
+      ValueError: naming the place, if it is no four numbers, or lies outside the picture.
+    """
+    row = as_row(value, place)
+    box = from_xywh(row)
+    if not has_area(box):
+        raise ValueError(
+            f"{place}: {list(row)} lies outside the picture; a box is [x, y, width, height] in 0..1"
+        )
+    rows.append(row)
+    return box

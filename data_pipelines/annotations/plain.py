@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from avloc.data_pipelines.annotations.boxes import Row, check_order, from_xywh, has_area
-from avloc.data_pipelines.annotations.reading import as_kind, as_number, as_row, read_json, take
+from avloc.data_pipelines.annotations.boxes import Row, check_order, read_box
+from avloc.data_pipelines.annotations.reading import as_kind, as_number, read_json, take
 from avloc.data_pipelines.collection import Object
 
 
@@ -102,14 +102,7 @@ def _read_object(entry: Any, place: str, classes: Sequence[str], rows: list[Row]
     if "box" not in fields:
         raise ValueError(f'{place}: the field "box" is missing; write null if there is no box')
     if fields["box"] is not None:
-        row = as_row(fields["box"], f'{place}, "box"')
-        rows.append(row)
-        box = from_xywh(row)
-        if not has_area(box):
-            raise ValueError(
-                f'{place}, "box": {list(row)} lies outside the picture; '
-                "a box is [x, y, width, height] in 0..1"
-            )
+        box = read_box(fields["box"], f'{place}, "box"', rows)
     return Object(box, classes.index(category), take(fields, "sounding", bool, place))
 
 

@@ -19,12 +19,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from avloc.data_pipelines.annotations.boxes import Row, check_order, from_xywh, has_area
+from avloc.data_pipelines.annotations.boxes import Row, check_order, read_box
 from avloc.data_pipelines.annotations.plain import inner_path, read_plain
 from avloc.data_pipelines.annotations.reading import (
     as_kind,
     as_number,
-    as_row,
     read_json,
     read_text,
     take,
@@ -139,12 +138,4 @@ def _object(entry: Any, place: str, rows: list[Row]) -> Seen:
         raise ValueError(f'{place}: the field "bbox" is missing; write null if there is no box')
     if fields["bbox"] is None:
         return Seen(None, category, sounding)
-    row = as_row(fields["bbox"], f'{place}, "bbox"')
-    box = from_xywh(row)
-    if not has_area(box):
-        raise ValueError(
-            f'{place}, "bbox": {list(row)} lies outside the picture; '
-            "a box is [x, y, width, height] in 0..1"
-        )
-    rows.append(row)
-    return Seen(box, category, sounding)
+    return Seen(read_box(fields["bbox"], f'{place}, "bbox"', rows), category, sounding)

@@ -16,8 +16,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from avloc.data_pipelines.annotations.boxes import Row, check_order, from_xywh, has_area
-from avloc.data_pipelines.annotations.reading import as_kind, as_row, as_whole, read_json, take
+from avloc.data_pipelines.annotations.boxes import Row, check_order, read_box
+from avloc.data_pipelines.annotations.reading import as_kind, as_whole, read_json, take
 from avloc.data_pipelines.collection import Box
 
 
@@ -75,13 +75,6 @@ def _read(
             f'{place}, "class": {category!r} is not a folder of videos; there are '
             + ", ".join(sorted(classes))
         )
-    row = as_row(take(fields, "bbox", list, place), f'{place}, "bbox"')
-    box = from_xywh(row)
-    if not has_area(box):
-        raise ValueError(
-            f'{place}, "bbox": {list(row)} lies outside the picture; '
-            "a box is [x, y, width, height] in 0..1"
-        )
-    rows.append(row)
+    box = read_box(take(fields, "bbox", list, place), f'{place}, "bbox"', rows)
     sounding = as_kind(fields.get("sounding", True), bool, f'{place}, "sounding"')
     return video, second, Boxed(box, category, sounding)

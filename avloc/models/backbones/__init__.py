@@ -68,13 +68,9 @@ def _heard(model: Any) -> dict[str, LogMel]:
     return {"front_end": named(model.front_end, FRONT_ENDS, "config.model.front_end")}
 
 
-def _standard(name: str) -> Maker:
+def _standard(name: str, own: Callable[[Any], dict[str, Any]] = lambda model: {}) -> Maker:
     """The network that torchvision and timm call so, of which there are weights."""
-    return lambda model, **common: ResNet(blocks=BLOCKS[name], **common)
-
-
-def _standard_audio(name: str) -> Maker:
-    return lambda model, **common: ResNet(blocks=BLOCKS[name], **_heard(model), **common)
+    return lambda model, **common: ResNet(blocks=BLOCKS[name], **own(model), **common)
 
 
 # `resnet` is of the size that `config.model` says; the others are of their own.
@@ -87,7 +83,7 @@ VISUAL: Mapping[str, Maker] = {
 # Spectrograms are large enough to keep the pooling of the first layer.
 AUDIO: Mapping[str, Maker] = {
     "resnet": lambda model, **common: ResNet(**_heard(model), **_family(model, **common)),
-    **{name: _standard_audio(name) for name in BLOCKS},
+    **{name: _standard(name, _heard) for name in BLOCKS},
 }
 
 

@@ -2,7 +2,7 @@
 
 A network of equimo is an Equinox module: a tree whose leaves are arrays and settings. The arrays
 become Flax parameters by their place in the tree, `blocks.0.blocks.3.attn.qkv.weight`; what is left
-is built anew at every trace, which costs no memory.
+is built again at every trace, which costs no memory.
 """
 
 from __future__ import annotations
