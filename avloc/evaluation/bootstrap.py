@@ -189,7 +189,8 @@ def _jackknife(
     off = np.where(np.abs(off) > 1e-9, off, 0.0)
     variance = (n - 1) / n * (off**2).sum()
     carrying = (off**2).sum() ** 2 / (off**4).sum() if off.any() else 0.0
-    quantile = student.ppf((1 + level) / 2, min(n - 1, max(3 * carrying, 1)))
+    freedom = min(n - 1, 3 * carrying) if carrying else n - 1
+    quantile = student.ppf((1 + level) / 2, freedom)
     if chance is None:
         centres = (n * value - (n - 1) * left_out.mean(), value)
     else:

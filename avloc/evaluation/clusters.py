@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.stats import entropy
+from scipy.special import entr
 
 from avloc.clustering import (
     CategoryMap,
@@ -139,11 +139,11 @@ def nmi_by_chance(
     cluster /= cluster.sum(-1, keepdims=True)
     joint = np.zeros((label.shape[1], cluster.shape[1]))
     np.add.at(joint, (labels, clusters), 1)
-    drawn = [_nmi_of_table(label.T @ cluster[rng.permutation(size)]) for _ in range(draws)]
+    drawn = [label.T @ cluster[rng.permutation(size)] for _ in range(draws)]
     pairs = rng.permutation(size)[:draws]
     more = label[pairs, :, None] * cluster[rng.permutation(size)[:draws], None, :]
     moved = _nmi_of_table(joint + more) - _nmi_of_table(joint)
-    return Chance(float(np.mean(drawn)), float(np.mean(moved**2)))
+    return Chance(float(_nmi_of_table(np.stack(drawn)).mean()), float(np.mean(moved**2)))
 
 
 def _nmi_of_table(joint: Float[np.ndarray, "*draws N K"]) -> np.ndarray:
@@ -154,7 +154,8 @@ def _nmi_of(
     joint: np.ndarray, label: np.ndarray, cluster: np.ndarray, constant: float
 ) -> np.ndarray:
     """From weights of pairs, of labels and of clusters along the last axis."""
-    both, *sides = (entropy(x, axis=-1) for x in (joint, label, cluster))
+    sizes = np.maximum(joint.sum(-1, keepdims=True), 1e-12)
+    both, *sides = (entr(x / sizes).sum(-1) for x in (joint, label, cluster))
     total = sum(sides)
     shared = 2 * (total - both) / np.where(total > 0, total, 1)
     return np.where(total > 1e-12, np.clip(shared, 0, 1), constant)

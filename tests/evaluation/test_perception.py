@@ -170,15 +170,15 @@ def test_recall_at_precision_looks_at_every_threshold():
     assert (never == 0).all()
 
 
-def test_categories_that_draws_lose_do_not_move_the_interval():
-    """Each category sounds in one video alone: a draw has a mean over some two thirds of them."""
+def test_categories_of_one_video_do_not_move_the_interval():
+    """Each category sounds in one video alone: without it, the mean is over the seven others."""
     labels = np.arange(8)[:, None]
     items = mixtures(np.full((8, 8), 0.5), labels)._replace(video=np.arange(8))
     found, _ = perceive(items, tuple("abcdefgh"), partial(interval, draws=400, seed=0))
     for name in ("macro precision", "mAP"):
         row = found[name]
         assert row["value"] == pytest.approx(1 / 8)
-        assert 0 <= row["low"] < row["value"] < row["high"] < 0.25
+        assert 0 <= row["low"] < row["value"] < row["high"] < 0.6
     assert found["macro recall"] == {"value": 1, "low": 1, "high": 1}
 
 
