@@ -179,7 +179,8 @@ def test_categories_of_one_video_do_not_move_the_interval():
         row = found[name]
         assert row["value"] == pytest.approx(1 / 8)
         assert 0 <= row["low"] < row["value"] < row["high"] < 0.6
-    assert found["macro recall"] == {"value": 1, "low": 1, "high": 1}
+    # All eight are found: Wilson's end for eight of eight, at the t quantile of seven.
+    assert found["macro recall"] == {"value": 1, "low": pytest.approx(0.589, abs=1e-3), "high": 1}
 
 
 def test_all_heard_most_by_hand():
