@@ -89,7 +89,7 @@ def test_a_rule_that_is_named(data, score, tmp_path):
     assert "Maps without an item in the split: 1 (stranger)." in said
     share = 100 * np.mean(np.array(expected) >= 0.5)
     head, _, first, *_ = cells(said)
-    assert head == ["", "given maps", "centred box", "random map", "ceiling"]
+    assert head == ["", "given maps", "whole image", "centred box", "random map", "ceiling"]
     assert first[0] == "IoU@0.5" and first[1].split()[0] == f"{share:.1f}"
     stored = json.loads((out / "score.json").read_text())
     rows = stored["protocols"]["half-maximum"]

@@ -5,6 +5,7 @@ import numpy as np
 
 from avloc.data_pipelines.loader import evaluation_batches
 from avloc.evaluation import Evaluation
+from avloc.evaluation.baselines import DEAF
 from avloc.reports.run import _annotated, write_run_report
 from avloc.scoring.scores import Scores, stored_scores
 from avloc.types import Batch
@@ -22,10 +23,12 @@ ROWS = [
     "BRIGHTNESS after stage two",
     "BRIGHTNESS after stage one alone",
     "untrained network",
+    "whole image",
     "centred box",
     "random map",
     "ceiling",
 ]
+SCENE_ROWS = [*ROWS[:-1], *DEAF, "ceiling"]
 
 
 def test_every_row_of_both_splits(scorer):
@@ -33,7 +36,7 @@ def test_every_row_of_both_splits(scorer):
     assert scores.left_out == {}
     assert {split: list(rows) for split, rows in scores.splits.items()} == {
         "test": ROWS,
-        "cocktail_test": ROWS,
+        "cocktail_test": SCENE_ROWS,
     }
     two, one, untrained, centred, _, ceiling = scores.splits["cocktail_test"].values()
     assert two.metrics["CIoU@0.3"]["value"] == ceiling.metrics["CIoU@0.3"]["value"] == 100
