@@ -77,6 +77,8 @@ class AudioVisualNet(nn.Module):
         by its `deviation`; both are `batch_stats` of the module `standard`, which no step changes.
       embedding: width of the common space.
       correspondence_scale, correspondence_bias, visual_layers: see `CorrespondenceHead`.
+      object_affine: whether there are a scale and a shift of object maps, 1 and 0 at first, for
+        stage two to learn: parameters `object_scale` and `object_shift`.
       dtype: of the heads' dense layers. Parameters, statistics and `Embeddings` are float32.
     """
 
@@ -89,6 +91,7 @@ class AudioVisualNet(nn.Module):
     correspondence_scale: float = 5.0
     correspondence_bias: bool = False
     visual_layers: int = 2
+    object_affine: bool = False
     dtype: DTypeLike = jnp.float32
 
     def setup(self) -> None:
@@ -103,6 +106,9 @@ class AudioVisualNet(nn.Module):
         )
         self.visual_classifier = nn.Dense(self.clusters, dtype=self.dtype)
         self.audio_classifier = nn.Dense(self.clusters, dtype=self.dtype)
+        if self.object_affine:
+            self.object_scale = self.param("object_scale", nn.initializers.ones, ())
+            self.object_shift = self.param("object_shift", nn.initializers.zeros, ())
 
     def __call__(
         self,
