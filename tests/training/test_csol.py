@@ -405,18 +405,18 @@ def test_other_bad_names(start, batch):
 
 def test_a_scale_and_a_shift_of_object_maps_are_learnt(start, batch):
     made = method(stage_two__affine=True, stage_two__matching_weight=1.0)
-    names = ("object_scale", "object_shift")
     fresh = jax.eval_shape(made.init, jax.random.key(0), batch)[0]["params"]
-    assert set(fresh) - set(start[0]["params"]) == set(names)
+    assert set(fresh) - set(start[0]["params"]) == {"objects"}
     f = np.full((1, 1, 1, 32), 0.5, np.float32)
     keys = np.eye(K, 32, dtype=np.float32) * [[2.0], [4.0], [6.0]]  # d . f is 1, 2 and 3
     aux = {**start[1], "dictionary": keys}
-    params = {**start[0]["params"], "object_scale": np.float32(-2), "object_shift": np.float32(0.5)}
+    learnt = {"scale": np.float32(-2), "shift": np.float32(0.5)}
+    params = {**start[0]["params"], "objects": learnt}
     variables = {**start[0], "params": params}
     maps = made._source_maps(f, np.full((1, 1, 1), 0.25, np.float32), variables, aux)
     np.testing.assert_allclose(maps[0, 0, 0], 0.25 * np.array([-1.5, -3.5, -5.5]), rtol=1e-6)
     # At first they change nothing.
-    params |= {"object_scale": np.float32(1), "object_shift": np.float32(0)}
+    params["objects"] = {"scale": np.float32(1), "shift": np.float32(0)}
     losses = [
         jax.jit(one.matching_loss)(values, start[1], batch, jax.random.key(0))[0]
         for one, values in ((made, variables | {"params": params}), (method(), start[0]))
@@ -448,6 +448,6 @@ def test_negatives_of_stage_two_are_quarters_where_asked(start, batch):
         jax.jit(method(stage_two__matching_weight=0.0, **fields).matching_loss)(
             *start, batch, jax.random.key(0)
         )[0]
-        for fields in ({}, {"stage_two__negative_side": 2}, {"stage_two__negative_side": 1})
+        for fields in ({}, {"stage_two__negative_side": 2})
     ]
-    assert values[0] == values[2] and values[1] < values[0]  # a quarter's peak is no higher
+    assert values[1] < values[0]  # a quarter's peak is no higher

@@ -126,8 +126,7 @@ class Csol(Alternation):
         two = self.config.stage_two
         m = prototype_similarity(f, aux["dictionary"], aux["feature_mean"], two.similarity)
         if two.affine:
-            learnt = variables["params"]
-            m = learnt["object_scale"] * m + learnt["object_shift"]
+            m = self.net.apply(variables, m, method="object_maps")
         if two.product:
             m = m * localization[..., None]
         return two.scale * m

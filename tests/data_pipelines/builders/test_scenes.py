@@ -260,7 +260,7 @@ class Chosen(ScenesBuilder, skip_registration=True):
     VERSION = "1.0.0"
     SCENES = {  # noqa: RUF012
         "some": SceneSplit("synthesis", "2_2_0", 12, boxed_in="test", any_frame=True),
-        "all": SceneSplit("synthesis", "2_2_0", 12),
+        "any": SceneSplit("synthesis", "2_2_0", 12),
     }
 
 
@@ -277,7 +277,7 @@ def test_scenes_of_boxed_categories_and_random_frames(data, solos, monkeypatch):
             kinds.add(label)
             numbers.add(round((int(record["frames"][0][y, x, 0]) - shade(label, 0)) / 5))
     assert kinds == {0, 2, 3, 5, 7} and numbers == {0, 1, 2, 3}
-    assert {label for r in records(made, "all") for label, *_ in objects_of(r)} == set(range(8))
+    assert {label for r in records(made, "any") for label, *_ in objects_of(r)} == set(range(8))
     notes = builder.info.metadata["notes"]
     assert notes == ["some: of the 5 categories that have boxes in test"]
     assert builder.info.metadata["recipes"]["some"]["name"] == "2_2_0"
