@@ -15,12 +15,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import av
 from PIL import Image, UnidentifiedImageError
 
 from avloc.data_pipelines.builders.workers import run
 from avloc.data_pipelines.collection import IMAGE_ENDINGS, SOUND_ENDINGS, VIDEO_ENDINGS
-from avloc.data_pipelines.media.tracks import Damage, VideoError, open_file, picture_stream
+from avloc.data_pipelines.media.opening import (
+    VideoError,
+    open_file,
+    picture_stream,
+    stated_length,
+)
+from avloc.data_pipelines.media.tracks import Damage
 from avloc.data_pipelines.media.tracks import decode as decoded
 from avloc.data_pipelines.media.video import cut, probe
 from avloc.progress import bar
@@ -199,8 +204,7 @@ def _sound(path: Path, facts: FileFacts, decode: bool) -> FileFacts:
         with open_file(path) as container:
             if not container.streams.audio:
                 return replace(facts, problem="no sound track", good=0.0)
-            if container.duration is not None:
-                facts = replace(facts, duration=container.duration / av.time_base)
+            facts = replace(facts, duration=stated_length(container))
             for piece in decoded(container, container.streams.audio[0]):
                 good = piece.time + piece.samples / piece.sample_rate
                 if not decode:

@@ -1,6 +1,6 @@
 """Video files, or pictures with a sound, to clips: frames by time stamp, sound as mono 16 kHz.
 
-Time is counted from the first picture: second `s` of a video is `[s, s + 1)` after it.
+Time is counted from the start of the file, as players do: second `s` of a video is `[s, s + 1)`.
 """
 
 from __future__ import annotations
@@ -8,28 +8,33 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
-from itertools import count, tee
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
-import av
 import numpy as np
 from av.error import FFmpegError
 from jaxtyping import Int16, UInt8
 
 from avloc.data_pipelines.collection import IMAGE_ENDINGS
+from avloc.data_pipelines.media.opening import (
+    VideoError,
+    clock_start,
+    last_time,
+    open_file,
+    picture_stream,
+    stated_length,
+)
 from avloc.data_pipelines.media.tracks import (
     END_SLACK,
     SEEK_GAP,
+    START_SLACK,
     Damage,
     Pictures,
     Sound,
     Still,
-    VideoError,
     Want,
     decode,
-    open_file,
-    picture_stream,
 )
 
 __all__ = ["END_SLACK", "Clip", "VideoError", "VideoInfo", "cut", "cut_at", "probe"]
@@ -64,7 +69,7 @@ class VideoInfo(NamedTuple):
     """What the header of a video file says.
 
     Attributes:
-      duration: in seconds, None if the file does not say.
+      duration: in seconds, None if the file does not say. It can be wrong.
       rate: frames a second on average, None if the file does not say.
       width: of the upright picture, in pixels.
       height: of the upright picture, in pixels.
@@ -97,7 +102,7 @@ def probe(path: str | Path) -> VideoInfo:
             raise VideoError(f"{path}: no picture can be decoded")
         turned = frame.rotation % 180 != 0
         return VideoInfo(
-            duration=_duration(container),
+            duration=stated_length(container),
             rate=stream.average_rate,
             width=frame.height if turned else frame.width,
             height=frame.width if turned else frame.height,
@@ -159,10 +164,9 @@ def cut(
             if end < seconds * (1 - END_SLACK):
                 raise VideoError(f"{path}: shorter than a {unit} ({max(end, 0.0):.2f} s)")
             raise VideoError(f"{path}: no whole {unit} in which pictures and sound both run")
-        duration = _duration(pictures.container) if length is None else None
+        duration = stated_length(pictures.container) if length is None else None
         if duration is not None and duration - end > CUT_SLACK:
-            missing = (pictures.container.start_time or 0) / av.time_base + duration
-            missing -= _last_time(path)
+            missing = clock_start(pictures.container) + duration - last_time(path)
             if missing > CUT_SLACK:
                 raise VideoError(
                     f"{path}: damaged at second {int(after)}, the last {missing:.0f} s are missing"
@@ -193,7 +197,7 @@ def cut_at(
       VideoError: not a video, no sound or picture track, or damaged, after the clips before the
         damage.
     """
-    wants = [Want(start, (time,), time - END_SLACK) for start, time in moments]
+    wants = [Want(start, (time,), time + START_SLACK, time - END_SLACK) for start, time in moments]
     for run in _runs(wants, seconds):
         with _tracks(path, sound, max_side) as (pictures, wave):
             chosen = [wants[place] for place in run]
@@ -218,7 +222,7 @@ def _end_to_end(
             return
         begin = start + place * seconds
         times = tuple(begin + seconds * share for share in shares)
-        yield Want(begin, times, begin + seconds - slack)
+        yield Want(begin, times, begin + max(slack, START_SLACK), begin + seconds - slack)
 
 
 def _runs(wants: Sequence[Want], seconds: int) -> Iterator[list[int]]:
@@ -270,35 +274,14 @@ def _clips(
       begin: nothing before it is wanted.
     """
     pictures.start(begin)
-    seen, heard = tee(wants)
-    shown = pictures.wanted(seen)
-    waves = sound.wanted(heard, seconds, begin=begin, pictures=pictures.origin)
-    picture, wave = next(shown, None), next(waves, None)
-    while picture is not None and wave is not None:
-        place = picture[0]
-        if place == wave[0]:
-            yield Clip(place, picture[1], wave[1], picture[2])
-        if place <= wave[0]:
-            picture = next(shown, None)
-        if place >= wave[0]:
-            wave = next(waves, None)
+    waves = {}
 
+    def heard() -> Iterator[tuple[int, Want]]:
+        """The wants that have sound. There are endless times, but only so much sound."""
+        found = sound.wanted(wants, seconds, begin=begin, pictures=pictures.origin)
+        for place, want, waves[place] in found:
+            yield place, want
+            waves.clear()
 
-def _duration(container) -> float | None:
-    """Length that the container states, in seconds."""
-    if container is None or container.duration is None:
-        return None
-    return container.duration / av.time_base
-
-
-def _last_time(path: str | Path) -> float:
-    """Time up to which the file holds packets, in seconds of its own clock."""
-    last = 0.0
-    with open_file(path) as container:
-        try:
-            for packet in container.demux(video=0, audio=0):
-                if packet.pts is not None:
-                    last = max(last, float(packet.pts * packet.time_base))
-        except FFmpegError:  # what cannot be read counts as absent
-            pass
-    return last
+    for place, frames, late in pictures.wanted(heard()):
+        yield Clip(place, frames, waves[place], late)
