@@ -92,13 +92,25 @@ def stated_length(container) -> float | None:
     return length if length > 0 else None
 
 
+def real_length(path: str | Path) -> float:
+    """Seconds from the start of a file to the end of its last packet, whatever its header says.
+
+    Raises:
+      VideoError: it cannot be opened.
+    """
+    with open_file(path) as container:
+        begin = clock_start(container)
+    return max(0.0, last_time(path) - begin)
+
+
 def last_time(path: str | Path) -> float:
     """Time up to which the file holds packets, in seconds of its own clock."""
     last = 0.0
     with open_file(path) as container:
+        tracks = [*container.streams.video[:1], *container.streams.audio[:1]]
         try:
-            for packet in container.demux(video=0, audio=0):
-                if packet.pts is not None:
+            for packet in container.demux(tracks):
+                if packet.pts is not None and not packet.is_discard:
                     end = packet.pts + (packet.duration or 0)
                     last = max(last, float(end * packet.time_base))
         except FFmpegError:  # what cannot be read counts as absent
