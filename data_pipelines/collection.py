@@ -74,10 +74,11 @@ class Part(NamedTuple):
     def unsure(self, length: float | None, clip_seconds: int) -> int:
         """How many of the first whole clips may lie before the part, if the file has that length.
 
-        The others lie in it wherever it begins. An annotated moment of the part is sure only if
-        this is 0.
+        The others lie in it wherever it begins, but for `PART_SLACK`. An annotated moment of the
+        part is sure only if this is 0.
         """
-        return math.ceil(self.early(length) / clip_seconds)
+        early = self.early(length)
+        return math.ceil((early - PART_SLACK) / clip_seconds) if early else 0
 
 
 class Moment(NamedTuple):
