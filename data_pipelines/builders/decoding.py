@@ -23,6 +23,7 @@ from jaxtyping import Int16, UInt8
 from PIL import Image
 
 from avloc.data_pipelines.builders import workers
+from avloc.data_pipelines.builders.limits import allowed
 from avloc.data_pipelines.collection import Recording, digest, file_state
 from avloc.data_pipelines.media.opening import VideoError, real_length
 from avloc.data_pipelines.media.video import QUARTERS, Clip, cut, cut_at
@@ -114,10 +115,10 @@ class ClipStore:
         jobs = [(r, self._cutting, path) for path, r in wanted.items() if not path.exists()]
         done = len(wanted) - len(jobs)
         with bar("decoding", len(wanted), "video", done) as shown:
-            for (recording, _, target), crashed in workers.run(store, jobs, processes):
-                if crashed:  # the decoder killed its process: report it, keep the rest
+            for (recording, _, target), ended in workers.run(store, jobs, processes, _seconds):
+                if ended:  # report it, keep the rest
                     with _written(target) as archive:
-                        _report(archive, [], "the decoder crashed on it")
+                        _report(archive, [], ended)
                 shown.note(recording.path.name)
                 shown.update()
 
@@ -178,6 +179,11 @@ def store(recording: Recording, cutting: Cutting, target: Path) -> None:
         _report(archive, clips, problem, length)
 
 
+def _seconds(job: tuple[Recording, Cutting, Path]) -> float:
+    """How long a recording may take."""
+    return allowed(job[0].path, job[0].sound)
+
+
 def _clips(recording: Recording, cutting: Cutting, length: float | None) -> Iterator[Clip]:
     """Those that certainly lie in the wanted part, if the file has that length."""
     unsure = recording.part.unsure(length, cutting.seconds) if recording.part else 0
@@ -207,9 +213,12 @@ def _all_clips(recording: Recording, cutting: Cutting) -> Iterator[Clip]:
 def _written(target: Path) -> Iterator[zipfile.ZipFile]:
     """A zip file that gets its final name once it is complete."""
     partial = target.with_suffix(f".{os.getpid()}.part")
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
-        yield archive
-    partial.replace(target)
+    try:
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+            yield archive
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _report(

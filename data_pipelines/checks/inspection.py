@@ -17,6 +17,7 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
+from avloc.data_pipelines.builders.limits import allowed
 from avloc.data_pipelines.builders.workers import run
 from avloc.data_pipelines.collection import IMAGE_ENDINGS, SOUND_ENDINGS, VIDEO_ENDINGS
 from avloc.data_pipelines.media.opening import (
@@ -153,9 +154,10 @@ def _in_processes(paths: Sequence[Path], before: Mapping[str, FileFacts], worker
             (path, before.get(str(path)), Path(folder, f"{place}.json"))
             for place, path in enumerate(paths)
         ]
-        for (path, _, target), crashed in run(_decode_into, jobs, min(workers, len(jobs))):
-            if crashed:
-                facts = FileFacts(**_state(path), problem="the decoder crashed on it", good=0.0)
+        workers = min(workers, len(jobs))
+        for (path, _, target), ended in run(_decode_into, jobs, workers, lambda j: allowed(j[0])):
+            if ended:
+                facts = FileFacts(**_state(path), problem=ended, good=0.0)
             else:
                 facts = FileFacts(**json.loads(target.read_text(encoding="utf-8")))
             yield path, facts

@@ -87,6 +87,7 @@ class Pictures:
         self._array: np.ndarray | None = None
         self.origin: float | None = None
         self.first = self.end = -np.inf
+        self._jumped = False
 
     def start(self, begin: float) -> None:
         """Finds the first picture, then goes to shortly before `begin`."""
@@ -109,6 +110,9 @@ class Pictures:
 
         Leaves out wants that begin before the track, and ends at the first that it does not last
         for. Wants ascend.
+
+        Raises:
+          Damage: a want lies where the time stamps have jumped by more than `LONGEST_GAP`.
         """
         for place, want in wants:
             if self.first - self.origin > want.since:
@@ -120,6 +124,8 @@ class Pictures:
                 late.append(self._shown.time - self.origin - time)
             self._go_to(want.until)
             if np.isfinite(self.end) and self.end < self.origin + want.until:
+                if self._jumped:
+                    raise Damage(self.end)
                 return
             yield place, np.stack(frames), late
 
@@ -134,6 +140,9 @@ class Pictures:
     def _following(self, gap: float) -> av.VideoFrame | None:
         """The frame after the one shown."""
         for frame in self._frames:
+            if frame.time - self._shown.time > LONGEST_GAP:
+                self._jumped = True
+                break
             if frame.time > self._shown.time:
                 return frame
         length = float((self._shown.duration or 0) * self._shown.time_base)
