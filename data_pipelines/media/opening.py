@@ -37,8 +37,10 @@ def open_file(path: str | Path, what: str = "a video"):
     Raises:
       VideoError: it cannot be opened.
     """
-    try:  # `file:` so that no name is taken for an address; tags are often not UTF-8
-        return av.open(f"file:{path}", metadata_errors="replace", options=_OPTIONS)
+    # From the root on, no name is taken for an address, such as `http:x.mp4`.
+    name = str(Path(path).absolute()) if ":" in str(path) else str(path)
+    try:  # tags are often not UTF-8
+        return av.open(name, metadata_errors="replace", options=_OPTIONS)
     except FileNotFoundError as fault:
         raise VideoError(f"{path}: no such file") from fault
     except av.error.ArgumentError as fault:  # so a format outside of `CONTAINERS` is answered

@@ -32,6 +32,9 @@ SEEK_GAP = 10.0
 _SEEK_MARGIN = 1.0
 """Decoding starts this many seconds early: decoders need a run-up."""
 
+MIN_SIDE = 8
+"""The shorter side of pictures, in pixels, that can be used."""
+
 LONGEST_GAP = 3600.0
 """Time stamps that leave out more seconds than this are not believed: the track ends there."""
 
@@ -151,6 +154,7 @@ class Pictures:
 
     def _set_size(self, frame: av.VideoFrame) -> None:
         """All frames get the size of the first, whatever the track does later."""
+        check_sides(frame.width, frame.height, self.container.name)
         self._size = scaled_down(frame.width, frame.height, self._max_side)
 
     def _rgb(self) -> UInt8[np.ndarray, "H W 3"]:
@@ -175,6 +179,7 @@ class Still:
             raise VideoError(f"{path}: no such file") from fault
         except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as fault:
             raise VideoError(f"{path}: not a picture that can be read") from fault
+        check_sides(*picture.size, path)
         size = scaled_down(*picture.size, max_side)
         self._array = np.asarray(picture.resize(size, Image.Resampling.BOX))
 
@@ -340,6 +345,14 @@ def frames_from(container, stream, time: float) -> Iterator[av.VideoFrame | av.A
             return chain([first], frames)
     container.seek(stream.start_time or 0, stream=stream)
     return decode(container, stream)
+
+
+def check_sides(width: int, height: int, path: str | Path) -> None:
+    """Raises VideoError if a picture is a line, of which no cell of a scene can be made."""
+    if min(width, height) < MIN_SIDE:
+        raise VideoError(
+            f"{path}: its pictures are {width} x {height} pixels, and the least is {MIN_SIDE}"
+        )
 
 
 def scaled_down(width: int, height: int, max_side: int | None) -> tuple[int, int]:

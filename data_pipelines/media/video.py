@@ -34,6 +34,7 @@ from avloc.data_pipelines.media.tracks import (
     Sound,
     Still,
     Want,
+    check_sides,
     decode,
 )
 
@@ -76,6 +77,7 @@ class VideoInfo(NamedTuple):
       rotation: by which the coded picture is turned to stand upright, in degrees
         counterclockwise.
       has_audio: whether there is a sound track.
+      start: where the file starts on its own clock, in seconds.
     """
 
     duration: float | None
@@ -84,6 +86,7 @@ class VideoInfo(NamedTuple):
     height: int
     rotation: int
     has_audio: bool
+    start: float = 0.0
 
 
 def probe(path: str | Path) -> VideoInfo:
@@ -100,6 +103,7 @@ def probe(path: str | Path) -> VideoInfo:
             raise VideoError(f"{path}: damaged at second 0") from fault
         if frame is None:
             raise VideoError(f"{path}: no picture can be decoded")
+        check_sides(frame.width, frame.height, path)
         turned = frame.rotation % 180 != 0
         return VideoInfo(
             duration=stated_length(container),
@@ -108,6 +112,7 @@ def probe(path: str | Path) -> VideoInfo:
             height=frame.width if turned else frame.height,
             rotation=frame.rotation,
             has_audio=bool(container.streams.audio),
+            start=clock_start(container, frame.time),
         )
 
 
