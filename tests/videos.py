@@ -8,6 +8,7 @@ it is (`pitch`).
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -241,3 +242,46 @@ def copy_part(
                 packet.stream = tracks[packet.stream.index]
                 new.mux(packet)
     return Path(target)
+
+
+def jump(source: str | Path, target: str | Path, kind: str, after: float, by: float) -> Path:
+    """Copies a video whose time stamps of `video` or `audio` jump `by` seconds after a time."""
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+        tracks = {stream.index: new.add_stream_from_template(stream) for stream in old.streams}
+        for packet in old.demux():
+            if packet.dts is None:
+                continue
+            if packet.stream.type == kind and packet.pts * packet.time_base >= after:
+                shift = round(by / packet.time_base)
+                packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+            packet.stream = tracks[packet.stream.index]
+            new.mux(packet)
+    return Path(target)
+
+
+def claim(path: str | Path, seconds: float) -> Path:
+    """Makes the header of a Matroska file claim that length."""
+    data = bytearray(Path(path).read_bytes())
+    place = data.index(b"\x44\x89\x88") + 3  # Duration, a float of eight bytes, in ms
+    data[place : place + 8] = struct.pack(">d", 1000 * seconds)
+    Path(path).write_bytes(data)
+    return Path(path)
+
+
+def write_pcm(path: str | Path, seconds: int = 2) -> Path:
+    """Writes a video whose sound is PCM in stereo, for which avi and mkv name no layout."""
+    times, rate = np.arange(16000 * seconds) / 16000, 8
+    wave = np.int16(16384 * np.sin(2 * np.pi * (400 + PITCH_STEP * np.floor(times)) * times))
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("mpeg4", rate=rate)
+        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
+        audio = container.add_stream("pcm_s16le", rate=16000, layout="stereo")
+        for place in range(seconds * rate):
+            drawn = square_frame(place / rate, (96, 64), (220, 30, 30))
+            container.mux(video.encode(av.VideoFrame.from_ndarray(drawn)))
+            samples = wave[16000 * place // rate : 16000 * (place + 1) // rate]
+            frame = av.AudioFrame.from_ndarray(np.repeat(samples, 2)[None], "s16", "stereo")
+            frame.sample_rate, frame.pts = 16000, 16000 * place // rate
+            container.mux(audio.encode(frame))
+        container.mux([*video.encode(), *audio.encode()])
+    return Path(path)

@@ -82,7 +82,8 @@ def _check_output(model: Localizer, path: Path, target: Path) -> None:
     try:
         redraw(path, part, Overlay([blank], names, 1.0).draw, until=_CHECKED)
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # it may not have come to be
+            part.unlink()
 
 
 _CHECKED = 0.5  # seconds

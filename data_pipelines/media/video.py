@@ -6,7 +6,7 @@ Time is counted from the start of the file, as players do: second `s` of a video
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import count
 from pathlib import Path
@@ -151,16 +151,11 @@ def cut(
     """
     after = start  # the end of the last clip given
     with _tracks(path, sound, max_side) as (pictures, wave):
-        try:
+        with _told(path, lambda time: max(after, time - (pictures.origin or 0.0))):
             wants = _end_to_end(start, seconds, length, shares)
             for clip in _clips(pictures, wave, wants, seconds, start):
                 yield clip
                 after = start + (clip.place + 1) * seconds
-        except Damage as fault:
-            second = max(after, fault.time - (pictures.origin or 0.0))
-            raise VideoError(f"{path}: damaged at second {int(second)}") from fault
-        except FFmpegError as fault:
-            raise VideoError(f"{path}: cannot be decoded ({fault.strerror})") from fault
         end = max(pictures.end - pictures.origin, wave.end - wave.origin)
         if after == start:
             unit = "second" if seconds == 1 else f"clip of {seconds} s"
@@ -207,14 +202,28 @@ def cut_at(
         with _tracks(path, sound, max_side) as (pictures, wave):
             chosen = [wants[place] for place in run]
             begin = min(want.begin for want in chosen)
-            try:
+            with _told(path, lambda time, of=pictures: time - (of.origin or 0.0)):
                 for clip in _clips(pictures, wave, chosen, seconds, begin):
                     yield clip._replace(place=run[clip.place])
-            except Damage as fault:
-                second = int(fault.time - (pictures.origin or 0.0))
-                raise VideoError(f"{path}: damaged at second {second}") from fault
-            except FFmpegError as fault:
-                raise VideoError(f"{path}: cannot be decoded ({fault.strerror})") from fault
+
+
+@contextlib.contextmanager
+def _told(path: str | Path, second: Callable[[float], float]) -> Iterator[None]:
+    """Turns what a file does to its reader into one sentence.
+
+    Args:
+      path: of the file.
+      second: of a time on the file's clock.
+    """
+    try:
+        yield
+    except VideoError:
+        raise
+    except Damage as fault:
+        raise VideoError(f"{path}: damaged at second {int(second(fault.time))}") from fault
+    except (FFmpegError, ValueError, ArithmeticError) as fault:
+        why = getattr(fault, "strerror", None) or fault
+        raise VideoError(f"{path}: cannot be decoded ({why})") from fault
 
 
 def _end_to_end(
