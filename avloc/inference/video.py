@@ -207,13 +207,15 @@ def _read_sound(path: Path) -> Int16[np.ndarray, " T"]:
     resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
     pieces = []
     try:
-        with open_file(path, "sound") as container:
+        with open_file(path) as container:
             if not container.streams.audio:
                 raise ValueError(f"{path}: no sound track")
             for frame in container.decode(audio=0):
                 frame.pts = None
                 pieces += [p.to_ndarray()[0] for p in resampler.resample(frame)]
             pieces += [p.to_ndarray()[0] for p in resampler.resample(None) if p is not None]
+    except VideoError as fault:
+        raise ValueError(str(fault).replace("not a video", "not sound")) from fault
     except FFmpegError as fault:
         raise ValueError(f"{path}: not sound that can be read ({fault.strerror})") from fault
     if not pieces:

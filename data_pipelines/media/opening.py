@@ -27,12 +27,8 @@ class VideoError(ValueError):
     """A file that cannot be used in full. The sentence names the file and the fault."""
 
 
-def open_file(path: str | Path, what: str = "a video"):
+def open_file(path: str | Path):
     """The opened file, as a context.
-
-    Args:
-      path: of the file.
-      what: it should be, for the message.
 
     Raises:
       VideoError: it cannot be opened.
@@ -45,10 +41,10 @@ def open_file(path: str | Path, what: str = "a video"):
         raise VideoError(f"{path}: no such file") from fault
     except av.error.ArgumentError as fault:  # so a format outside of `CONTAINERS` is answered
         raise VideoError(
-            f"{path}: not {what} that can be read (a format that avloc does not open)"
+            f"{path}: not a video that can be read (a format that avloc does not open)"
         ) from fault
     except (FFmpegError, OSError) as fault:
-        raise VideoError(f"{path}: not {what} that can be read ({fault.strerror})") from fault
+        raise VideoError(f"{path}: not a video that can be read ({fault.strerror})") from fault
 
 
 def picture_stream(container, path: str | Path):
