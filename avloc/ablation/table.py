@@ -172,7 +172,7 @@ def to_json(grid: Grid, title: str, tables: Sequence[SplitTable]) -> dict[str, A
 
     return {
         "ablation": title,
-        "config": grid.ablation.config,
+        "config": grid.config,
         "note": grid.ablation.note,
         "seeds": list(grid.seeds),
         "shared": {name: told(runs) for name, runs in grid.shared.items()},
