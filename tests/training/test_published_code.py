@@ -7,8 +7,6 @@ import pytest
 from avloc.types import Batch
 from tests.training.tiny_csol import HEADS, K, method
 
-pytestmark = pytest.mark.usefixtures("compile_once")
-
 RNG = np.random.default_rng(0)
 BATCH = Batch.of(
     RNG.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8),
