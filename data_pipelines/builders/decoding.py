@@ -25,8 +25,12 @@ from PIL import Image
 from avloc.data_pipelines.builders import workers
 from avloc.data_pipelines.collection import Recording, digest, file_state
 from avloc.data_pipelines.media.video import QUARTERS, Clip, VideoError, cut, cut_at
+from avloc.data_pipelines.media.waveform import is_silent
 from avloc.data_pipelines.records.features import encode_frame
 from avloc.progress import bar
+
+_LAYOUT = 2
+"""Of the files; those of another layout, left by a stopped build, are not read."""
 
 SHORT_SIDE = 256
 """Frames of clips are scaled down to this shorter side, in pixels."""
@@ -55,12 +59,21 @@ class StoredClips(NamedTuple):
         `Recording.moments`.
       late: how many seconds the first frame of each is later than requested.
       problem: why the recording gave no clips, or none after some second; None if all is well.
+      silent: those in which nothing can be heard. They are among `clips` only where moments are
+        annotated: a clip of silence that is said to sound would teach nothing true.
+      one_channel: those whose channels cancel each other, so that one stands for all.
     """
 
     file: Path
     clips: tuple[int, ...]
     late: tuple[float, ...]
     problem: str | None
+    silent: tuple[int, ...] = ()
+    one_channel: tuple[int, ...] = ()
+
+    def with_silent(self, clips: Iterable[int]) -> StoredClips:
+        """The same, with these of `silent` among `clips`; `late` is not kept."""
+        return self._replace(clips=tuple(sorted({*self.clips, *clips})), late=())
 
     def frames(self, clip: int) -> list[io.BytesIO]:
         """The frames of a clip, encoded."""
@@ -72,7 +85,7 @@ class StoredClips(NamedTuple):
     def frame(self, clip: int) -> UInt8[np.ndarray, "H W 3"]:
         """The middle frame of a clip."""
         frames = self.frames(clip)
-        return np.asarray(Image.open(frames[len(frames) // 2]))
+        return np.asarray(Image.open(frames[len(frames) // 2], formats=["JPEG"]))
 
     def waveform(self, clip: int) -> Int16[np.ndarray, " T"]:
         """The sound of a clip."""
@@ -123,7 +136,16 @@ class ClipStore:
         target = self._target(recording)
         with zipfile.ZipFile(target) as archive:
             report = json.loads(archive.read("report.json"))
-        return StoredClips(target, tuple(report["clips"]), tuple(report["late"]), report["problem"])
+        silent, problem = tuple(report["silent"]), report["problem"]
+        kept = [
+            (clip, late)
+            for clip, late in zip(report["clips"], report["late"], strict=True)
+            if recording.moments is not None or clip not in silent
+        ]
+        if silent and not kept:
+            problem = problem or "nothing can be heard in it"
+        clips, late = zip(*kept, strict=True) if kept else ((), ())
+        return StoredClips(target, clips, late, problem, silent, tuple(report["one_channel"]))
 
     def discard(self) -> None:
         """Removes the folder."""
@@ -134,7 +156,7 @@ class ClipStore:
         """The file of a recording; its name changes with the video and the wanted part."""
         files = [file_state(path) for path in (recording.path, recording.sound) if path]
         moments = recording.moments and [(m.start, m.time) for m in recording.moments]
-        wanted = (recording.start, recording.length, moments, self._cutting)
+        wanted = (recording.start, recording.length, moments, self._cutting, _LAYOUT)
         return self._folder / f"{digest(repr((files, wanted)))}.zip"
 
 
@@ -152,7 +174,7 @@ def listed(files: Sequence[tuple[str, str | None]], most: int = 20) -> str:
 
 def store(recording: Recording, cutting: Cutting, target: Path) -> None:
     """Decodes a recording into the file `target`. A bad one leaves a report and no clips."""
-    clips, problem = [], None
+    clips, silent, problem = [], [], None
     with _written(target) as archive:
         try:
             for clip in _clips(recording, cutting):
@@ -161,10 +183,11 @@ def store(recording: Recording, cutting: Cutting, target: Path) -> None:
                 buffer = io.BytesIO()
                 np.save(buffer, clip.waveform, allow_pickle=False)
                 archive.writestr(f"{clip.place}/sound.npy", buffer.getvalue())
+                silent += [clip.place] * is_silent(clip.waveform)
                 clips.append(clip._replace(frames=None, waveform=None))
         except VideoError as error:
             problem = str(error).removeprefix(f"{recording.path}: ")
-        _report(archive, clips, problem)
+        _report(archive, clips, problem, silent)
 
 
 def _clips(recording: Recording, cutting: Cutting) -> Iterator[Clip]:
@@ -192,11 +215,18 @@ def _written(target: Path) -> Iterator[zipfile.ZipFile]:
     partial.replace(target)
 
 
-def _report(archive: zipfile.ZipFile, clips: Iterable[Clip], problem: str | None) -> None:
+def _report(
+    archive: zipfile.ZipFile,
+    clips: Iterable[Clip],
+    problem: str | None,
+    silent: Sequence[int] = (),
+) -> None:
     clips = sorted(clips, key=lambda clip: clip.place)
     report = {
         "clips": [clip.place for clip in clips],
         "late": [float(clip.late[0]) for clip in clips],
         "problem": problem,
+        "silent": sorted(silent),
+        "one_channel": [clip.place for clip in clips if clip.one_channel],
     }
     archive.writestr("report.json", json.dumps(report))

@@ -13,6 +13,7 @@ import tensorflow_datasets as tfds
 from jaxtyping import Bool, Int
 
 from avloc.data_pipelines.builders.placed import Placed
+from avloc.data_pipelines.media.waveform import is_silent
 from avloc.data_pipelines.records.features import clip_features
 from avloc.data_pipelines.records.reading import Records, some_fields
 from avloc.data_pipelines.scenes import mixing
@@ -70,7 +71,7 @@ class SoloClips:
 
     def __init__(self, built: tfds.core.DatasetBuilder, split: str) -> None:
         self._records = Records(built, split)
-        known = some_fields(built, split, "video", "objects")
+        known = some_fields(built, split, "video", "objects", "waveform")
         facts = [_facts(record) for record in track(known, f"reading {split}", len(self), "record")]
         videos, labels, usable, placed = zip(*facts, strict=True)
         self.labels, self.usable, self.placed = map(np.asarray, (labels, usable, placed))
@@ -96,6 +97,7 @@ def _facts(record: dict) -> tuple[bytes, int, bool, bool]:
     objects = record["objects"]
     labels = set(map(int, objects["label"]))
     heard = len(labels) == 1 and all(objects["sounding"]) and not any(objects["offscreen"])
+    heard = heard and not is_silent(record["waveform"])
     placed = all(np.any(box) for box in objects["bbox"])
     return record["video"], labels.pop() if heard else -1, heard, heard and placed
 

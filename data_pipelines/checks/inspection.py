@@ -16,10 +16,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import av
-from PIL import Image, UnidentifiedImageError
 
 from avloc.data_pipelines.builders.workers import run
 from avloc.data_pipelines.collection import IMAGE_ENDINGS, SOUND_ENDINGS, VIDEO_ENDINGS
+from avloc.data_pipelines.media.pictures import PictureError, read_picture
 from avloc.data_pipelines.media.tracks import Damage, VideoError, open_file, picture_stream
 from avloc.data_pipelines.media.tracks import decode as decoded
 from avloc.data_pipelines.media.video import cut, probe
@@ -216,13 +216,9 @@ def _sound(path: Path, facts: FileFacts, decode: bool) -> FileFacts:
 
 def _picture(path: Path, facts: FileFacts) -> FileFacts:
     try:
-        with Image.open(path) as image:
-            image.load()
-            width, height = image.size
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as fault:
-        strange = isinstance(fault, UnidentifiedImageError)
-        reason = "not a picture that can be read" if strange else "damaged"
-        return replace(facts, problem=reason, good=0.0)
+        height, width, _ = read_picture(path).shape
+    except PictureError as fault:
+        return replace(facts, problem=str(fault).removeprefix(f"{path}: "), good=0.0)
     return replace(facts, width=width, height=height)
 
 

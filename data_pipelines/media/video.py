@@ -52,12 +52,14 @@ class Clip(NamedTuple):
       frames: RGB, turned upright, in order of time; one if the video is a picture.
       waveform: mono, `SAMPLE_RATE` Hz.
       late: how many seconds each frame is later than requested.
+      one_channel: whether the sound's channels cancel each other, so that one stands for all.
     """
 
     place: int
     frames: UInt8[np.ndarray, "n H W 3"]
     waveform: Int16[np.ndarray, " T"]
     late: Sequence[float] = ()
+    one_channel: bool = False
 
 
 class VideoInfo(NamedTuple):
@@ -277,7 +279,7 @@ def _clips(
     while picture is not None and wave is not None:
         place = picture[0]
         if place == wave[0]:
-            yield Clip(place, picture[1], wave[1], picture[2])
+            yield Clip(place, picture[1], wave[1].samples, picture[2], wave[1].one_channel)
         if place <= wave[0]:
             picture = next(shown, None)
         if place >= wave[0]:
