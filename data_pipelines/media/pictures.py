@@ -48,7 +48,7 @@ def read_picture(
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # ours is lower
             with Image.open(file, formats=FORMATS) as found:
                 fault = _size_fault(found)
-                picture = None if fault else _rgb(ImageOps.exif_transpose(found))
+                picture = None if fault else _rgb(ImageOps.exif_transpose(found), found.format)
     except FileNotFoundError as missing:
         raise PictureError(f"{name}: no such file") from missing
     except Image.DecompressionBombError as large:
@@ -91,9 +91,9 @@ def _size_fault(found: Image.Image) -> str | None:
     return None
 
 
-def _rgb(found: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
+def _rgb(found: Image.Image, form: str | None) -> UInt8[np.ndarray, "H W 3"]:
     if found.mode.startswith(("I", "F")):
-        grey = _eight_bits(np.asarray(found), found)
+        grey = _eight_bits(np.asarray(found), found.mode, form)
         return np.repeat(grey[..., None], 3, axis=-1)
     if found.mode.endswith(("A", "a")) or "transparency" in found.info:
         clear = found.convert("RGBA")
@@ -102,19 +102,18 @@ def _rgb(found: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
     return np.asarray(found.convert("RGB"))
 
 
-def _eight_bits(values: np.ndarray, found: Image.Image) -> UInt8[np.ndarray, "H W"]:
+def _eight_bits(values: np.ndarray, mode: str, form: str | None) -> UInt8[np.ndarray, "H W"]:
     """Grey of more than 8 bits, or of floats, as 0 to 255.
 
-    The file says how bright white is, or else the smallest usual one that holds all values.
+    The mode or the format says how bright white is, or else it is the smallest usual one that no
+    value is beyond.
     """
     low, high = float(values.min()), float(values.max())
-    if not np.isfinite(low + high) or low < 0:
-        raise ValueError(f"its values are {low:.4g} to {high:.4g}: give 0 to 255")
-    whites = (1, 2**8 - 1, 2**16 - 1) if found.mode == "F" else (2**8 - 1, 2**16 - 1, 2**32 - 1)
-    if found.mode.startswith("I;16") or found.format == "PPM":
+    whites = (1, 2**8 - 1, 2**16 - 1) if mode == "F" else (2**8 - 1, 2**16 - 1, 2**32 - 1)
+    if mode.startswith("I;16") or form == "PPM":
         whites = (2**16 - 1,)
     white = next((white for white in whites if high <= white), None)
-    if white is None:
+    if white is None or not low >= 0:
         raise ValueError(f"its values are {low:.4g} to {high:.4g}: give 0 to 255")
     scaled = np.multiply(values, 255 / white, dtype=np.float32)
     return np.rint(scaled).astype(np.uint8)
