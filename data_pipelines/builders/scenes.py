@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from jaxtyping import Bool, Int
 from avloc.data_pipelines.builders.placed import Placed
 from avloc.data_pipelines.media.waveform import is_silent
 from avloc.data_pipelines.records.features import clip_features
+from avloc.data_pipelines.records.opening import open_folder
 from avloc.data_pipelines.records.reading import Records, some_fields
 from avloc.data_pipelines.scenes import mixing
 from avloc.data_pipelines.scenes.plan import RECIPES, ScenePlan, SceneSplit, plan_scenes
@@ -139,7 +141,7 @@ class ScenesBuilder(Placed, tfds.core.GeneratorBasedBuilder, skip_registration=T
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
         config = self.builder_config
-        base = tfds.builder_from_directory(config.base)
+        base = open_folder(Path(config.base))
         solos: dict[str, SoloClips] = {}
         generators, boxes, notes = {}, {}, []
         for split, wanted in self.SCENES.items():
