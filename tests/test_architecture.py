@@ -28,6 +28,7 @@ FLOORS = (
         "avloc.types",
         "avloc.progress",
         "avloc.safetensors",
+        "avloc.npy",
         "avloc.command_line",
     ),
     ("avloc.configs",),

@@ -10,6 +10,7 @@ from PIL import EpsImagePlugin, Image
 from avloc.data_pipelines.media import pictures
 from avloc.data_pipelines.media.pictures import MAX_PIXELS, PictureError, read_picture
 from avloc.data_pipelines.media.video import VideoError, cut
+from tests.pictures import claim_png
 from tests.videos import write_video
 
 GREY = np.arange(0, 256, dtype=np.uint8).repeat(4).reshape(32, 32)
@@ -122,7 +123,7 @@ def test_no_program_is_started(tmp_path, monkeypatch):
     ],
 )
 def test_sizes_that_cannot_be_used_are_told_before_decoding(tmp_path, monkeypatch, size, sentence):
-    path = saved(tmp_path / "photo.png", Image.new("1", size))
+    path = claim_png(tmp_path / "photo.png", *size)
     monkeypatch.setattr(pictures, "_rgb", lambda *of: sys.exit("decoded"))
     with pytest.raises(PictureError) as refused:
         read_picture(path)
