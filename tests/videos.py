@@ -65,6 +65,7 @@ def write_video(
     sound_seconds: float | None = None,
     sound_gap: tuple[float, float] | None = None,
     sound_delay: float = 0.0,
+    gains: Sequence[float] = (),
     rotation: int = 0,
 ) -> Path:
     """Writes a video; the container and codecs follow the name's ending.
@@ -84,6 +85,7 @@ def write_video(
       sound_seconds: length of the sound.
       sound_gap: (start, end) in seconds where the sound track holds no packets.
       sound_delay: by how many seconds the sound track begins after the pictures.
+      gains: factor of each channel; by default 1.
       rotation: degrees, counterclockwise, by which a player has to turn the frames.
     """
     path = Path(path)
@@ -119,6 +121,7 @@ def write_video(
             if audio_codec == "aac":
                 stream.codec_context.bit_rate = 64_000 * channels
             wave = tone(sound_seconds or seconds, sample_rate, channels, frequency)
+            wave *= np.float32(gains or [1] * channels)[:, None]
             for start in range(0, wave.shape[1], 1024):
                 chunk = np.ascontiguousarray(wave[:, start : start + 1024])
                 time = start / sample_rate

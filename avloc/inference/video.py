@@ -10,15 +10,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-import av
 import numpy as np
-from av.error import FFmpegError
-from jaxtyping import Int16, UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from avloc.data_pipelines.media.opening import VideoError, open_file
+from avloc.data_pipelines.media.opening import VideoError
+from avloc.data_pipelines.media.pictures import read_picture
+from avloc.data_pipelines.media.sound_file import middle_second
 from avloc.data_pipelines.media.tracks import LONGEST_GAP
 from avloc.data_pipelines.media.video import Clip, VideoInfo, cut, probe
+from avloc.data_pipelines.media.waveform import is_silent
 from avloc.data_pipelines.records.features import SAMPLE_RATE
 from avloc.inference.analysis import Overlay, Second, analyse
 from avloc.inference.localization import draw
@@ -118,6 +118,8 @@ def _localize(
             **_provenance(model),
             "damage": clips.damage,
             "seconds_skipped": [s for s in range(math.floor(length)) if s not in seen],
+            "seconds_silent": clips.silent,
+            "seconds_one_channel": clips.one_channel,
         }
         with open(record, "w", encoding="utf-8") as file:
             _write_seconds(file, head, seconds, model.names)
@@ -138,16 +140,22 @@ class _UpToDamage:
 
     Attributes:
       damage: what is wrong with the video, once all clips were taken; None: nothing.
+      silent: seconds in which nothing can be heard.
+      one_channel: seconds in which channels cancel each other, so that one stands for all.
     """
 
     def __init__(self, clips: Iterable[Clip], path: Path) -> None:
         self.damage: str | None = None
+        self.silent: list[int] = []
+        self.one_channel: list[int] = []
         self._clips, self._path = clips, path
 
     def __iter__(self) -> Iterator[Clip]:
         some = False
         try:
             for clip in self._clips:
+                self.silent += [clip.place] * is_silent(clip.waveform)
+                self.one_channel += [clip.place] * clip.one_channel
                 yield clip
                 some = True
         except VideoError as fault:
@@ -171,12 +179,14 @@ def localize_image(
       ValueError: the image or the sound cannot be read.
     """
     image, audio, out_dir = Path(image), Path(audio), Path(out_dir)
-    picture = _read_image(image)
-    found = model.localize(picture, _read_sound(audio), SAMPLE_RATE)
+    picture, sound = read_picture(image), middle_second(audio)
+    found = model.localize(picture, sound.samples, SAMPLE_RATE)
     record = {
         "image": image.name,
         "audio": audio.name,
         **_provenance(model),
+        "silent": is_silent(sound.samples),
+        "one_channel": sound.one_channel,
         "classes": _classes(
             found.categories,
             found.scores,
@@ -190,37 +200,6 @@ def localize_image(
         text.write_text(json.dumps(record, indent=1), encoding="utf-8")
         Image.fromarray(draw(picture, found)).save(drawn, format="PNG")
     return target
-
-
-def _read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
-    try:
-        with Image.open(path) as image:
-            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
-    except FileNotFoundError as fault:
-        raise ValueError(f"{path}: no such file") from fault
-    except (UnidentifiedImageError, OSError, SyntaxError) as fault:
-        raise ValueError(f"{path}: not an image that can be read") from fault
-
-
-def _read_sound(path: Path) -> Int16[np.ndarray, " T"]:
-    """A whole sound file, or the sound of a video, mono at the rate of training."""
-    resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
-    pieces = []
-    try:
-        with open_file(path) as container:
-            if not container.streams.audio:
-                raise ValueError(f"{path}: no sound track")
-            for frame in container.decode(audio=0):
-                frame.pts = None
-                pieces += [p.to_ndarray()[0] for p in resampler.resample(frame)]
-            pieces += [p.to_ndarray()[0] for p in resampler.resample(None) if p is not None]
-    except VideoError as fault:
-        raise ValueError(str(fault).replace("not a video", "not sound")) from fault
-    except FFmpegError as fault:
-        raise ValueError(f"{path}: not sound that can be read ({fault.strerror})") from fault
-    if not pieces:
-        raise ValueError(f"{path}: the sound track is empty")
-    return np.concatenate(pieces)
 
 
 def _provenance(model: Localizer) -> dict[str, Any]:

@@ -37,6 +37,8 @@ class SplitAccount:
         self._unsure: dict[str, float] = {}
         self._shorter: list[tuple[str, str]] = []
         self._late: list[float] = []
+        self._silent: list[tuple[str, str | None]] = []
+        self._one_channel: list[tuple[str, str | None]] = []
         self.max_objects = 1
 
     @property
@@ -55,6 +57,9 @@ class SplitAccount:
         self._count(recording, "clips", len(stored.clips))
         moments = recording.moments
         early = self._measure(recording, stored)
+        names = moments and [moment.name for moment in moments]
+        self._silent += told(recording.id, stored.silent, names)
+        self._one_channel += told(recording.id, stored.one_channel, names)
         if not stored.clips:
             self._count(recording, "skipped")
             otherwise = "its start is not known" if early else "it ends before the wanted part"
@@ -98,6 +103,8 @@ class SplitAccount:
             "absent_moments": self._absent,
             "start_not_known": self._unsure,
             "shorter_than_named": dict(self._shorter),
+            "silent": dict(self._silent),
+            "one_channel": dict(self._one_channel),
         }
         if self._late:
             median, largest = self._offsets()
@@ -141,7 +148,33 @@ class SplitAccount:
             parts.append(f"skipped: {listed(self._skipped)}")
         if self._damaged:
             parts.append(f"used up to the damage: {listed(self._damaged)}")
+        parts += of_sound(self._silent, self._one_channel)
         return "; ".join(parts)
+
+
+Told = list[tuple[str, str | None]]
+"""Names of recordings, each with how many of its clips are meant; or of annotated moments."""
+
+
+def told(name: str, clips: Sequence[int], moments: Sequence[str] | None = None) -> Told:
+    """The clips of a recording, to be listed: as one entry, or by the names of its moments."""
+    if moments is not None:
+        return [(moments[clip], None) for clip in clips]
+    return [(name, f"{len(clips)} clip{'s' * (len(clips) > 1)}")] if clips else []
+
+
+def of_sound(silent: Told, one_channel: Told) -> list[str]:
+    """What to know of the sound of recordings, a part of a sentence for each thing."""
+    left_out = [entry for entry in silent if entry[1]]
+    kept = [entry for entry in silent if not entry[1]]
+    parts = []
+    if left_out:
+        parts.append(f"silent clips left out: {listed(left_out)}")
+    if kept:
+        parts.append(f"annotated, but silent: {listed(kept)}")
+    if one_channel:
+        parts.append(f"channels cancel in mono, the loudest is taken: {listed(one_channel)}")
+    return parts
 
 
 def total_summary(accounts: Mapping[str, SplitAccount], notes: Sequence[str]) -> str:

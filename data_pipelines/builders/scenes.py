@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -13,7 +14,9 @@ import tensorflow_datasets as tfds
 from jaxtyping import Bool, Int
 
 from avloc.data_pipelines.builders.placed import Placed
+from avloc.data_pipelines.media.waveform import is_silent
 from avloc.data_pipelines.records.features import clip_features
+from avloc.data_pipelines.records.opening import open_folder
 from avloc.data_pipelines.records.reading import Records, some_fields
 from avloc.data_pipelines.scenes import mixing
 from avloc.data_pipelines.scenes.plan import RECIPES, ScenePlan, SceneSplit, plan_scenes
@@ -70,7 +73,7 @@ class SoloClips:
 
     def __init__(self, built: tfds.core.DatasetBuilder, split: str) -> None:
         self._records = Records(built, split)
-        known = some_fields(built, split, "video", "objects")
+        known = some_fields(built, split, "video", "objects", "waveform")
         facts = [_facts(record) for record in track(known, f"reading {split}", len(self), "record")]
         videos, labels, usable, placed = zip(*facts, strict=True)
         self.labels, self.usable, self.placed = map(np.asarray, (labels, usable, placed))
@@ -100,6 +103,7 @@ def _facts(record: dict) -> tuple[bytes, int, bool, bool]:
     objects = record["objects"]
     labels = set(map(int, objects["label"]))
     heard = len(labels) == 1 and all(objects["sounding"]) and not any(objects["offscreen"])
+    heard = heard and not is_silent(record["waveform"])
     placed = all(np.any(box) for box in objects["bbox"])
     return record["video"], labels.pop() if heard else -1, heard, heard and placed
 
@@ -141,7 +145,7 @@ class ScenesBuilder(Placed, tfds.core.GeneratorBasedBuilder, skip_registration=T
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
         config = self.builder_config
-        base = tfds.builder_from_directory(config.base)
+        base = open_folder(Path(config.base))
         solos: dict[str, SoloClips] = {}
         generators, boxes, notes = {}, {}, []
         for split, wanted in self.SCENES.items():

@@ -75,6 +75,8 @@ class TimeFindings:
         it the part begins is not known. Only what lies in the part in any case is used.
       unknown: recordings whose file does not state its length.
       turned: recordings with a rotation tag.
+      silent: recordings with seconds in which nothing can be heard, as far as all was decoded.
+      one_channel: recordings with seconds whose channels cancel each other in mono; as there.
       rates: how many videos have which frame rate, in frames a second.
       sizes: how many have which upright size.
       offset: largest possible distance, in seconds, of a decoded frame from the annotated moment;
@@ -87,6 +89,8 @@ class TimeFindings:
     unsure: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     turned: list[str] = field(default_factory=list)
+    silent: list[str] = field(default_factory=list)
+    one_channel: list[str] = field(default_factory=list)
     rates: dict[str, int] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
     offset: float | None = None
@@ -279,6 +283,10 @@ def _times(
         _count(made.sizes, f"{about.width} x {about.height}")
     if about.rotation:
         made.turned.append(recording.id)
+    if about.silent:
+        made.silent.append(recording.id)
+    if about.one_channel:
+        made.one_channel.append(recording.id)
     if about.rate:
         _count(made.rates, f"{about.rate:.5g}")
         if recording.moments:
@@ -305,6 +313,8 @@ def _times(
     if recording.moments is None:
         known = [*lengths, *good, *([wanted] if wanted is not None else [])]
         span = min(known) - recording.start if known else 0.0
+        if wanted is None:
+            span -= about.silent or 0
         return max(0, math.floor(span / clip_seconds + END_SLACK) - unsure)
 
     def within(moment: Moment, end: float) -> bool:

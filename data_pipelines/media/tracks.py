@@ -14,10 +14,12 @@ from typing import NamedTuple
 import av
 import numpy as np
 from av.error import FFmpegError
-from jaxtyping import Int16, UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from jaxtyping import Float32, UInt8
+from PIL import Image
 
 from avloc.data_pipelines.media.opening import VideoError, clock_start
+from avloc.data_pipelines.media.pictures import PictureError, check_size, read_picture
+from avloc.data_pipelines.media.waveform import Mono, Resampler, rate, samples_of, to_mono
 from avloc.data_pipelines.records.features import SAMPLE_RATE
 
 END_SLACK = 0.05
@@ -31,9 +33,6 @@ SEEK_GAP = 10.0
 
 _SEEK_MARGIN = 1.0
 """Decoding starts this many seconds early: decoders need a run-up."""
-
-MIN_SIDE = 8
-"""The shorter side of pictures, in pixels, that can be used."""
 
 LONGEST_GAP = 3600.0
 """Time stamps that leave out more seconds than this are not believed: the track ends there."""
@@ -173,13 +172,9 @@ class Still:
 
     def __init__(self, path: str | Path, max_side: int | None):
         try:
-            with Image.open(path) as file:
-                picture = ImageOps.exif_transpose(file).convert("RGB")
-        except FileNotFoundError as fault:
-            raise VideoError(f"{path}: no such file") from fault
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as fault:
-            raise VideoError(f"{path}: not a picture that can be read") from fault
-        check_sides(*picture.size, path)
+            picture = Image.fromarray(read_picture(path))
+        except PictureError as fault:
+            raise VideoError(str(fault)) from fault
         size = scaled_down(*picture.size, max_side)
         self._array = np.asarray(picture.resize(size, Image.Resampling.BOX))
 
@@ -209,7 +204,7 @@ class Sound:
 
     def wanted(
         self, wants: Iterable[Want], seconds: int, *, begin: float, pictures: float
-    ) -> Iterator[tuple[int, Want, Int16[np.ndarray, " T"]]]:
+    ) -> Iterator[tuple[int, Want, Mono]]:
         """Index of each want, the want, and its sound, with silence where samples are missing.
 
         A want without any sound, or beyond the start or end of the track, is left out.
@@ -232,23 +227,23 @@ class Sound:
             first = start if first is None else first
             while open_ and open_[0].start + length <= start:
                 if (stretch := open_.popleft()).reached:
-                    yield stretch.place, stretch.want, stretch.wave
+                    yield stretch.place, stretch.want, stretch.mono()
             while coming and (place := round(coming[1].start * SAMPLE_RATE)) < start + len(samples):
                 if first - slack <= place and start < place + length:
-                    open_.append(_Stretch(*coming, place, length))
+                    open_.append(_Stretch(*coming, place, length, samples.shape[1]))
                 coming = next(waiting, None)
             for stretch in open_:
                 stretch.fill(start, samples)
             while open_ and open_[0].reached == length:
                 stretch = open_.popleft()
-                yield stretch.place, stretch.want, stretch.wave
+                yield stretch.place, stretch.want, stretch.mono()
             if coming is None and not open_:
                 return
         for stretch in open_:
             if stretch.reached >= length - slack:
-                yield stretch.place, stretch.want, stretch.wave
+                yield stretch.place, stretch.want, stretch.mono()
 
-    def _segments(self, begin: float | None) -> Iterator[tuple[float, Int16[np.ndarray, " n"]]]:
+    def _segments(self, begin: float | None) -> Iterator[tuple[float, Float32[np.ndarray, "n C"]]]:
         """Resampled pieces with the time of their first sample, all or from before `begin` on.
 
         Within a run of frames the samples follow each other, ignoring small jitter of the time
@@ -265,17 +260,18 @@ class Sound:
             frames = frames_from(self._container, self._stream, begin)
         for frame in frames:
             now = (frame.format.name, frame.layout.name, frame.sample_rate)
+            heard = sound_of(frame, self._container.name)
             if now != form or abs(frame.time - (run_start + read)) > _JITTER:
                 for samples in _resample(resampler, None):
                     yield run_start + written / SAMPLE_RATE, samples
                     written += len(samples)
                 if frame.time - self.end > LONGEST_GAP:
                     raise Damage(self.end)
-                resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+                resampler = Resampler(frame.sample_rate, heard.shape[1])
                 form, run_start, read, written = now, frame.time, 0.0, 0
             read += frame.samples / frame.sample_rate
             self.end = run_start + read
-            for samples in _resample(resampler, frame):
+            for samples in _resample(resampler, heard):
                 yield run_start + written / SAMPLE_RATE, samples
                 written += len(samples)
         for samples in _resample(resampler, None):
@@ -286,28 +282,47 @@ class Sound:
 class _Stretch:
     """Sound being collected, from sample `start` on; `reached` samples of it are known."""
 
-    def __init__(self, place: int, want: Want, start: int, length: int):
+    def __init__(self, place: int, want: Want, start: int, length: int, channels: int):
         self.place, self.want, self.start, self.reached = place, want, start, 0
-        self.wave = np.zeros(length, np.int16)
+        self.wave = np.zeros((length, channels), np.float32)
 
-    def fill(self, start: int, samples: Int16[np.ndarray, " n"]) -> None:
+    def fill(self, start: int, samples: Float32[np.ndarray, "n C"]) -> None:
         """Takes its part of the samples from `start` on."""
+        if samples.shape[1] != self.wave.shape[1]:  # the track changed within the stretch
+            samples = samples.mean(axis=1, keepdims=True)
         begin = max(start, self.start)
         end = min(start + len(samples), self.start + len(self.wave))
         if begin < end:
             self.wave[begin - self.start : end - self.start] = samples[begin - start : end - start]
             self.reached = max(self.reached, end - self.start)
 
+    def mono(self) -> Mono:
+        """All of it."""
+        return to_mono(self.wave.T)
+
 
 def _resample(
-    resampler: av.AudioResampler | None, frame: av.AudioFrame | None
-) -> Iterator[Int16[np.ndarray, " n"]]:
-    """Output of the resampler after `frame`; None flushes it."""
+    resampler: Resampler | None, samples: Float32[np.ndarray, "n C"] | None
+) -> Iterator[Float32[np.ndarray, "m C"]]:
+    """Output of the resampler after `samples`; None flushes it."""
     if resampler is None:
         return
-    for piece in resampler.resample(frame):
-        if piece is not None:  # the answer of a resampler that has nothing left
-            yield piece.to_ndarray().reshape(-1)
+    piece = resampler.rest() if samples is None else resampler.take(samples)
+    if len(piece):
+        yield piece
+
+
+def sound_of(frame: av.AudioFrame, path: str | Path) -> Float32[np.ndarray, "n C"]:
+    """The samples of a frame of the file.
+
+    Raises:
+      VideoError: they are no sound, or have a rate that no sound has.
+    """
+    try:
+        rate(frame.sample_rate)
+        return samples_of(frame)
+    except ValueError as fault:
+        raise VideoError(f"{path}: {fault}") from fault
 
 
 def decode(container, stream) -> Iterator[av.VideoFrame | av.AudioFrame]:
@@ -348,11 +363,11 @@ def frames_from(container, stream, time: float) -> Iterator[av.VideoFrame | av.A
 
 
 def check_sides(width: int, height: int, path: str | Path) -> None:
-    """Raises VideoError if a picture is a line, of which no cell of a scene can be made."""
-    if min(width, height) < MIN_SIDE:
-        raise VideoError(
-            f"{path}: {width} x {height} pixels: each side must be at least {MIN_SIDE}"
-        )
+    """Raises VideoError if pictures are larger than those that are read, or lines."""
+    try:
+        check_size(width, height)
+    except ValueError as fault:
+        raise VideoError(f"{path}: {fault}") from fault
 
 
 def scaled_down(width: int, height: int, max_side: int | None) -> tuple[int, int]:

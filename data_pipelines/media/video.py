@@ -58,12 +58,14 @@ class Clip(NamedTuple):
       frames: RGB, turned upright, in order of time; one if the video is a picture.
       waveform: mono, `SAMPLE_RATE` Hz.
       late: how many seconds each frame is later than requested.
+      one_channel: whether the sound's channels cancel each other, so that one stands for all.
     """
 
     place: int
     frames: UInt8[np.ndarray, "n H W 3"]
     waveform: Int16[np.ndarray, " T"]
     late: Sequence[float] = ()
+    one_channel: bool = False
 
 
 class VideoInfo(NamedTuple):
@@ -298,4 +300,5 @@ def _clips(
             waves.clear()
 
     for place, frames, late in pictures.wanted(heard()):
-        yield Clip(place, frames, waves[place], late)
+        wave = waves[place]
+        yield Clip(place, frames, wave.samples, late, wave.one_channel)

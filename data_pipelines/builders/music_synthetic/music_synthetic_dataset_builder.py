@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow_datasets as tfds
-from PIL import Image
 
 from avloc.data_pipelines.annotations.music import MUSIC_CLASSES
 from avloc.data_pipelines.annotations.synthetic_archive import (
@@ -20,6 +19,7 @@ from avloc.data_pipelines.annotations.synthetic_archive import (
 )
 from avloc.data_pipelines.builders.scenes import ScenesBuilder, ScenesConfig, mark_of
 from avloc.data_pipelines.collection import Object
+from avloc.data_pipelines.media.pictures import read_picture
 from avloc.data_pipelines.records.features import clip_example, clip_features
 from avloc.data_pipelines.scenes.plan import SceneSplit
 
@@ -114,11 +114,7 @@ def _summary(counts: dict[str, dict[str, int]], skipped: list[dict[str, str]]) -
 
 def _read(scene: SceneFiles) -> dict:
     """A scene of the archive as an example; raises ValueError where a file is missing or bad."""
-    try:
-        with Image.open(scene.image) as image:
-            frame = np.asarray(image.convert("RGB"))
-    except (OSError, Image.DecompressionBombError) as fault:
-        raise ValueError(f"{scene.image}: not a picture ({fault})") from fault
+    frame = read_picture(scene.image)
     log_mel = read_log_mel(scene.log_mel)
     objects = _UNKNOWN if scene.boxes is None else read_boxes(scene.boxes, MUSIC_CLASSES)
     return clip_example(
