@@ -237,7 +237,7 @@ def test_a_data_folder_names_no_files_elsewhere(band, tmp_path, field, value):
 
 @pytest.mark.parametrize(
     "content",
-    ["null", "[]", "7", '{"class_names": "abc"}', '{"class_names": [1]}', '{"max_objects": null}'],
+    ["null", "7", '{"class_names": "abc"}', '{"class_names": [1]}', '{"max_objects": null}'],
 )
 def test_metadata_of_a_wrong_type(band, tmp_path, content):
     registry.build("video_folder", band, tmp_path)
