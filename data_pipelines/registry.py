@@ -302,7 +302,7 @@ def _source_of(version: Path) -> str | None:
     """The folder that a data set was made from, if it is recorded."""
     try:
         return json.loads((version / "metadata.json").read_text())["source"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):  # of a list, or of nothing
         return None
 
 

@@ -18,7 +18,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 """What is read; none of these runs another program."""
 
 MAX_PIXELS = 64_000_000
-"""Of a picture; reading and drawing it takes about 30 bytes a pixel."""
+"""Of a picture; reading it and drawing on it takes about 15 bytes a pixel."""
 
 MIN_SIDE, MAX_RATIO = 8, 32
 """Of a picture, in pixels; its longer side is at most so many times the shorter one."""
@@ -48,7 +48,7 @@ def read_picture(
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # ours is lower
             with Image.open(file, formats=FORMATS) as found:
                 fault = _size_fault(found)
-                picture = None if fault else _rgb(ImageOps.exif_transpose(found), found.format)
+                picture = None if fault else _rgb(found)
     except FileNotFoundError as missing:
         raise PictureError(f"{name}: no such file") from missing
     except Image.DecompressionBombError as large:
@@ -91,15 +91,16 @@ def _size_fault(found: Image.Image) -> str | None:
     return None
 
 
-def _rgb(found: Image.Image, form: str | None) -> UInt8[np.ndarray, "H W 3"]:
+def _rgb(found: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
+    ImageOps.exif_transpose(found, in_place=True)
     if found.mode.startswith(("I", "F")):
-        grey = _eight_bits(np.asarray(found), found.mode, form)
+        grey = _eight_bits(np.asarray(found), found.mode, found.format)
         return np.repeat(grey[..., None], 3, axis=-1)
     if found.mode.endswith(("A", "a")) or "transparency" in found.info:
         clear = found.convert("RGBA")
         white = Image.new("RGBA", clear.size, "white")
         return np.asarray(Image.alpha_composite(white, clear).convert("RGB"))
-    return np.asarray(found.convert("RGB"))
+    return np.asarray(found if found.mode == "RGB" else found.convert("RGB"))
 
 
 def _eight_bits(values: np.ndarray, mode: str, form: str | None) -> UInt8[np.ndarray, "H W"]:

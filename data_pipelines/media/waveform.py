@@ -165,9 +165,11 @@ def to_mono(sound: Float32[np.ndarray, "C T"]) -> Mono:
     """The mean of the channels, in -1..1, as int16; the loudest where they cancel each other."""
     sound = sound.astype(np.float64)
     mono = sound.mean(axis=0)
-    power = np.mean(sound**2, axis=-1) if sound.size else np.zeros(len(sound))
+    if not mono.size:
+        return Mono(_int16(mono), False)
+    power = np.var(sound, axis=-1)  # not the mean square: a constant is not heard
     heard = power.max() > 10 ** (SILENT_DB / 10)
-    one = bool(heard and np.mean(mono**2) * 10 ** (CANCEL_DB / 10) < power.mean())
+    one = bool(heard and np.var(mono) * 10 ** (CANCEL_DB / 10) < power.mean())
     if one:
         mono = sound[power.argmax()]
     return Mono(_int16(mono * 32768), one)
@@ -194,7 +196,8 @@ def _int16(values: np.ndarray) -> Int16[np.ndarray, " T"]:
 
 def is_silent(waveform: Int16[np.ndarray, " T"], sample_rate: int = SAMPLE_RATE) -> bool:
     """Whether nothing can be heard: its loudest tenth of a second is below `SILENT_DB`."""
-    size = max(1, sample_rate // 10)
-    power = np.square(waveform.astype(np.float64) / 32768)
-    padded = np.pad(power, (0, -len(power) % size)).reshape(-1, size)
-    return not len(power) or bool(padded.mean(-1).max() < 10 ** (SILENT_DB / 10))
+    if not len(waveform):
+        return True
+    size = max(2, sample_rate // 10)
+    padded = np.pad(waveform / 32768, (0, -len(waveform) % size), mode="edge").reshape(-1, size)
+    return bool(np.var(padded, axis=-1).max() < 10 ** (SILENT_DB / 10))

@@ -7,8 +7,9 @@ TFDS imports whatever module a folder's `features.json` names, and reads whateve
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import tensorflow_datasets as tfds
 from google.protobuf import json_format
@@ -26,7 +27,11 @@ def open_folder(folder: Path) -> tfds.core.DatasetBuilder:
       OSError: a file of it cannot be read.
     """
     _check_layout(folder / "features.json")
-    builder = tfds.builder_from_directory(folder)
+    try:
+        builder = tfds.builder_from_directory(folder)
+        _check_metadata(dict(builder.info.metadata or {}))
+    except (TypeError, AttributeError, AssertionError) as fault:
+        raise ValueError(f"dataset_info.json or metadata.json is wrong: {fault}") from fault
     form = builder.info.file_format
     if form is not tfds.core.FileFormat.ARRAY_RECORD:
         raise ValueError(f"its records are {form and form.value}, not array_record")
@@ -36,6 +41,19 @@ def open_folder(folder: Path) -> tfds.core.DatasetBuilder:
             if Path(shard).parent != folder:
                 raise ValueError(f"split {name} lies in {shard}, outside of the folder")
     return builder
+
+
+def _check_metadata(metadata: Mapping[str, Any]) -> None:
+    """Raises ValueError where a field that avloc reads is of another type."""
+    for field, kind in _FIELDS.items():
+        value = metadata.get(field, kind())
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise ValueError(f"metadata.json: {field!r} is {value!r}, not of type {kind.__name__}")
+    if not all(isinstance(name, str) for name in metadata.get("class_names", ())):
+        raise ValueError("metadata.json: 'class_names' holds something that is no name")
+
+
+_FIELDS = {"class_names": list, "max_objects": int, "notes": list, "summary": str}
 
 
 def _check_layout(file: Path) -> None:

@@ -235,6 +235,18 @@ def test_a_data_folder_names_no_files_elsewhere(band, tmp_path, field, value):
         registry.open_dataset("video_folder", tmp_path)
 
 
+@pytest.mark.parametrize(
+    "content",
+    ["null", "7", '{"class_names": "abc"}', '{"class_names": [1]}', '{"max_objects": null}'],
+)
+def test_metadata_of_a_wrong_type(band, tmp_path, content):
+    registry.build("video_folder", band, tmp_path)
+    file = tmp_path / "video_folder/the_band/1.3.0/metadata.json"
+    file.write_text(content)
+    with pytest.raises(ValueError, match=r"is damaged \(.*metadata\.json"):
+        registry.open_dataset("video_folder", tmp_path)
+
+
 def test_two_builds_at_once_are_kept_apart(band, tmp_path):
     folder = tmp_path / "video_folder/the_band"
     folder.mkdir(parents=True)

@@ -80,6 +80,7 @@ def test_where_channels_cancel_the_loudest_stands_for_all():
     np.testing.assert_allclose(mono, -0.15 * 32768 * left, atol=0.51)
     assert not to_mono(np.stack([left, *np.zeros((7, 44100))])).one_channel
     assert not to_mono(np.stack([1e-4 * left, -1e-4 * left])).one_channel  # nothing is heard anyway
+    assert to_mono(np.stack([0.2 + left, 0.2 - left])).one_channel  # a constant is not heard
     whole = np.int16(10000 * np.stack([left, -left]))
     np.testing.assert_array_equal(np.abs(to_mono_int16(whole)), np.abs(whole[0]))
 
@@ -89,6 +90,7 @@ def test_where_channels_cancel_the_loudest_stands_for_all():
     [
         (np.zeros(16000), True),
         (np.ones(0), True),
+        (np.full(16050, 3000), True),  # a constant
         (10 * np.sin(np.arange(16000)), True),  # -73 dB
         (60 * np.sin(np.arange(16000)), False),  # -58 dB
         (np.r_[np.zeros(15000), 300 * np.sin(np.arange(1000))], False),  # one soft stroke
