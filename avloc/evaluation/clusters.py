@@ -73,25 +73,50 @@ def agreement(
     """NMI, purity and the purity of each cluster, on all clips with a known label, boxed or not.
 
     `NMI` (normalised mutual information) and `purity` use `cluster`, the source that a clip
-    belongs to; `audio NMI` uses the source that is most probably heard in it.
+    belongs to; `audio NMI` uses the source that is most probably heard in it. Where all clips are
+    of one category, every method would get 1: then none is scored (`unagreed`).
     """
     labels = clip_label(items.labels, items.sounding | items.offscreen)
     found: dict[str, Any] = {}
     purities: list[dict[str, Any]] = []
     known = (labels >= 0) & (items.cluster >= 0)
+    missing = unagreed(items, categories)
     if known.any():
         sides = labels[known], items.cluster[known]
-        found["NMI"] = _nmi(*sides, items.video[known], resample)
-        if categories is not None:
+        if "NMI" not in missing:
+            found["NMI"] = _nmi(*sides, items.video[known], resample)
+        if categories is not None and "purity" not in missing:
             right = np.array(categories.of_cluster)[sides[1]] == sides[0]
             found["purity"] = metric(resample(right, items.video[known]))
             size = len(categories.names), len(categories.of_cluster)
             purities = purity_report(cluster_counts(*sides, *size), categories)
     known = (labels >= 0) & (items.heard_cluster >= 0)
-    if known.any():
+    if known.any() and "audio NMI" not in missing:
         sides = labels[known], items.heard_cluster[known]
         found["audio NMI"] = _nmi(*sides, items.video[known], resample)
     return found, purities
+
+
+def unagreed(items: Items, categories: CategoryMap | None) -> dict[str, str]:
+    """Why the agreement of clusters with categories is not scored; empty without clusters."""
+    labels = clip_label(items.labels, items.sounding | items.offscreen)
+    sides = {"NMI": items.cluster, "audio NMI": items.heard_cluster}
+    if categories is not None:
+        sides["purity"] = items.cluster
+    why = {}
+    for name, clusters in sides.items():
+        known = labels[(labels >= 0) & (clusters >= 0)]
+        if (clusters < 0).all():
+            continue
+        if not len(known):
+            why[name] = "no clip is of a known category"
+        elif len(categories.names) == 1 if name == "purity" else _alone(known):
+            why[name] = "one category"
+    return why
+
+
+def _alone(labels: np.ndarray) -> bool:
+    return len(np.unique(labels)) == 1
 
 
 def _nmi(
@@ -104,6 +129,9 @@ def _nmi(
 
 
 def _weighted_nmi(labels: np.ndarray, clusters: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    def one(labels: np.ndarray, clusters: np.ndarray) -> float:
+        return np.nan if _alone(labels) else nmi(labels, clusters)
+
     return np.array(
-        [nmi(np.repeat(labels, times), np.repeat(clusters, times)) for times in weights.astype(int)]
+        [one(np.repeat(labels, times), np.repeat(clusters, times)) for times in weights.astype(int)]
     )

@@ -149,4 +149,5 @@ def _evaluation(data: Mapping[str, Any]) -> Evaluation:
         items=(),
         clusters=data["clusters"],
         named_from=data.get("named_from"),  # not there in files of earlier versions
+        undefined=data.get("undefined", {}),
     )

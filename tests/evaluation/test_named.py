@@ -114,7 +114,8 @@ def test_what_the_table_says():
     }
     table = comparison(rows)
     line = {row[0]: dict(zip(table.columns, map(str, row), strict=True)) for row in table.rows}
-    assert line["ours"]["named precision"] == "-"  # it names nothing
+    assert line["ours"]["named precision"] == "not scored"  # it names nothing
+    assert "named precision: not scored: nothing is named (ours)." in table.note
     assert line["ours"]["named recall"].startswith("0.000")
     # 0.5 for everything: all three are named, two of them sound.
     assert line["centred box"]["named precision"].startswith("0.667")

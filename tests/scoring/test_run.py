@@ -86,7 +86,7 @@ def test_damaged_scores_are_not_believed(scorer):
     made.score()
     file = made.run.path / "metrics.json"
     text = file.read_text()
-    file.write_text(text.replace('"protocol_version": 2', '"protocol_version": 1'))
+    file.write_text(text.replace('"protocol_version": 3', '"protocol_version": 2'))
     assert stored_scores(made.run) is None
     file.write_text(text[:100])
     assert stored_scores(made.run) is None
@@ -105,6 +105,27 @@ def test_another_split_is_scored_as_what_it_holds(scorer):
     for split, protocol in (("validation", "dsol-solo"), ("more_scenes", "dsol-synthetic")):
         rows = made.score(split=split, stage="stage_two").splits[split]
         assert rows[ROWS[0]].protocol.name == protocol and rows[ROWS[0]].evaluated == 4
+
+
+def test_one_category_is_nothing_to_tell_apart(scorer):
+    """Where every row would get 1, none does: in the table, in the file, and read back."""
+    items = {"train": clips(8), "test": clips(6), "cocktail_test": scenes(5)}
+    for one in (*items["train"], *items["test"]):
+        one["objects"]["label"] *= 0
+    made = scorer(items, names=("bell",), scene_tests=())
+    scores = made.score()
+    for row in ROWS[:3]:
+        found = scores.splits["test"][row]
+        assert not {"NMI", "purity", "audio NMI"} & set(found.metrics)
+        assert found.undefined == dict.fromkeys(("NMI", "purity", "audio NMI"), "one category")
+        assert "  NMI: not scored: one category" in found.summary()
+    assert "NMI, audio NMI, purity: not scored: one category" in scores.text()
+    read = stored_scores(made.run)
+    assert read.text() == scores.text()
+    (data,) = json.loads((made.run.path / "metrics.json").read_text())["splits"].values()
+    assert data[ROWS[0]]["undefined"]["NMI"] == "one category"
+    report = write_run_report(made.run, scores, None).read_text()
+    assert "not scored: one category" in report
 
 
 def test_clips_without_boxes_are_scored_for_their_clusters_only(scorer):
