@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Int
 
 from avloc.clustering import (
     CategoryMap,
@@ -27,11 +28,20 @@ def fit_categories(
     batches: Iterable[Batch],
     names: Sequence[str],
     naming: Literal["assignment", "majority"] = "assignment",
+    assigned: Int[np.ndarray, " S"] | None = None,
 ) -> CategoryMap | None:
     """The category that each cluster stands for, from labelled clips; see `Protocol.naming`.
 
     Uses clips whose sounding objects have one known label. None if the set has no categories or
     the method no classes (K == 1).
+
+    Args:
+      predict: of one batch.
+      batches: of labelled clips.
+      names: of the categories.
+      naming: see `Protocol.naming`.
+      assigned: the cluster of each item by its index, as stage one left it (CSOL 3.2, where the
+        clusters are made; later features may put a clip elsewhere); None: the predicted one.
 
     Raises:
       ValueError: fewer clusters than categories, no clips, or none with a known label.
@@ -40,8 +50,9 @@ def fit_categories(
         return None
     labels, clusters, k = [], [], 0
     for batch in batches:
-        prediction = predict(batch)
-        k = prediction.maps.shape[-1]
+        if assigned is None or not k:
+            prediction = predict(batch)
+            k = prediction.maps.shape[-1]
         if k == 1:
             return None
         if k < len(names):
@@ -51,7 +62,8 @@ def fit_categories(
             )
         mask = np.asarray(batch.mask)
         labels.append(clip_label(np.asarray(batch.labels), np.asarray(batch.sounding))[mask])
-        clusters.append(np.asarray(prediction.cluster)[mask])
+        of_items = prediction.cluster if assigned is None else assigned[np.asarray(batch.index)]
+        clusters.append(np.asarray(of_items)[mask])
     if not labels:
         raise ValueError("there are no clips to name clusters by: the split has no items")
     labels, clusters = np.concatenate(labels), np.concatenate(clusters)

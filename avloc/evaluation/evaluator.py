@@ -32,6 +32,7 @@ def evaluate(
     names: Sequence[str] = (),
     *,
     named_from: float | None = None,
+    named_by: str = "",
     draws: int = 1000,
     seed: int = 0,
 ) -> Evaluation:
@@ -62,6 +63,7 @@ def evaluate(
       names: of the categories; empty where the set has none.
       named_from: the score from which on a category of a scene is named, as `localize` does; None:
         names are not scored.
+      named_by: how it was found, for readers.
       draws: of the bootstrap over videos.
       seed: of the bootstrap.
 
@@ -100,6 +102,7 @@ def evaluate(
         ],
         clusters=clusters,
         named_from=named_from if protocol.task == "multiple" else None,
+        named_by=named_by if protocol.task == "multiple" else "",
         undefined={name: reason for name, reason in why.items() if name not in found},
     )
 

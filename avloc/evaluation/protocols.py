@@ -5,8 +5,9 @@ always reported with the name of its protocol. A new protocol is one more entry 
 
 In all of them, maps are resized first and every rule sees the resized map; a pixel is
 predicted where the map is strictly above the threshold; a category's map is the sum over its
-clusters. (With more clusters than categories, the published DSOL code counts only the first
-cluster of a sounding category as sounding, and its others as silent.)
+clusters, and its score that of the surest one. (With more clusters than categories, the published
+DSOL code counts only the first cluster of a sounding category as sounding, and its others as
+silent.)
 """
 
 from __future__ import annotations

@@ -28,7 +28,8 @@ from avloc.evaluation.telling import (
 _PERCENT = re.compile(r"IoU(_class)?@|AUC$|NSA$|false alarms$|AP\d+$")
 """Metrics in per cent, as in the papers; all others are in 0..1."""
 
-_NAMED = ("named precision", "named recall")
+NAMED = ("named precision", "named recall")
+"""Metrics of the names that `localize` would give."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Evaluation:
       items: one row per item, in order.
       clusters: purity of each cluster against the known labels; empty without.
       named_from: the score from which on a category is named; None: names are not scored.
+      named_by: how that score was found, as a sentence; empty: not told.
       undefined: metrics of the protocol that have no value here, and why.
     """
 
@@ -57,6 +59,7 @@ class Evaluation:
     items: Sequence[Mapping[str, Any]]
     clusters: Sequence[Mapping[str, Any]] = field(default=())
     named_from: float | None = None
+    named_by: str = ""
     undefined: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -86,6 +89,7 @@ class Evaluation:
             },
             "clusters": [dict(row) for row in self.clusters],
             "named_from": self.named_from,
+            "named_by": self.named_by,
             "undefined": dict(self.undefined),
         }
 
@@ -159,9 +163,8 @@ def comparison(
     counts = dict.fromkeys(
         f"{e.protocol.describe()}: {e.evaluated} of {e.total} evaluated" for e in everything
     )
-    if any(name in _NAMED for _, name in columns):
-        thresholds = {e.named_from for e in everything if e.named_from is not None}
-        told[:0] = [f"Named: score of {x:g} or more, as localize." for x in sorted(thresholds)]
+    if any(name in NAMED for _, name in columns):
+        told[:0] = _thresholds(listed)
     several = len(protocols) > 1
     return Table(
         title,
@@ -172,6 +175,22 @@ def comparison(
         ],
         " ".join(["; ".join(counts) + ". In brackets: 95 % interval over videos.", *told]),
     )
+
+
+def _thresholds(rows: Mapping[str, Sequence[Evaluation]]) -> list[str]:
+    """From which score on names are given, in which rows, and why there."""
+    found: dict[tuple[float, str], list[str]] = {}
+    for row, evaluations in rows.items():
+        for e in evaluations:
+            if e.named_from is not None:
+                found.setdefault((e.named_from, e.named_by), []).append(row)
+    several = len({value for value, _ in found}) > 1
+    told = []
+    for (value, why), those in sorted(found.items()):
+        of = f" ({', '.join(dict.fromkeys(those))})" if several else ""
+        told.append(f"Named{of}: score of {value:g} or more, as localize.")
+        told += [f"It is {why}."] * bool(why)
+    return told
 
 
 def unscored_in_words(

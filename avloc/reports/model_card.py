@@ -195,7 +195,7 @@ def _naming(about: Mapping[str, Any]) -> str:
     return (
         "In the order of the last axis. Training did not use them: each cluster was named "
         "afterwards, from what the run's last stage found in labelled training clips; clusters "
-        "with the same name are added up."
+        "with the same name have their maps added up, and the score of the surest one."
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from avloc.drawing.table import Table
 from avloc.evaluation import HEARD_METRICS, comparison, protocols
-from avloc.evaluation.results import Evaluation
+from avloc.evaluation.results import NAMED, Evaluation
 from avloc.evaluation.verdict import Verdict
 from avloc.runs.folder import RunFolder
 from avloc.training.methods import method_title
@@ -60,6 +60,14 @@ class Scores:
                 comparison(rows, about, lambda name: name not in HEARD_METRICS),
                 replace(heard, note=_HEARD_NOTE),
             ]
+        return [table for table in tables if len(table.columns) > 1]
+
+    def named_tables(self) -> list[Table]:
+        """For each split of scenes, how right the names are that `localize` gives: shown first."""
+        tables = [
+            comparison(rows, f"What is named: {heading(split, rows)}", NAMED.__contains__)
+            for split, rows in self.splits.items()
+        ]
         return [table for table in tables if len(table.columns) > 1]
 
     def remarks(self) -> list[str]:
@@ -149,5 +157,6 @@ def _evaluation(data: Mapping[str, Any]) -> Evaluation:
         items=(),
         clusters=data["clusters"],
         named_from=data.get("named_from"),  # not there in files of earlier versions
+        named_by=data.get("named_by", ""),
         undefined=data.get("undefined", {}),
     )
