@@ -25,7 +25,7 @@ from avloc.evaluation.telling import (
     undecided,
 )
 
-_PERCENT = re.compile(r"IoU(_class)?@|AUC$|NSA$|false alarms$|AP\d+$")
+_PERCENT = re.compile(r"called sounding$|IoU(_class)?@|AUC$|NSA$|false alarms$|AP\d+$")
 """Metrics in per cent, as in the papers; all others are in 0..1."""
 
 NAMED = ("named precision", "named recall")

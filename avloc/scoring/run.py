@@ -27,6 +27,7 @@ from avloc.runs.folder import RunFolder, write_atomically
 from avloc.runs.thresholds import Sounding, store_thresholds, stored_threshold
 from avloc.scoring import threshold
 from avloc.scoring.judging import VideosOfClasses, verdict_on
+from avloc.scoring.negative import Watched, other_sounds
 from avloc.scoring.networks import Network, untrained
 from avloc.scoring.scores import Rows, Scores, network_row
 from avloc.training.feature_cache import FOLDER, FeatureCache
@@ -124,6 +125,7 @@ class Scorer:
         namings = {rules.naming for rules in jobs.values()} | ({kept} if kept else set())
         judged = None
         sounding: dict[str, Sounding] = {}
+        negative: dict[str, Rows] = {}
         of_scenes = [rules.naming for rules in jobs.values() if rules.task == "multiple"]
         for network in self.networks(stage):
             predict = self.predictor(network)
@@ -134,19 +136,16 @@ class Scorer:
                 found = self.sounding(network, categories[named_as[0]], again=bool(kept))
                 sounding[network.folder] = found
             for name, rules in jobs.items():
-                named = categories[rules.naming]
-                self._add(
-                    splits[name],
-                    network.row,
-                    network.folder,
-                    name,
-                    rules,
-                    predict,
-                    named,
-                    sounding.get(network.folder),
-                )
-                if kept and network.folder == last and rules.task == "single":
-                    judged = verdict_on(splits[name][network.row], named, self._trained_on)
+                named, row, found = categories[rules.naming], network.row, splits[name]
+                limit = sounding.get(network.folder)
+                watched = Watched(predict, named, limit.value) if limit else predict
+                self._add(found, row, network.folder, name, rules, watched, named, limit)
+                if not kept or network.folder != last:
+                    continue
+                if self.config.evaluation.baselines:
+                    negative[name] = other_sounds(self, name, watched, found[row])
+                if rules.task == "single":
+                    judged = verdict_on(found[row], named, self._trained_on)
         if kept and self.writes:
             stages = {name: sounding[name] for name in self.stages() if sounding[name].scenes}
             store_thresholds(self.run, stages)
@@ -160,7 +159,8 @@ class Scorer:
             if not any(evaluation.metrics for evaluation in rows.values()):
                 reasons = next(iter(splits.pop(name).values())).reasons
                 left_out[name] = "; ".join(f"{why} ({n} items)" for why, n in reasons.items())
-        return Scores(splits, left_out, judged)
+        negative = {name: rows for name, rows in negative.items() if rows and name in splits}
+        return Scores(splits, left_out, judged, negative)
 
     @property
     def class_names(self) -> tuple[str, ...]:
