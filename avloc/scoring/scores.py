@@ -28,10 +28,10 @@ _HEARD_NOTE = (
 
 
 _NEGATIVE_NOTE = (
-    "The same items with silence, and with white noise, in place of their sound; the share of them, "
-    "in %, in which anything is still called sounding, and the overlap with what sounded before. A "
-    "method that hears goes dark: low is good in the rows of silence and noise. This is the network "
-    "by itself: localize calls a second without a sample above -60 dB of full scale silent anyway. "
+    "The same items with silence, and with white noise, in place of their sound: the share of "
+    "them, in %, in which anything is still called sounding, and the overlap with what sounded "
+    "before. A method that hears goes dark, so low is good in these two rows. This is the network "
+    "alone: localize takes a second without a sample above -60 dB of full scale for silent anyway. "
     "In brackets: 95 % interval over videos."
 )
 
