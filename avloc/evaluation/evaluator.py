@@ -33,7 +33,7 @@ def evaluate(
     *,
     named_from: float | None = None,
     named_by: str = "",
-    draws: int = 1000,
+    draws: int = 200,
     seed: int = 0,
 ) -> Evaluation:
     """Scores predictions against boxes and labels.
@@ -64,8 +64,8 @@ def evaluate(
       named_from: the score from which on a category of a scene is named, as `localize` does; None:
         names are not scored.
       named_by: how it was found, for readers.
-      draws: of the bootstrap over videos.
-      seed: of the bootstrap.
+      draws: most videos that are left out in turn for an interval (`interval`).
+      seed: of the intervals.
 
     Raises:
       ValueError: there are no items; labels beyond `names`; maps that fit no category.

@@ -287,6 +287,7 @@ class Scorer:
             records,
             image_size=view,
             batch_size=self.batch_size,
+            centre_crop=self.config.evaluation.centre_crop,
             maps=maps,
             slots=self.dataset.info.max_objects,
             shard=self.devices.shard,

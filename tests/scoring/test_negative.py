@@ -49,11 +49,8 @@ def test_a_network_that_hears_goes_dark_in_silence(scorer, monkeypatch):
     assert "With another sound: Scenes with silent objects (split cocktail_test)" in scores.text()
     assert stored_scores(made.run).text() == scores.text()
     data = json.loads((made.run.path / "metrics.json").read_text())
-    assert data["negative_audio"]["cocktail_test"]["silence"]["metrics"]["called sounding"] == {
-        "value": 0,
-        "low": 0,
-        "high": 0,
-    }
+    silent = data["negative_audio"]["cocktail_test"]["silence"]
+    assert silent["metrics"]["called sounding"]["value"] == 0
     assert "With another sound" in write_run_report(made.run, scores, None).read_text()
 
 
