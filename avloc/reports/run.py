@@ -87,7 +87,13 @@ def write_run_report(
         run.path / "report.html",
         title=f"{method_title(config.method)} on {config.data.name}",
         config_text=json.dumps(config.to_dict(), indent=2),
-        tables=[*scores.tables(), *_cluster_tables(scores), *elsewhere],
+        tables=[
+            *scores.named_tables(),
+            *scores.tables(),
+            *scores.negative_tables(),
+            *_cluster_tables(scores),
+            *elsewhere,
+        ],
         curves=_curves(run.epochs()),
         pictures=pictures,
         notes=notes,
@@ -187,7 +193,7 @@ def _pictures(scorer: Scorer) -> list[Picture]:
     config, dataset = scorer.config, scorer.dataset
     last = load_run(scorer.run.path)
     predict, categories = scorer.predictor(last), last.categories
-    names, heard = dataset.info.class_names, config.inference.sounding
+    names, heard = dataset.info.class_names, last.config.inference.sounding
     pictures = []
     there = dataset.info.num_examples
     splits = [split for split in config.data.scene_tests if split in there]
@@ -240,7 +246,8 @@ def _scene_picture(
     heard: float,
 ) -> Picture:
     """A scene as annotated, above what was found in it."""
-    maps, scores = (categories.merge(np.asarray(x, np.float32)) for x in (found.maps, found.scores))
+    maps = categories.merge(np.asarray(found.maps, np.float32))
+    scores = categories.strongest(np.asarray(found.scores, np.float32))
     sounding = scores >= heard
     drawn = rendering.draw(image, maps, categories.names, sounding=sounding, scores=scores)
     told = [f"{categories.names[n]} ({scores[n]:.2f})" for n in np.flatnonzero(sounding)]
