@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
@@ -30,6 +31,27 @@ def did_you_mean(
     spelt = {word.lower(): word for word in known}
     found = difflib.get_close_matches(name.lower(), spelt, n=1, cutoff=near)
     return hint.format(shown.get(spelt[found[0]], spelt[found[0]])) if found else ""
+
+
+def plain_name(name: str, what: str) -> str:
+    """The name, if it can be that of a file or folder and leads nowhere else.
+
+    Args:
+      name: as it was given.
+      what: what it names, for the sentence: `the configuration`.
+
+    Raises:
+      ValueError: it cannot.
+    """
+    if not re.fullmatch(r"\w[\w .-]*", name) or len(name.encode()) > _LONGEST:
+        raise ValueError(
+            f"{name[:_LONGEST]!r} cannot be the name of {what}: give at most {_LONGEST} letters, "
+            "digits, spaces and _ . -, a letter or digit first"
+        )
+    return name
+
+
+_LONGEST = 100
 
 
 def named(name: str, ours: Mapping[str, Any], field: str) -> Any:

@@ -26,7 +26,8 @@ from tensorflow_datasets.core.constants import get_default_data_dir
 from avloc.data_pipelines.builders.shuffling import bounded
 from avloc.data_pipelines.catalogue import DATASETS, Entry
 from avloc.data_pipelines.collection import Collection
-from avloc.naming import did_you_mean
+from avloc.data_pipelines.records.opening import open_folder
+from avloc.naming import did_you_mean, plain_name
 from avloc.progress import in_terminal
 
 
@@ -80,6 +81,7 @@ def build(
     """
     name, _, given = spec.partition("/")
     entry = _entry(name)
+    _check_config(given or config)
     if entry.needs_source and source is None:
         raise ValueError(
             f"{name} needs a folder of {entry.needs}: run `{_command(spec, data_dir)}`"
@@ -135,6 +137,7 @@ def open_dataset(spec: str, data_dir: str | Path | None = None) -> tfds.core.Dat
     """
     name, _, config = spec.partition("/")
     entry, root = _entry(name), data_root(data_dir)
+    _check_config(config)
     if entry.declared:
         config = _static_config(_builder_class(entry), name, config or None).name
     elif not config:
@@ -192,6 +195,7 @@ def collection(spec: str, source: str | Path) -> Collection:
         annotation files that are missing or wrong.
     """
     name, _, config = spec.partition("/")
+    _check_config(config)
     cls = _builder_class(_entry(name))
     if not hasattr(cls, "collection"):
         raise ValueError(
@@ -208,6 +212,12 @@ def _entry(name: str) -> Entry:
             + did_you_mean(name, DATASETS)
         )
     return DATASETS[name]
+
+
+def _check_config(config: str | None) -> None:
+    """Raises ValueError for a configuration that would lead to another folder."""
+    if config:
+        plain_name(config, "a configuration")
 
 
 def _builder_class(entry: Entry) -> type[tfds.core.DatasetBuilder]:
@@ -262,7 +272,7 @@ def _opened(version: Path, spec: str, data_dir: str | Path | None) -> tfds.core.
     """Opens a version's folder after checking every shard."""
     try:
         with _quiet():
-            builder = tfds.builder_from_directory(version)
+            builder = open_folder(version)
         for split in builder.info.splits.values():
             for shard, length in zip(split.filepaths, split.shard_lengths, strict=True):
                 if not shard.exists():
@@ -292,7 +302,7 @@ def _source_of(version: Path) -> str | None:
     """The folder that a data set was made from, if it is recorded."""
     try:
         return json.loads((version / "metadata.json").read_text())["source"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):  # of a list, or of nothing
         return None
 
 

@@ -28,6 +28,7 @@ FLOORS = (
         "avloc.types",
         "avloc.progress",
         "avloc.safetensors",
+        "avloc.npy",
         "avloc.command_line",
     ),
     ("avloc.configs",),
@@ -158,6 +159,64 @@ def test_no_tensorflow_torch_pickle_or_shell(path: Path):
         if isinstance(node, ast.keyword) and node.arg in ("shell", "allow_pickle"):
             allowed = isinstance(node.value, ast.Constant) and node.value.value is False
             assert allowed, f"{path.relative_to(ROOT)}:{node.value.lineno} sets {node.arg}"
+
+
+# Which arrays NumPy itself reads: those that avloc wrote a moment ago, and a user's own input.
+LOADED = {
+    "avloc.data_pipelines.builders.decoding",
+    "avloc.data_pipelines.records.stored_maps",
+    "avloc.inference.load_example",
+}
+OTHER_READERS = {"imread", "imdecode", "builder_from_directory", "AudioResampler", "resample_poly"}
+READ_BY = {  # files of ours that may call them, behind a check
+    "avloc.data_pipelines.records.opening": {"builder_from_directory"},
+    "avloc.data_pipelines.media.waveform": {"AudioResampler"},
+}
+PROGRAMS = sorted(
+    path for room in ("scripts", "benchmarks") for path in (ROOT / room).rglob("*.py")
+)
+
+
+def calls(source: str) -> Iterator[tuple[str, set[str | None]]]:
+    """What a text calls, by its last two names, and the names of the arguments."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call):
+            name = ".".join(ast.unparse(node.func).split(".")[-2:])
+            yield name, {keyword.arg for keyword in node.keywords}
+
+
+def careless(module: str, source: str) -> list[str]:
+    """Calls by which a file of anyone could start a program, import a module or fill memory."""
+    found = []
+    for name, arguments in calls(source):
+        last = name.rpartition(".")[2]
+        if name == "Image.open" and "formats" not in arguments:
+            found.append(name)
+        if name == "np.load" and module not in LOADED:
+            found.append(name)
+        if last in OTHER_READERS - READ_BY.get(module, set()):
+            found.append(last)
+    return found
+
+
+def test_the_reader_of_calls_sees_careless_ones():
+    for source in (
+        "Image.open(x)",
+        "PIL.Image.open(file, mode='r')",
+        "cv2.imread(x)",
+        "np.load(x)",
+    ):
+        assert len(careless("avloc.x", source)) == 1, source
+    assert not careless("avloc.x", "Image.open(x, formats=['PNG']); path.open(); np.loadtxt")
+
+
+@pytest.mark.parametrize("path", [*SOURCES, *PROGRAMS], ids=lambda path: path.stem)
+def test_files_of_anyone_are_read_with_care(path: Path):
+    found = careless(dotted(path), path.read_text(encoding="utf-8"))
+    assert not found, (
+        f"{path.relative_to(ROOT)} calls {found}: pictures are read by media.pictures, arrays by "
+        "avloc.npy, data folders by records.opening, sounds by media.waveform"
+    )
 
 
 def test_no_file_is_long_and_none_is_called_utils():

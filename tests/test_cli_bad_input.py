@@ -159,7 +159,7 @@ def test_missing_and_damaged_checkpoints(place, copy, fails):
     for file in (copy / "checkpoints").rglob("*"):
         if file.is_file():
             file.write_bytes(b"")
-    process = command("train", "--workdir", copy, *data, cache=place / "cache")
+    process = command("train", "--workdir", copy, *data)
     _, errors = process.communicate()
     assert process.returncode == 2
     assert "can be read: remove the workdir and train again" in errors.splitlines()[-1]
@@ -180,7 +180,7 @@ def test_localize_bad_files(place, tmp_path, fails):
     assert "a video brings its own sound" in fails(*asked, "--video", text, "--audio", text)
     assert "absent.mp4: no such file" in fails(*asked, "--video", tmp_path / "absent.mp4")
     assert "not sound that can be read" in fails(*asked, "--image", image, "--audio", text)
-    assert "not an image that can be read" in fails(*asked, "--image", text, "--audio", text)
+    assert "not a picture that can be read" in fails(*asked, "--image", text, "--audio", text)
     assert not (tmp_path / "out").exists()
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import operator
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int16, Shaped, UInt8
 
-from avloc.data_pipelines.media.audio import resample_to, to_mono_int16
+from avloc.data_pipelines.media.waveform import (
+    CANCELLED,
+    check_level,
+    rate,
+    resample_to,
+    to_mono,
+)
 from avloc.data_pipelines.records.features import CLIP_SECONDS, SAMPLE_RATE
 
-_LOUD = 8  # a float sound beyond this is in the units of integers; decoders overshoot 1 by little
 _CHANNELS = 8  # more, and no fewer than there are samples, means that channels come first
 
 
@@ -86,25 +91,6 @@ def _fix(image: np.ndarray) -> str | None:
     return ""
 
 
-def rate(sample_rate: Any) -> int:
-    """The rate as a whole number.
-
-    Raises:
-      ValueError: it is none.
-    """
-    try:
-        if isinstance(sample_rate, float | np.floating) and float(sample_rate).is_integer():
-            return int(sample_rate)
-        if isinstance(sample_rate, bool):
-            raise TypeError
-        return operator.index(sample_rate)
-    except TypeError:
-        raise ValueError(
-            f"sample_rate must be a whole number of Hz, one for all sounds, as 44100, not "
-            f"{sample_rate!r}"
-        ) from None
-
-
 def one_second(
     waveform: Shaped[np.ndarray, "T C"] | Shaped[np.ndarray, " T"],
     sample_rate: int,
@@ -120,11 +106,11 @@ def one_second(
       name: what a sentence calls it.
 
     Raises:
-      ValueError: no samples, a rate that is not positive, or a shape, dtype or value that is not
+      ValueError: no samples, a rate that no sound has, or a shape, dtype or value that is not
         sound.
     """
     sample_rate = rate(sample_rate)
-    if sample_rate <= 0 or waveform.size == 0:
+    if waveform.size == 0:
         raise ValueError(f"no sound: {name} {waveform.shape} at a rate of {sample_rate} Hz")
     if waveform.ndim == 2 and waveform.shape[1] > max(_CHANNELS, waveform.shape[0] - 1):
         raise ValueError(
@@ -132,23 +118,20 @@ def one_second(
             "np.swapaxes(waveform, -1, -2)"
         )
     if waveform.dtype.kind == "f":
-        if not np.isfinite(waveform).all():
-            raise ValueError(f"{name} holds NaN or infinity: give finite samples")
-        if (peak := np.abs(waveform).max()) > _LOUD:
-            raise ValueError(
-                f"{name} is {waveform.dtype} up to {peak:.4g}: give -1..1, or int16; of 16-bit "
-                "values, waveform / 32768"
-            )
+        check_level(waveform, name)
     elif waveform.dtype != np.int16:
         raise ValueError(f"{name} must be int16, or float in -1..1, not {waveform.dtype}")
     length = round(CLIP_SECONDS * sample_rate)
     start = max(0, (len(waveform) - length) // 2)
-    cut = to_mono_int16(waveform[start : start + length].T)
-    before = (length - len(cut)) // 2
-    cut = np.pad(cut, (before, length - len(cut) - before))
-    if sample_rate != SAMPLE_RATE:
-        cut = to_mono_int16(resample_to(cut / np.float32(32768), sample_rate, SAMPLE_RATE))
-    return cut[: CLIP_SECONDS * SAMPLE_RATE]
+    cut = np.atleast_2d(waveform[start : start + length].T).astype(np.float32)
+    if waveform.dtype == np.int16:
+        cut /= 32768
+    before = (length - cut.shape[1]) // 2
+    cut = np.pad(cut, ((0, 0), (before, length - cut.shape[1] - before)))
+    found = to_mono(resample_to(cut, sample_rate, SAMPLE_RATE))
+    if found.one_channel:
+        warnings.warn(f"{name}: {CANCELLED}", stacklevel=2)
+    return found.samples[: CLIP_SECONDS * SAMPLE_RATE]
 
 
 def _array(given: Any, what: str, of: str, fix: str) -> np.ndarray:

@@ -16,8 +16,8 @@ about = json.loads((here / "model.json").read_text())
 localize = jax.jit(jax.export.deserialize((here / "localize.jax_export").read_bytes()).call)
 
 if len(sys.argv) == 3:  # INPUT has `image` and `waveform`, in the shapes that model.json states
-    given = dict(np.load(sys.argv[1]))
-    maps, scores = localize(given["image"], given["waveform"])
+    with np.load(sys.argv[1], allow_pickle=False) as given:
+        maps, scores = localize(given["image"], given["waveform"])
     np.savez(sys.argv[2], maps=maps, scores=scores)
 else:  # noise, to check that it runs
     inputs, rng = about["inputs"], np.random.default_rng(0)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from avloc.data_pipelines.media.waveform import CANCELLED
 from avloc.drawing.table import Table
 from avloc.drawing.timeline import clock
 
@@ -42,6 +43,17 @@ def heard(record: Record) -> list[Heard]:
                 seconds.setdefault(name, []).extend([part["second"]] if "second" in part else [])
     found = [Heard(name, score, tuple(seconds[name])) for name, score in scores.items()]
     return sorted(found, key=lambda h: (-len(h.seconds), -h.score))
+
+
+def of_sound(record: Record) -> list[tuple[str, str]]:
+    """What to know of the sound of a video or picture: a word and a sentence for each thing."""
+    told = []
+    for word, sentence in (("silent", "nothing can be heard"), ("one_channel", CANCELLED)):
+        seconds = record.get(f"seconds_{word}", ())
+        when = f"in {len(seconds)} of {len(record.get('seconds', ()))} seconds ({spans(seconds)}) "
+        if seconds or record.get(word):
+            told.append((word.replace("_", " "), f"{when if seconds else ''}{sentence}"))
+    return told
 
 
 def table_of(record: Record) -> Table | str:

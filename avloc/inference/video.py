@@ -6,17 +6,19 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-import av
 import numpy as np
-from av.error import FFmpegError
-from jaxtyping import Int16, UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from avloc.data_pipelines.media.video import Clip, VideoError, cut, probe
+from avloc.data_pipelines.media.opening import VideoError
+from avloc.data_pipelines.media.pictures import read_picture
+from avloc.data_pipelines.media.sound_file import middle_second
+from avloc.data_pipelines.media.tracks import LONGEST_GAP
+from avloc.data_pipelines.media.video import Clip, VideoInfo, cut, probe
+from avloc.data_pipelines.media.waveform import is_silent
 from avloc.data_pipelines.records.features import SAMPLE_RATE
 from avloc.inference.analysis import Overlay, Second, analyse
 from avloc.inference.localization import draw
@@ -59,6 +61,43 @@ def localize_video(
     """
     path, out_dir = Path(path), Path(out_dir)
     about = probe(path)
+    if not about.has_audio:
+        raise VideoError(f"{path}: no sound track")
+    target = out_dir / f"{name or path.stem}.localized.mp4"
+    with _folder(out_dir):
+        _check_output(model, path, target)
+        _localize(model, path, about, target, batch_size, progress)
+    return target
+
+
+def _check_output(model: Localizer, path: Path, target: Path) -> None:
+    """Writes the first moments of the output, so that no analysis is lost to what it cannot hold.
+
+    Raises:
+      VideoError: it cannot be written.
+    """
+    names = model.names
+    blank = Second(0, np.zeros(len(names)), np.zeros(len(names), bool), {}, ())
+    part = target.with_name(f".{target.name}.check")
+    try:
+        redraw(path, part, Overlay([blank], names, 1.0).draw, until=_CHECKED)
+    finally:
+        with suppress(OSError):  # it may not have come to be
+            part.unlink()
+
+
+_CHECKED = 0.5  # seconds
+
+
+def _localize(
+    model: Localizer,
+    path: Path,
+    about: VideoInfo,
+    target: Path,
+    batch_size: int,
+    progress: bool,
+) -> None:
+    """Analyses a video and writes both files."""
     length = about.duration or 0.0
     clips = _UpToDamage(cut(path, model.image_size), path)
     whole = math.floor(length) or None
@@ -71,8 +110,7 @@ def localize_video(
     )
     seconds = list(found)
     until = None if clips.damage is None else seconds[-1].second + 1.0
-    out_dir.mkdir(parents=True, exist_ok=True)
-    target = out_dir / f"{name or path.stem}.localized.mp4"
+    length = min(length, seconds[-1].second + LONGEST_GAP)  # whatever the header claims
     with _replacing(record_of(target)) as record, _replacing(target) as video:
         seen = {s.second for s in seconds}
         head = {
@@ -80,6 +118,8 @@ def localize_video(
             **_provenance(model),
             "damage": clips.damage,
             "seconds_skipped": [s for s in range(math.floor(length)) if s not in seen],
+            "seconds_silent": clips.silent,
+            "seconds_one_channel": clips.one_channel,
         }
         with open(record, "w", encoding="utf-8") as file:
             _write_seconds(file, head, seconds, model.names)
@@ -88,7 +128,6 @@ def localize_video(
         frames = round(length * (about.rate or 0)) or None
         with bar(f"{path.name}: drawing", frames, "frame", shown=progress) as drawn:
             redraw(path, video, overlay.draw, drawn.update, until=until)
-    return target
 
 
 def record_of(drawn: Path) -> Path:
@@ -101,16 +140,22 @@ class _UpToDamage:
 
     Attributes:
       damage: what is wrong with the video, once all clips were taken; None: nothing.
+      silent: seconds in which nothing can be heard.
+      one_channel: seconds in which channels cancel each other, so that one stands for all.
     """
 
     def __init__(self, clips: Iterable[Clip], path: Path) -> None:
         self.damage: str | None = None
+        self.silent: list[int] = []
+        self.one_channel: list[int] = []
         self._clips, self._path = clips, path
 
     def __iter__(self) -> Iterator[Clip]:
         some = False
         try:
             for clip in self._clips:
+                self.silent += [clip.place] * is_silent(clip.waveform)
+                self.one_channel += [clip.place] * clip.one_channel
                 yield clip
                 some = True
         except VideoError as fault:
@@ -134,12 +179,14 @@ def localize_image(
       ValueError: the image or the sound cannot be read.
     """
     image, audio, out_dir = Path(image), Path(audio), Path(out_dir)
-    picture = _read_image(image)
-    found = model.localize(picture, _read_sound(audio), SAMPLE_RATE)
+    picture, sound = read_picture(image), middle_second(audio)
+    found = model.localize(picture, sound.samples, SAMPLE_RATE)
     record = {
         "image": image.name,
         "audio": audio.name,
         **_provenance(model),
+        "silent": is_silent(sound.samples),
+        "one_channel": sound.one_channel,
         "classes": _classes(
             found.categories,
             found.scores,
@@ -153,37 +200,6 @@ def localize_image(
         text.write_text(json.dumps(record, indent=1), encoding="utf-8")
         Image.fromarray(draw(picture, found)).save(drawn, format="PNG")
     return target
-
-
-def _read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
-    try:
-        with Image.open(path) as image:
-            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
-    except FileNotFoundError as fault:
-        raise ValueError(f"{path}: no such file") from fault
-    except (UnidentifiedImageError, OSError, SyntaxError) as fault:
-        raise ValueError(f"{path}: not an image that can be read") from fault
-
-
-def _read_sound(path: Path) -> Int16[np.ndarray, " T"]:
-    """A whole sound file, or the sound of a video, mono at the rate of training."""
-    resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
-    pieces = []
-    try:
-        with av.open(str(path), metadata_errors="replace") as container:
-            if not container.streams.audio:
-                raise ValueError(f"{path}: no sound track")
-            for frame in container.decode(audio=0):
-                frame.pts = None
-                pieces += [p.to_ndarray()[0] for p in resampler.resample(frame)]
-            pieces += [p.to_ndarray()[0] for p in resampler.resample(None) if p is not None]
-    except FileNotFoundError as fault:
-        raise ValueError(f"{path}: no such file") from fault
-    except FFmpegError as fault:
-        raise ValueError(f"{path}: not sound that can be read ({fault.strerror})") from fault
-    if not pieces:
-        raise ValueError(f"{path}: the sound track is empty")
-    return np.concatenate(pieces)
 
 
 def _provenance(model: Localizer) -> dict[str, Any]:
@@ -225,6 +241,20 @@ def _write_seconds(
         entry = {"second": s.second, "classes": _classes(names, s.scores, s.sounding, s.boxes)}
         file.write(("," if i else "") + "\n  " + json.dumps(entry))
     file.write("\n ]\n}\n")
+
+
+@contextmanager
+def _folder(path: Path) -> Iterator[None]:
+    """Creates a folder if it is missing, and removes it again after a failure."""
+    new = not path.exists()
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        if new:
+            with suppress(OSError):  # something is in it
+                path.rmdir()
+        raise
 
 
 @contextmanager

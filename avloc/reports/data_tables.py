@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from avloc.data_pipelines.checks.doctor import BoxFindings, Findings, SplitFindings
+from avloc.data_pipelines.checks.doctor import BoxFindings, Findings, SplitFindings, TimeFindings
 from avloc.data_pipelines.checks.records import BuiltFindings
 from avloc.drawing.bars import Bars
 from avloc.drawing.table import Table
@@ -25,9 +25,18 @@ def source_summary(findings: Findings, width: int | None = None) -> str:
     if findings.drawn:  # the user's own: what will be in it is news
         tables += clips_table(findings)
         lines += [f"{note[0].upper()}{note[1:]}" for note in findings.notes]
+        lines += _of_sound([split.times for split in findings.splits.values()])
         if not findings.decoded:
             lines.append("Each file was checked by its start; --decode finds damage anywhere")
     return "\n\n".join([*(table.text(width) for table in tables), "\n".join(lines)])
+
+
+def _of_sound(times: Sequence[TimeFindings]) -> list[str]:
+    """A sentence on silent videos, and one on those whose channels cancel, if there are any."""
+    silent = [id for found in times for id in found.silent]
+    one_channel = [id for found in times for id in found.one_channel]
+    told = ("Silent seconds, which are left out", silent), ("Channels cancel in mono", one_channel)
+    return [f"{what}: {len(ids):,} videos ({_some(ids)})" for what, ids in told if ids]
 
 
 def clips_table(findings: Findings) -> list[Table]:
@@ -196,8 +205,11 @@ def _time_faults(splits: Mapping[str, SplitFindings]) -> list[Table]:
             ("annotated frame after the end of the video", split.times.beyond),
             ("shorter than the list says", split.times.shorter),
             ("longer than the list says", split.times.longer),
+            ("too long for the part it is named for: start not known", split.times.unsure),
             ("length not stated by the file", split.times.unknown),
             ("rotation tag, turned upright when built", split.times.turned),
+            ("silent seconds, left out when built unless annotated", split.times.silent),
+            ("channels cancel in mono, the loudest is taken", split.times.one_channel),
         )
         if keys
     ]

@@ -5,6 +5,8 @@ Files may come from anyone: nothing is unpickled, and an array is only read on r
 
 from __future__ import annotations
 
+import math
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -14,10 +16,15 @@ import numpy as np
 from jaxtyping import Float, Shaped
 from PIL import Image
 
+from avloc.data_pipelines.media.pictures import MAX_PIXELS
+from avloc.npy import Npz, Pickled, read_npy
 from avloc.safetensors import Safetensors
 
 _DEPTH = {"L": 2**8 - 1, "I;16": 2**16 - 1}  # largest value of Pillow's greyscale modes
-_UNREADABLE = (ValueError, OSError, EOFError, SyntaxError, zipfile.BadZipFile, zlib.error)
+_UNREADABLE = (
+    *(ValueError, OSError, EOFError, SyntaxError, RuntimeError, OverflowError),
+    *(zipfile.BadZipFile, zlib.error, struct.error),
+)
 
 
 class NamedArrays(Mapping[str, Float[np.ndarray, "*shape"]]):
@@ -50,8 +57,6 @@ class NamedArrays(Mapping[str, Float[np.ndarray, "*shape"]]):
             values = self._arrays[name]
         except _UNREADABLE as fault:
             raise self._refused(what, f"{what} cannot be read", fault) from fault
-        if not isinstance(values, np.ndarray):
-            raise ValueError(f"{what} is not an array that NumPy wrote")
         if values.dtype.kind not in "fiub":
             raise ValueError(f"{what} contains {values.dtype}; only real numbers are accepted")
         with np.errstate(over="ignore"):
@@ -82,17 +87,14 @@ class NamedArrays(Mapping[str, Float[np.ndarray, "*shape"]]):
                 f"{self.path}: maps are a folder of ID.npy or ID.png, an .npz or a .safetensors"
             )
         try:
-            arrays = np.load(self.path, allow_pickle=False)
+            return Npz(self.path)
         except _UNREADABLE as fault:
             what = str(self.path)
             raise self._refused(what, f"{what} is damaged, or not an .npz file", fault) from fault
-        if not isinstance(arrays, np.lib.npyio.NpzFile):
-            raise ValueError(f"{self.path} is a single array, not an .npz file")
-        return arrays
 
     @staticmethod
     def _refused(what: str, words: str, fault: Exception) -> ValueError:
-        if "pickle" not in str(fault) and "Python objects" not in str(fault):
+        if not isinstance(fault, Pickled):
             return ValueError(f"{words}: {fault}")
         return ValueError(
             f"{what} is pickled, or not an array; pickles are never read: save plain numbers "
@@ -114,7 +116,8 @@ class _Folder(Mapping[str, Shaped[np.ndarray, "*shape"]]):
         path = self._files[name]
         if path.suffix.lower() == ".png":
             return _grey(path)
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        with path.open("rb") as file:
+            return read_npy(file, path.stat().st_size)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._files)
@@ -126,9 +129,12 @@ class _Folder(Mapping[str, Shaped[np.ndarray, "*shape"]]):
 def _grey(path: Path) -> Float[np.ndarray, "h w"]:
     try:
         with Image.open(path, formats=["PNG"]) as picture:
+            if math.prod(picture.size) > MAX_PIXELS:
+                raise Image.DecompressionBombError
             mode, values = picture.mode, np.asarray(picture)
     except Image.DecompressionBombError as fault:
-        raise ValueError("the picture is far too large for a map") from fault
+        most = MAX_PIXELS // 10**6
+        raise ValueError(f"the picture has more than {most} megapixels") from fault
     if mode not in _DEPTH:
         raise ValueError(f"the picture is of mode {mode}; a map is greyscale of 8 or 16 bits")
     return np.asarray(values, np.float32) / _DEPTH[mode]

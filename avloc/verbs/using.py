@@ -50,7 +50,7 @@ def _localize_one(
 ) -> None:
     """The one video, or the picture where there is none."""
     from avloc.drawing.table import Table, terminal_width
-    from avloc.inference.summary import table_of
+    from avloc.inference.summary import of_sound, table_of
     from avloc.inference.video import localize_image, localize_video, record_of
 
     if inputs:
@@ -62,6 +62,8 @@ def _localize_one(
     print(f"drawn        {drawn}\nin numbers   {record_of(drawn)}")
     if record.get("damage"):
         print(f"damaged      {path}: {record['damage']}; localized up to there")
+    for word, sentence in of_sound(record):
+        print(f"{word:<12} {path if inputs else audio}: {sentence}")
     found = table_of(record)
     print(f"\n{found.text(terminal_width()) if isinstance(found, Table) else found}\n")
 
@@ -74,7 +76,7 @@ def _localize_all(model: Localizer, inputs: list[Input], out: Path) -> None:
     """
     from avloc.data_pipelines.media.video import VideoError
     from avloc.drawing.table import terminal_width
-    from avloc.inference.summary import table_of_all
+    from avloc.inference.summary import of_sound, table_of_all
     from avloc.inference.video import localize_video, record_of
     from avloc.progress import say
 
@@ -94,6 +96,8 @@ def _localize_all(model: Localizer, inputs: list[Input], out: Path) -> None:
     for name, record in records.items():
         if record["damage"]:
             print(f"damaged      {name}: {record['damage']}; localized up to there")
+        for word, sentence in of_sound(record):
+            print(f"{word:<12} {name}: {sentence}")
     for fault in skipped:
         print(f"skipped      {fault}")
     print(f"\n{table_of_all(records).text(terminal_width())}\n")

@@ -109,6 +109,6 @@ def _read_object(entry: Any, place: str, classes: Sequence[str], rows: list[Row]
 def inner_path(name: str, place: str) -> Path:
     """The path; ValueError naming its place if it leads out of the folder."""
     relative = PurePosixPath(name)
-    if not name or relative.is_absolute() or ".." in relative.parts or "\\" in name:
+    if not name or relative.is_absolute() or ".." in relative.parts or set(name) & {"\\", "\0"}:
         raise ValueError(f"{place}: must be a path inside the folder, with /, not {name!r}")
     return Path(relative)

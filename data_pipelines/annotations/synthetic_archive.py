@@ -22,6 +22,7 @@ from jaxtyping import Float32
 from avloc.data_pipelines.annotations.boxes import check_order, from_xywh, has_area
 from avloc.data_pipelines.annotations.music import CATEGORIES
 from avloc.data_pipelines.collection import Object
+from avloc.npy import read_npy
 
 LOG_MEL_SHAPE = (201, 64)
 
@@ -126,13 +127,13 @@ def check_boxes(scenes: Sequence[SceneFiles]) -> None:
 
 def _rows(path: Path) -> list[list[float]]:
     """The rows of an array of boxes, unchanged."""
-    _size(path)
+    size = _size(path)
     try:
-        rows = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as fault:
+        with path.open("rb") as file:
+            rows = read_npy(file, size)
+    except (OSError, ValueError) as fault:
         raise ValueError(f"{path}: not an array of boxes, or a damaged one") from fault
-    plain = isinstance(rows, np.ndarray) and rows.dtype.kind in "fiu"
-    if not plain or rows.ndim != 2 or rows.shape[1] != 5 or not len(rows):
+    if rows.dtype.kind not in "fiu" or rows.ndim != 2 or rows.shape[1] != 5 or not len(rows):
         raise ValueError(f"{path}: not an array of rows [x, y, width, height, category]")
     if not np.isfinite(rows).all():
         raise ValueError(f"{path}: holds values that are not finite")
@@ -164,12 +165,13 @@ def read_log_mel(path: Path) -> Float32[np.ndarray, "201 64"]:
     return array
 
 
-def _size(path: Path) -> None:
+def _size(path: Path) -> int:
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise ValueError(f"{path}: {size} bytes are too many for one scene")
+    return size
 
 
 class _Refused(Exception):

@@ -15,14 +15,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import av
-from PIL import Image, UnidentifiedImageError
-
+from avloc.data_pipelines.builders.limits import allowed
 from avloc.data_pipelines.builders.workers import run
 from avloc.data_pipelines.collection import IMAGE_ENDINGS, SOUND_ENDINGS, VIDEO_ENDINGS
-from avloc.data_pipelines.media.tracks import Damage, VideoError, open_file, picture_stream
+from avloc.data_pipelines.media.opening import (
+    VideoError,
+    open_file,
+    picture_stream,
+    stated_length,
+)
+from avloc.data_pipelines.media.pictures import PictureError, read_picture
+from avloc.data_pipelines.media.tracks import Damage, sound_of
 from avloc.data_pipelines.media.tracks import decode as decoded
 from avloc.data_pipelines.media.video import cut, probe
+from avloc.data_pipelines.media.waveform import is_silent
 from avloc.progress import bar
 
 
@@ -43,6 +49,8 @@ class FileFacts:
       height: of the upright picture, in pixels; 0: no picture.
       rotation: by which a player turns the coded picture, in degrees counterclockwise.
       has_audio: whether there is a sound track.
+      silent: seconds in which nothing can be heard; None: not known, as not all was decoded.
+      one_channel: seconds whose channels cancel each other; None as there.
     """
 
     bytes: int
@@ -57,6 +65,8 @@ class FileFacts:
     height: int = 0
     rotation: int = 0
     has_audio: bool = False
+    silent: int | None = None
+    one_channel: int | None = None
 
 
 def inspect(path: Path, *, decode: bool = False, known: FileFacts | None = None) -> FileFacts:
@@ -71,7 +81,8 @@ def inspect(path: Path, *, decode: bool = False, known: FileFacts | None = None)
     try:
         facts = replace(facts, **_state(path))
         if known is not None and _state(path).items() <= asdict(known).items():
-            if known.decoded or not decode:
+            heard = not known.has_audio or known.silent is not None
+            if (known.decoded and heard) or not decode:
                 return known
             facts = replace(facts, sha256=known.sha256)
         else:
@@ -148,9 +159,10 @@ def _in_processes(paths: Sequence[Path], before: Mapping[str, FileFacts], worker
             (path, before.get(str(path)), Path(folder, f"{place}.json"))
             for place, path in enumerate(paths)
         ]
-        for (path, _, target), crashed in run(_decode_into, jobs, min(workers, len(jobs))):
-            if crashed:
-                facts = FileFacts(**_state(path), problem="the decoder crashed on it", good=0.0)
+        workers = min(workers, len(jobs))
+        for (path, _, target), ended in run(_decode_into, jobs, workers, lambda j: allowed(j[0])):
+            if ended:
+                facts = FileFacts(**_state(path), problem=ended, good=0.0)
             else:
                 facts = FileFacts(**json.loads(target.read_text(encoding="utf-8")))
             yield path, facts
@@ -162,7 +174,7 @@ def _decode_into(path: Path, known: FileFacts | None, target: Path) -> None:
 
 
 def _video(path: Path, facts: FileFacts, decode: bool) -> FileFacts:
-    good = 0.0
+    good, clips, silent, one_channel = 0.0, 0, 0, 0
     try:
         info = probe(path)
         facts = replace(
@@ -177,6 +189,12 @@ def _video(path: Path, facts: FileFacts, decode: bool) -> FileFacts:
         if decode and info.has_audio:
             for clip in cut(path, _SMALL):
                 good = clip.place + 1.0
+                clips += 1
+                silent += is_silent(clip.waveform)
+                one_channel += clip.one_channel
+                facts = replace(facts, silent=silent, one_channel=one_channel)
+            if silent == clips:
+                return replace(facts, problem="nothing can be heard in it", good=0.0)
         elif decode:
             with open_file(path) as container:
                 for frame in decoded(container, picture_stream(container, path)):
@@ -199,16 +217,18 @@ def _sound(path: Path, facts: FileFacts, decode: bool) -> FileFacts:
         with open_file(path) as container:
             if not container.streams.audio:
                 return replace(facts, problem="no sound track", good=0.0)
-            if container.duration is not None:
-                facts = replace(facts, duration=container.duration / av.time_base)
+            facts = replace(facts, duration=stated_length(container))
             for piece in decoded(container, container.streams.audio[0]):
+                sound_of(piece, path)
                 good = piece.time + piece.samples / piece.sample_rate
                 if not decode:
                     break
             if not good:
                 return replace(facts, problem="no sound can be decoded", good=0.0)
-    except VideoError:
-        return replace(facts, problem="not a sound that can be read", good=0.0)
+    except VideoError as fault:
+        reason = str(fault).removeprefix(f"{path}: ")
+        reason = "not a sound that can be read" if reason.startswith("not a video") else reason
+        return replace(facts, problem=reason, good=good)
     except Damage:
         return replace(facts, problem=f"damaged at second {int(good)}", good=good)
     return replace(facts, has_audio=True)
@@ -216,13 +236,9 @@ def _sound(path: Path, facts: FileFacts, decode: bool) -> FileFacts:
 
 def _picture(path: Path, facts: FileFacts) -> FileFacts:
     try:
-        with Image.open(path) as image:
-            image.load()
-            width, height = image.size
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as fault:
-        strange = isinstance(fault, UnidentifiedImageError)
-        reason = "not a picture that can be read" if strange else "damaged"
-        return replace(facts, problem=reason, good=0.0)
+        height, width, _ = read_picture(path).shape
+    except PictureError as fault:
+        return replace(facts, problem=str(fault).removeprefix(f"{path}: "), good=0.0)
     return replace(facts, width=width, height=height)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from avloc.data_pipelines.dataset import Dataset
+from avloc.data_pipelines.media.waveform import is_silent
 from avloc.progress import track
 
 
@@ -26,7 +27,7 @@ class RecordFindings:
       outside: with a box that extends beyond the frame.
       empty: with a box without area.
       unlabelled: with an object whose label is no category of the data set.
-      silent: whose sound is zero throughout.
+      silent: in which nothing can be heard.
       duplicates: groups of records of one split that show the same pictures.
     """
 
@@ -107,7 +108,7 @@ def _check(record: Any, made: RecordFindings, names: tuple[str, ...]) -> bytes:
 def _silent(record: Any) -> bool:
     if "log_mel" in record:
         return bool(np.ptp(record["log_mel"]) == 0)
-    return not np.any(record["waveform"])
+    return is_silent(record["waveform"])
 
 
 def _shared(shown: dict[str, dict[bytes, list[str]]]) -> Iterator[dict]:

@@ -1,4 +1,4 @@
-"""Waveform to log-mel spectrogram, on the device; and user sound to the library's waveform."""
+"""Waveform to log-mel spectrogram, on the device."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import librosa
 import numpy as np
 import scipy.signal
-from jaxtyping import Array, Float, Int16, Shaped
+from jaxtyping import Array, Float, Shaped
 
 from avloc.inputs import PAPER_LOG_MEL, LogMel
 from avloc.types import Batch
@@ -93,40 +93,3 @@ def spectrogram(batch: Batch, spec: LogMel = PAPER_LOG_MEL) -> Float[Array, "B f
             f"{samples / spec.sample_rate} s: choose another backbone, or other data"
         )
     return log_mel(batch.waveform, spec)
-
-
-def resample_to(
-    waveform: Float[np.ndarray, "*channels T"], rate_in: int, rate_out: int
-) -> Float[np.ndarray, "*channels T2"]:
-    """The same sound at another sample rate, along the last axis; on the host.
-
-    Returns:
-      float32 of `ceil(T * rate_out / rate_in)` samples.
-    """
-    if rate_in <= 0 or rate_out <= 0:
-        raise ValueError(f"sample rates must be positive, not {rate_in} and {rate_out} Hz")
-    waveform = np.asarray(waveform, np.float32)
-    if rate_in == rate_out:
-        return waveform
-    divisor = np.gcd(rate_in, rate_out)
-    return scipy.signal.resample_poly(
-        waveform, rate_out // divisor, rate_in // divisor, axis=-1
-    ).astype(np.float32)
-
-
-def to_mono_int16(waveform: Shaped[np.ndarray, "*channels T"]) -> Int16[np.ndarray, " T"]:
-    """Mean of the channels as int16; float is -1..1 and clipped there. On the host."""
-    waveform = np.asarray(waveform)
-    if waveform.ndim not in (1, 2):
-        raise ValueError(f"sound must be [T] or [channels, T], not {waveform.shape}")
-    if waveform.dtype == np.int16:
-        scaled = waveform.astype(np.float64)
-    elif np.issubdtype(waveform.dtype, np.floating):
-        scaled = waveform.astype(np.float64) * 32768
-    else:
-        raise ValueError(f"sound must be int16 or float in -1..1, not {waveform.dtype}")
-    if not np.isfinite(scaled).all():
-        raise ValueError("sound holds values that are not finite: decode it again or drop it")
-    if scaled.ndim == 2:
-        scaled = scaled.mean(axis=0)
-    return np.clip(np.rint(scaled), -32768, 32767).astype(np.int16)

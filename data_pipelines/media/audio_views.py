@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int16
+import soxr
+from jaxtyping import Float32, Int16
 
 QUIETEST_HISS_DB = 50.0
 """The faintest noise lies so many dB below the sound."""
@@ -49,12 +51,25 @@ def training_sound(
       rng: the only source of randomness; a generator in the same state gives the same view.
     """
     length, sound = len(waveform), np.concatenate([waveform, following]).astype(np.float32)
-    rate = 2 ** (rng.uniform(-views.semitones, views.semitones) / 12)
-    span = rate * (length - 1)
+    faster = 2 ** (rng.uniform(-views.semitones, views.semitones) / 12)
+    span = faster * (length - 1)
     start = rng.uniform(0, max(0.0, len(sound) - 1 - span)) if views.offset else 0.0
-    view = np.interp(start + rate * np.arange(length), np.arange(len(sound)), sound, right=0.0)
+    view = _played(sound[round(start) :], faster, length)
     if views.hiss_db:
         level = np.sqrt(np.mean(view**2))
         below = rng.uniform(views.hiss_db, max(views.hiss_db, QUIETEST_HISS_DB))
         view += rng.normal(scale=level * 10 ** (-below / 20) + 1e-9, size=length)
     return np.clip(np.rint(view), -32768, 32767).astype(np.int16)
+
+
+def _played(
+    sound: Float32[np.ndarray, " S"], faster: float, length: int
+) -> Float32[np.ndarray, " T"]:
+    """The beginning of a sound, so many times as fast and so much higher; then silence."""
+    if faster != 1:
+        needed = ceil(faster * length) + _RUN_OUT
+        sound = soxr.resample(sound[:needed], faster, 1.0)
+    return np.pad(sound[:length], (0, max(0, length - len(sound))))
+
+
+_RUN_OUT = 1000  # samples behind those that are played, so that the filter meets no edge there

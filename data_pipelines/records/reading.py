@@ -28,7 +28,7 @@ class Frames(Sequence):
         return len(self._encoded)
 
     def __getitem__(self, place: SupportsIndex) -> UInt8[np.ndarray, "H W 3"]:
-        with Image.open(io.BytesIO(self._encoded[place])) as image:
+        with Image.open(io.BytesIO(self._encoded[place]), formats=["JPEG"]) as image:
             return np.asarray(image.convert("RGB"))
 
 

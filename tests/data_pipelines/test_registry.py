@@ -1,5 +1,7 @@
 import fcntl
+import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -147,6 +149,102 @@ def test_a_damaged_data_set_says_how_to_mend_it(band, tmp_path, harm):
     (listing,) = [x for x in registry.list_datasets(tmp_path) if x.spec.startswith("video")]
     assert listing.path is not None
     assert not listing.splits
+
+
+@pytest.mark.parametrize(
+    "config",
+    ["../../evil", "..", ".", "/tmp/evil", "a/b", "a\\b", "a\0b", ".clips", "-x", "a\n", "x" * 101],
+)
+def test_no_name_leads_out_of_the_data_folder(band, tmp_path, config):
+    data = tmp_path / "a" / "b"
+    kept = tmp_path / "evil" / "incomplete.1"
+    kept.mkdir(parents=True)
+    sentence = "cannot be the name of a configuration: give at most 100 letters, digits"
+    for spec, more in ((f"video_folder/{config}", {}), ("video_folder", {"config": config})):
+        with pytest.raises(ValueError, match=sentence):
+            registry.build(spec, band, data, **more)
+    with pytest.raises(ValueError, match=sentence):
+        registry.open_dataset(f"video_folder/{config}", data)
+    with pytest.raises(ValueError, match=sentence):
+        registry.collection(f"video_folder/{config}", band)
+    assert sorted(tmp_path.rglob("*")) == [kept.parent, kept]
+
+
+def test_a_name_of_letters_and_spaces_is_a_folder(band, tmp_path):
+    registry.build("video_folder/Música 2.0-x", band, tmp_path)
+    assert (tmp_path / "video_folder" / "Música 2.0-x" / "1.3.0").is_dir()
+    assert registry.open_dataset("video_folder", tmp_path).info.config_name == "Música 2.0-x"
+
+
+def _rewrite(file: Path, change) -> None:
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+
+
+def _legacy(content: dict) -> None:
+    content.clear()
+    content.update(type="evil_module.Feature", content={})
+
+
+def _name(content: dict) -> None:
+    content["featuresDict"]["features"]["id"]["pythonClassName"] = "evil_module.Feature"
+
+
+def _deep(content: dict) -> None:
+    frames = content["featuresDict"]["features"]["frames"]
+    frames["sequence"]["feature"]["pythonClassName"] = "evil_module.Feature"
+
+
+def _other(content: dict) -> None:
+    label = {"classLabel": {"numClasses": 2}}
+    label["pythonClassName"] = "tensorflow_datasets.core.features.class_label_feature.ClassLabel"
+    content["featuresDict"]["features"]["id"] = label
+
+
+def _less(content: dict) -> None:
+    del content["featuresDict"]["features"]["objects"]
+
+
+@pytest.mark.parametrize("change", [_legacy, _name, _deep, _other, _less, list])
+def test_a_data_folder_names_no_code(band, tmp_path, monkeypatch, change):
+    registry.build("video_folder", band, tmp_path)
+    version = tmp_path / "video_folder/the_band/1.3.0"
+    (tmp_path / "evil_module.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    _rewrite(version / "features.json", change)
+    if change is list:
+        (version / "features.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"is damaged \(features\.json (names|has|cannot)"):
+        registry.open_dataset("video_folder", tmp_path)
+    assert "evil_module" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("name", "../../x"), ("filepathTemplate", "../../{DATASET}-{SPLIT}.{FILEFORMAT}")],
+)
+def test_a_data_folder_names_no_files_elsewhere(band, tmp_path, field, value):
+    registry.build("video_folder", band, tmp_path)
+    info = tmp_path / "video_folder/the_band/1.3.0/dataset_info.json"
+    _rewrite(info, lambda content: content["splits"][0].update({field: value}))
+    with pytest.raises(ValueError, match="is damaged"):
+        registry.open_dataset("video_folder", tmp_path)
+    _rewrite(info, lambda content: content.update(fileFormat="tfrecord"))
+    with pytest.raises(ValueError, match="is damaged"):
+        registry.open_dataset("video_folder", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["null", "7", '{"class_names": "abc"}', '{"class_names": [1]}', '{"max_objects": null}'],
+)
+def test_metadata_of_a_wrong_type(band, tmp_path, content):
+    registry.build("video_folder", band, tmp_path)
+    file = tmp_path / "video_folder/the_band/1.3.0/metadata.json"
+    file.write_text(content)
+    with pytest.raises(ValueError, match=r"is damaged \(.*metadata\.json"):
+        registry.open_dataset("video_folder", tmp_path)
 
 
 def test_two_builds_at_once_are_kept_apart(band, tmp_path):

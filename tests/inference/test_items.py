@@ -129,7 +129,10 @@ def test_a_rate_of_any_type_of_number():
     expected = one_second(HIGH, 16000)
     for rate in (16000.0, np.int32(16000), np.float32(16000), np.asarray(16000)):
         np.testing.assert_array_equal(one_second(HIGH, rate), expected)
-    assert refusal(scene(), HIGH, -8000) == "no sound: waveform (16000,) at a rate of -8000 Hz"
+    for wrong in (0, -8000, 44, np.int64(-1), 10**12, 1e300):
+        assert refusal(scene(), HIGH, wrong) == (
+            f"no sound has a rate of {wrong} Hz: sample rates are 1000 to 768000 Hz, as 44100"
+        )
 
 
 def test_draw_names_what_it_cannot_draw():

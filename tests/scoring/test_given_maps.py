@@ -2,6 +2,8 @@
 
 import pickle
 import struct
+import tracemalloc
+import zipfile
 
 import cv2
 import numpy as np
@@ -12,6 +14,7 @@ from avloc.evaluation import get
 from avloc.scoring.given_maps import GivenMaps
 from avloc.scoring.map_files import NamedArrays
 from avloc.types import Batch
+from tests.pictures import claim_png
 from tests.test_safetensors import file_of
 
 IDS = ("vid_0_1000/frame_013/00411.jpg", "a@2", "b.c")
@@ -269,3 +272,97 @@ def test_places_that_will_not_do(tmp_path):
     Image.new("L", (2, 2)).save(place / "c.png")
     with pytest.raises(ValueError, match=r"c.npy and .*c.png are for the same item"):
         given(place)
+
+
+def npy(shape, descr="<f4", data=bytes(64)):
+    """An `.npy` file whose header says what it is told to."""
+    header = f"{{'descr': {descr!r}, 'fortran_order': False, 'shape': {shape}, }}".encode()
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header) + 1) + header + b"\n" + data
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (npy((10**9, 10**9)), "it has more than 134 million numbers"),
+        (npy(f"({10**300}, 2)"), "it has more than 134 million numbers"),
+        (npy(f"({10**300}, 0)"), "it has more than 134 million numbers"),
+        (npy((4, 4), "<U100000000"), "it has more than 134 million numbers"),
+        (npy((4000, 4000)), "it says that it has 16,000,000 numbers, and has fewer"),
+        (npy((4, 5)), "it says that it has 20 numbers, and has fewer|it is cut off"),
+        (npy((True, 4)), r"its shape is \(True, 4\)"),
+        (npy((-1, 4)), r"its shape is \(-1, 4\)"),
+        (npy("(" * 3000), "its header is damaged"),
+        (npy("(4, 4"), "its header is damaged"),
+        (npy((4, 4), "nonsense"), "its header is damaged"),
+        (b"\x93NUMPY\x09\x00" + bytes(99), "its header is of a version"),
+    ],
+)
+@pytest.mark.parametrize("ending", ["", ".npz"])
+def test_headers_are_not_believed(tmp_path, content, sentence, ending):
+    place = tmp_path / f"maps{ending}"
+    if ending:
+        with zipfile.ZipFile(place, "w") as archive:
+            archive.writestr("b.c.npy", content)
+    else:
+        place.mkdir()
+        (place / "b.c.npy").write_bytes(content)
+    with pytest.raises(ValueError, match=f"'b.c' cannot be read: ({sentence})"):
+        given(place)
+
+
+def zipped(place, change=None, compression=zipfile.ZIP_DEFLATED):
+    with zipfile.ZipFile(place, "w", compression) as archive:
+        archive.writestr("b.c.npy", npy((4, 4)))
+    if change:
+        place.write_bytes(change(place.read_bytes()))
+    return place
+
+
+def flagged(content):
+    """Says that the member is encrypted, in both of its headers."""
+    start, central = content.index(b"PK\x03\x04") + 6, content.index(b"PK\x01\x02") + 8
+    content = bytearray(content)
+    content[start] |= 1
+    content[central] |= 1
+    return bytes(content)
+
+
+def large(content):
+    """Says that the member unpacks to 4 GB."""
+    central = content.index(b"PK\x01\x02") + 24
+    return content[:central] + b"\xf0\xff\xff\xff" + content[central + 4 :]
+
+
+def test_members_that_are_not_read(tmp_path):
+    for how, sentence in (
+        (dict(change=flagged), "it is encrypted"),
+        (dict(change=large), "it has more than 134 million numbers"),
+        (dict(compression=zipfile.ZIP_LZMA), "it is compressed in a way that np.savez"),
+        (dict(compression=zipfile.ZIP_BZIP2), "it is compressed in a way that np.savez"),
+    ):
+        place = zipped(tmp_path / "maps.npz", **how)
+        with pytest.raises(ValueError, match=f"'b.c' cannot be read: {sentence}"):
+            given(place)
+    assert given(zipped(tmp_path / "maps.npz")).sizes == {(4, 4): 1}
+    with pytest.warns(UserWarning), zipfile.ZipFile(tmp_path / "maps.npz", "a") as archive:
+        archive.writestr("b.c.npy", npy((4, 4)))
+    with pytest.raises(ValueError, match=r"maps\.npz is damaged.*the name 'b\.c' stands in it"):
+        given(tmp_path / "maps.npz")
+
+
+def test_a_member_is_not_unpacked_beyond_its_array(tmp_path):
+    """A member of 20 MB that says it is a small array: only that is read."""
+    place = tmp_path / "maps.npz"
+    with zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("b.c.npy", npy((4, 4)) + bytes(20 * 10**6))
+    tracemalloc.start()
+    assert given(place).sizes == {(4, 4): 1}
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * 10**6
+
+
+def test_a_picture_too_large_for_a_map_is_not_decoded(tmp_path):
+    claim_png(tmp_path / "b.c.png", 16_000, 4_001)
+    with pytest.raises(ValueError, match=r"'b\.c' cannot be read: the picture has more than 64"):
+        given(tmp_path)

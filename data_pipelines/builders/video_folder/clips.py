@@ -40,9 +40,24 @@ class Clips(NamedTuple):
         stored: dict[Video, StoredClips],
         classes: Sequence[str],
         boxes: Seconds,
+        *,
+        silent: bool = False,
     ) -> Clips:
-        """The clips of some videos of a folder with these classes and annotated boxes."""
+        """The clips of some videos of a folder with these classes and annotated boxes.
+
+        Args:
+          videos: of the split.
+          stored: what was decoded of each.
+          classes: of the folder.
+          boxes: that are annotated in it.
+          silent: whether seconds that have boxes are among them though nothing can be heard.
+        """
         files = [stored[video] for video in videos]
+        if silent:
+            files = [
+                file.with_silent(s for s in file.silent if (video.name, s) in boxes)
+                for video, file in zip(videos, files, strict=True)
+            ]
         own = [-1 if v.category is None else classes.index(v.category) for v in videos]
         numbers = np.repeat(np.arange(len(files)), [len(file.clips) for file in files])
         seconds = np.concatenate([file.clips for file in files])

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from avloc.data_pipelines.annotations.seconds import Seconds, read_seconds
+from avloc.data_pipelines.builders.accounts import of_sound, told
 from avloc.data_pipelines.builders.decoding import ClipStore, StoredClips, listed, store_of
 from avloc.data_pipelines.builders.placed import Placed
 from avloc.data_pipelines.builders.video_folder.clips import Clips
@@ -115,7 +116,10 @@ class Builder(Placed, tfds.core.GeneratorBasedBuilder):
             )
         names = class_names(good)
         splits, notes = split_videos(good, seed=config.seed)
-        solo = {split: Clips.of(part, stored, names, boxes) for split, part in splits.items()}
+        solo = {
+            split: Clips.of(part, stored, names, boxes, silent=split == "test")
+            for split, part in splits.items()
+        }
         generators = {split: clips.examples() for split, clips in solo.items()}
         for split, limit in MAX_SCENES.items():
             if split in solo:
@@ -187,11 +191,18 @@ class Builder(Placed, tfds.core.GeneratorBasedBuilder):
         summary = f"Built {clips} clips from {used} of {len(videos)} videos"
         summary += f"; skipped: {listed(skipped)}" if skipped else ""
         summary += f"; used up to the damage: {listed(damaged)}" if damaged else ""
+        silent, one_channel = (
+            [entry for v in videos for entry in told(v.name, getattr(stored[v], what))]
+            for what in ("silent", "one_channel")
+        )
+        summary = "; ".join([summary, *of_sound(silent, one_channel)])
         self.info.metadata.update(
             class_names=names,
             videos=used,
             skipped=[{"file": name, "reason": why} for name, why in skipped],
             damaged=[{"file": name, "reason": why} for name, why in damaged],
+            silent=dict(silent),
+            one_channel=dict(one_channel),
             notes=notes,
             summary=". ".join([summary, *(f"{note[0].upper()}{note[1:]}" for note in notes)]) + ".",
             source=self.builder_config.source,

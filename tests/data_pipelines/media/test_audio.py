@@ -3,12 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from avloc.data_pipelines.media.audio import (
-    log_mel,
-    mel_spectrogram,
-    resample_to,
-    to_mono_int16,
-)
+from avloc.data_pipelines.media.audio import log_mel, mel_spectrogram
+from avloc.data_pipelines.media.waveform import resample_to, to_mono_int16
 from avloc.inputs import LogMel
 from tests.data_pipelines import librosa_loop
 

@@ -49,26 +49,52 @@ def test_a_clip_without_a_successor_stays_where_it_is():
         np.testing.assert_array_equal(made, RAMP)
 
 
+def smooth(length, bend=0.002):
+    """A slow wave, whose value between samples is known."""
+    return 10_000 * np.sin(bend * np.arange(length))
+
+
+INNER = slice(100, -100)  # a filter meets the ends of a sound
+
+
 def test_an_octave_up_is_twice_as_fast():
-    made = training_sound(RAMP, NEXT, SoundViews(semitones=12.0), Given(1.0))
-    np.testing.assert_array_equal(made, np.arange(0, 2000, 2))
+    sound, following = np.int16(smooth(2000)[:1000]), np.int16(smooth(2000)[1000:])
+    made = training_sound(sound, following, SoundViews(semitones=12.0), Given(1.0))
+    np.testing.assert_allclose(made[INNER], smooth(2000)[::2][INNER], atol=8)
     # Without a successor the second half is silent.
-    made = training_sound(RAMP, NONE, SoundViews(semitones=12.0), Given(1.0))
-    np.testing.assert_array_equal(made, [*range(0, 1000, 2), *[0] * 500])
+    made = training_sound(sound, NONE, SoundViews(semitones=12.0), Given(1.0))
+    np.testing.assert_allclose(made[:500][INNER], smooth(1000)[::2][INNER], atol=8)
+    assert made.shape == (1000,) and not made[500:].any()
+
+
+def test_an_octave_up_folds_nothing_back():
+    """6 kHz would be 12 kHz, which a rate of 16 kHz does not hold; 3 kHz becomes 6 kHz."""
+    high, mid = (8000 * np.sin(2 * np.pi * f * np.arange(16000) / 16000) for f in (6000, 3000))
+    made = training_sound(np.int16(high), np.int16(high), SoundViews(semitones=12.0), Given(1.0))
+    assert np.abs(made[INNER].astype(int)).max() <= 8
+    made = training_sound(np.int16(mid), np.int16(mid), SoundViews(semitones=12.0), Given(1.0))
+    assert np.abs(np.fft.rfft(made)).argmax() == 6000 and made[INNER].max() > 7900
 
 
 def test_an_octave_down_lies_between_samples():
-    made = training_sound(10 * RAMP, NONE, SoundViews(semitones=12.0), Given(0.0))
-    np.testing.assert_array_equal(made, 5 * np.arange(1000))
+    made = training_sound(np.int16(smooth(1000)), NONE, SoundViews(semitones=12.0), Given(0.0))
+    np.testing.assert_allclose(made[INNER], smooth(1000, 0.001)[INNER], atol=8)
 
 
 def test_pitch_and_offset_together_stay_inside():
     """At 2 semitones up, the start is drawn so far that the view ends with the video."""
+    sound = smooth(2000)
     rng = Given(1.0, 1.0)
-    made = training_sound(RAMP, NEXT, SoundViews(offset=True, semitones=2.0), rng)
+    made = training_sound(
+        np.int16(sound[:1000]),
+        np.int16(sound[1000:]),
+        SoundViews(offset=True, semitones=2.0),
+        rng,
+    )
     rate = 2 ** (2 / 12)
     np.testing.assert_allclose(rng.asked[1][1], 1999 - rate * 999)
-    np.testing.assert_allclose(made, 1999 - rate * np.arange(999, -1, -1), atol=0.51)
+    where = 1999 - rate * np.arange(999, -1, -1)  # to half a sample
+    np.testing.assert_allclose(made[INNER], 10_000 * np.sin(0.002 * where)[INNER], atol=18)
     # An octave up, a clip without a successor begins at its beginning.
     rng = Given(1.0, 1.0)
     training_sound(RAMP, NONE, SoundViews(offset=True, semitones=12.0), rng)

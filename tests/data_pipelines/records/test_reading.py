@@ -29,10 +29,15 @@ def test_equal_to_what_tfds_reads(toy):
 def test_a_frame_is_decoded_when_it_is_asked_for(toy, monkeypatch):
     opened = []
     real = records.Image.open
-    monkeypatch.setattr(records.Image, "open", lambda file: opened.append(file) or real(file))
+
+    def opening(file, **how):
+        opened.append(how)
+        return real(file, **how)
+
+    monkeypatch.setattr(records.Image, "open", opening)
     record = Records(toy.builder, "test")[3]
     assert opened == []
-    assert record["frames"][0].dtype == np.uint8 and len(opened) == 1
+    assert record["frames"][0].dtype == np.uint8 and opened == [{"formats": ["JPEG"]}]
     with pytest.raises(IndexError):
         record["frames"][len(record["frames"])]
     assert [set(fields) for fields in some_fields(toy.builder, "test", "id")] == [{"id"}] * 16
