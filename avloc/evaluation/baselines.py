@@ -17,8 +17,8 @@ from avloc.types import Batch, Prediction
 
 Predict = Callable[[Batch], Prediction]
 
-DEAF = ("all objects, deaf", "what sounds, no classes")
-"""Rows that see the boxes of a scene: of all objects, whatever sounds; of what sounds, unnamed."""
+DEAF = ("all objects", "all that sounds")
+"""Rows of scenes that draw true boxes into one map for all classes: they name nothing."""
 
 
 def model_free(

@@ -95,7 +95,7 @@ def _score_annotations(args: argparse.Namespace) -> None:
     print(f"{found.title}\n\n{found.text(terminal_width())}\n")
     if args.out:
         for row, scores in rows.items():
-            scores.write(Path(args.out) / row.replace(" ", "_").replace(",", ""))
+            scores.write(Path(args.out) / row.replace(" ", "_"))
         print(f"written to {args.out}\n")
     words = ["score", "--maps", "MAPS", "--data", args.data, "--split", args.split]
     next_steps.show([*words, "--protocol", args.protocol])
