@@ -77,6 +77,10 @@ def predictions(
         if not mask.any():
             continue
         empty = False
+        if protocol.truth == "all":
+            batch = batch._replace(
+                sounding=np.asarray(batch.sounding) | placed(np.asarray(batch.boxes), protocol)
+            )
         prediction = predict(batch)
         agnostic = prediction.maps.shape[-1] == 1
         if protocol.task == "single":

@@ -143,6 +143,21 @@ def test_levels_are_told_by_how_many_categories_sound():
     assert "level 4 AUC" not in values
 
 
+def test_levels_count_every_box():
+    """A flute whose box is not marked as sounding, and a cello without a place."""
+    left, right, nowhere = [0, 0, 1, 0.5], [0, 0.5, 1, 1], [0, 0, 0, 0]
+    batch = clips([[left, right, nowhere]], [[0, 1, 2]], [[True, False, False]])
+    for rules, level in ((get("c2f-levels"), 2), (replace(get("c2f-levels"), truth="sounding"), 1)):
+        rows = {
+            row: evaluate(predict, [batch], rules, names=NAMES)
+            for row, predict in model_free((256, 256), 3, rules).items()
+        }
+        for row in ("ceiling", "all that sounds"):
+            assert rows[row].items[0]["level"] == level
+            assert rows[row].items[0]["ciou"] == pytest.approx(1 if row == "ceiling" else 1 / level)
+    assert "all boxes count as sounding" in get("c2f-levels").describe()
+
+
 def test_off_screen_sounds_without_a_silent_rule():
     """No tau, no false alarm; the peaks can be compared all the same."""
     left, nothing = [0, 0, 1, 0.5], [0, 0, 0, 0]
