@@ -78,9 +78,8 @@ def predictions(
             continue
         empty = False
         if protocol.truth == "all":
-            batch = batch._replace(
-                sounding=np.asarray(batch.sounding) | placed(np.asarray(batch.boxes), protocol)
-            )
+            known = placed(np.asarray(batch.boxes), protocol) & (np.asarray(batch.labels) >= 0)
+            batch = batch._replace(sounding=np.asarray(batch.sounding) | known)
         prediction = predict(batch)
         agnostic = prediction.maps.shape[-1] == 1
         if protocol.task == "single":

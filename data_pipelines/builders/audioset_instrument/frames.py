@@ -71,7 +71,8 @@ def read_moments(
 
     Frames are those of `audioset_box.json`, objects those of `multi_source_coco.json`, whose frame
     n is second n % 10 of the clip that is number n // 10 in the order of ids. An object that only
-    the second file has is silent, unless `all_boxes` count as sounding. The frame's time is the middle of its second.
+    the second file has is silent, unless `all_boxes` count as sounding. The frame's time is the
+    middle of its second.
 
     Raises:
       ValueError: the two files are not of the same frames and boxes.
