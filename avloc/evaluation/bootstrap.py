@@ -73,7 +73,7 @@ def interval(
     """A statistic of items and an interval for it, where whole groups are drawn from a population.
 
     Means and rates: Wilson's score interval with the design effect of the groups (Korn and
-    Graubard 1998, Dean and Pagano 2015), see `_spread_of_mean`. Everything else: the jackknife over
+    Graubard 1998, Franco et al. 2019), see `_spread_of_mean`. Everything else: the jackknife over
     groups, see `_jackknife`.
 
     Args:
