@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from avloc.models.efficientnet_import import efficientnet_lite0
 from avloc.naming import did_you_mean
 from avloc.runs.checkpoints import read_stage
+from avloc.runs.folder import RunFolder
 from avloc.runs.pretrained import pretrained_arrays
 from avloc.runs.weight_files import TREE, Record, read_record
 from avloc.types import Aux, Phase, Variables
@@ -48,6 +49,8 @@ def first_phase(config: ConfigDict, phases: Sequence[Phase], *, resumed: bool = 
       phases: the method's.
       resumed: whether the run goes on from its own checkpoint, and the folder may be gone.
 
+    The last stage of a run whose stage two read another split is a start for stage two on this one.
+
     Raises:
       ValueError: `config.init_from` holds no imported weights, and names no stage of the method,
         or one with nothing behind it.
@@ -59,12 +62,20 @@ def first_phase(config: ConfigDict, phases: Sequence[Phase], *, resumed: bool = 
     if name not in places:
         if resumed:
             return 0
+        if not _folder(config).is_dir():
+            raise ValueError(
+                f"config.init_from: there is no {config.init_from}: make it of ImageNet weights by "
+                f"`avloc import-weights FILE --out {config.init_from}`, or set "
+                "--config.init_from= to start from random ones"
+            )
         raise ValueError(
             f"config.init_from, {config.init_from}, holds no imported weights and ends with no "
             f"stage of {config.method}: give RUN/stages/NAME with a NAME of {', '.join(places)}"
             + did_you_mean(name, places)
         )
     if places[name] + 1 == len(phases):
+        if name == "stage_two" and (resumed or _reads_another_split(config)):
+            return places[name]
         raise ValueError(
             f"config.init_from, {config.init_from}, is the last stage of this config: nothing is "
             "left to train"
@@ -135,6 +146,14 @@ def _pretrained(config: ConfigDict, variables: Variables, aux: Aux) -> WarmStart
     made = efficientnet_lite0(pretrained_arrays())
     start = {kind: {**tree, "visual": made[kind]} for kind, tree in variables.items()}
     return WarmStart(start, aux, (), "starting with EfficientNet-Lite0 trained on ImageNet-1k")
+
+
+def _reads_another_split(config: ConfigDict) -> bool:
+    """Whether stage two of the run to start from had another split than it has here."""
+    there = RunFolder(_folder(config).parents[1])
+    if not (there.path / "config.json").is_file():
+        return False
+    return there.config().data.stage_two != config.data.stage_two
 
 
 def _folder(config: ConfigDict) -> Path:

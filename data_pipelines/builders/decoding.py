@@ -23,8 +23,10 @@ from jaxtyping import Int16, UInt8
 from PIL import Image
 
 from avloc.data_pipelines.builders import workers
+from avloc.data_pipelines.builders.limits import allowed
 from avloc.data_pipelines.collection import Recording, digest, file_state
-from avloc.data_pipelines.media.video import QUARTERS, Clip, VideoError, cut, cut_at
+from avloc.data_pipelines.media.opening import VideoError, real_length
+from avloc.data_pipelines.media.video import QUARTERS, Clip, cut, cut_at
 from avloc.data_pipelines.media.waveform import is_silent
 from avloc.data_pipelines.records.features import encode_frame
 from avloc.progress import bar
@@ -62,6 +64,7 @@ class StoredClips(NamedTuple):
       silent: those in which nothing can be heard. They are among `clips` only where moments are
         annotated: a clip of silence that is said to sound would teach nothing true.
       one_channel: those whose channels cancel each other, so that one stands for all.
+      length: of the file, in seconds; None if it is not one that its name calls a part.
     """
 
     file: Path
@@ -70,6 +73,7 @@ class StoredClips(NamedTuple):
     problem: str | None
     silent: tuple[int, ...] = ()
     one_channel: tuple[int, ...] = ()
+    length: float | None = None
 
     def with_silent(self, clips: Iterable[int]) -> StoredClips:
         """The same, with these of `silent` among `clips`; `late` is not kept."""
@@ -124,10 +128,10 @@ class ClipStore:
         jobs = [(r, self._cutting, path) for path, r in wanted.items() if not path.exists()]
         done = len(wanted) - len(jobs)
         with bar("decoding", len(wanted), "video", done) as shown:
-            for (recording, _, target), crashed in workers.run(store, jobs, processes):
-                if crashed:  # the decoder killed its process: report it, keep the rest
+            for (recording, _, target), ended in workers.run(store, jobs, processes, _seconds):
+                if ended:  # report it, keep the rest
                     with _written(target) as archive:
-                        _report(archive, [], "the decoder crashed on it")
+                        _report(archive, [], ended)
                 shown.note(recording.path.name)
                 shown.update()
 
@@ -145,7 +149,15 @@ class ClipStore:
         if silent and not kept:
             problem = problem or "nothing can be heard in it"
         clips, late = zip(*kept, strict=True) if kept else ((), ())
-        return StoredClips(target, clips, late, problem, silent, tuple(report["one_channel"]))
+        return StoredClips(
+            file=target,
+            clips=clips,
+            late=late,
+            problem=problem,
+            silent=silent,
+            one_channel=tuple(report["one_channel"]),
+            length=report["length"],
+        )
 
     def discard(self) -> None:
         """Removes the folder."""
@@ -156,7 +168,8 @@ class ClipStore:
         """The file of a recording; its name changes with the video and the wanted part."""
         files = [file_state(path) for path in (recording.path, recording.sound) if path]
         moments = recording.moments and [(m.start, m.time) for m in recording.moments]
-        wanted = (recording.start, recording.length, moments, self._cutting, _LAYOUT)
+        part = recording.part
+        wanted = (recording.start, recording.length, moments, part, self._cutting, _LAYOUT)
         return self._folder / f"{digest(repr((files, wanted)))}.zip"
 
 
@@ -174,10 +187,12 @@ def listed(files: Sequence[tuple[str, str | None]], most: int = 20) -> str:
 
 def store(recording: Recording, cutting: Cutting, target: Path) -> None:
     """Decodes a recording into the file `target`. A bad one leaves a report and no clips."""
-    clips, silent, problem = [], [], None
+    clips, silent, problem, length = [], [], None, None
     with _written(target) as archive:
         try:
-            for clip in _clips(recording, cutting):
+            if recording.part:
+                length = real_length(recording.path)
+            for clip in _clips(recording, cutting, length):
                 for i, frame in enumerate(clip.frames):
                     archive.writestr(f"{clip.place}/{i}.jpg", encode_frame(frame).getvalue())
                 buffer = io.BytesIO()
@@ -187,10 +202,24 @@ def store(recording: Recording, cutting: Cutting, target: Path) -> None:
                 clips.append(clip._replace(frames=None, waveform=None))
         except VideoError as error:
             problem = str(error).removeprefix(f"{recording.path}: ")
-        _report(archive, clips, problem, silent)
+        _report(archive, clips, problem, silent, length)
 
 
-def _clips(recording: Recording, cutting: Cutting) -> Iterator[Clip]:
+def _seconds(job: tuple[Recording, Cutting, Path]) -> float:
+    """How long a recording may take."""
+    return allowed(job[0].path, job[0].sound)
+
+
+def _clips(recording: Recording, cutting: Cutting, length: float | None) -> Iterator[Clip]:
+    """Those that certainly lie in the wanted part, if the file has that length."""
+    unsure = recording.part.unsure(length, cutting.seconds) if recording.part else 0
+    if recording.moments is None or not unsure:
+        for clip in _all_clips(recording, cutting):
+            if recording.moments is not None or clip.place >= unsure:
+                yield clip
+
+
+def _all_clips(recording: Recording, cutting: Cutting) -> Iterator[Clip]:
     seconds, shares, side = cutting
     if recording.moments is not None:
         moments = [(moment.start, moment.time) for moment in recording.moments]
@@ -210,9 +239,12 @@ def _clips(recording: Recording, cutting: Cutting) -> Iterator[Clip]:
 def _written(target: Path) -> Iterator[zipfile.ZipFile]:
     """A zip file that gets its final name once it is complete."""
     partial = target.with_suffix(f".{os.getpid()}.part")
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
-        yield archive
-    partial.replace(target)
+    try:
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+            yield archive
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _report(
@@ -220,6 +252,7 @@ def _report(
     clips: Iterable[Clip],
     problem: str | None,
     silent: Sequence[int] = (),
+    length: float | None = None,
 ) -> None:
     clips = sorted(clips, key=lambda clip: clip.place)
     report = {
@@ -228,5 +261,6 @@ def _report(
         "problem": problem,
         "silent": sorted(silent),
         "one_channel": [clip.place for clip in clips if clip.one_channel],
+        "length": length,
     }
     archive.writestr("report.json", json.dumps(report))

@@ -9,7 +9,8 @@ import numpy as np
 from av.error import FFmpegError
 from jaxtyping import Float32
 
-from avloc.data_pipelines.media.tracks import VideoError, open_file, sound_of
+from avloc.data_pipelines.media.opening import VideoError, open_file
+from avloc.data_pipelines.media.tracks import sound_of
 from avloc.data_pipelines.media.waveform import Mono, Resampler, to_mono
 from avloc.data_pipelines.records.features import CLIP_SECONDS, SAMPLE_RATE
 
