@@ -195,7 +195,8 @@ def base() -> ConfigDict:
     config.evaluation.baselines = True
 
     config.inference = ConfigDict()
-    # A source sounds if its score reaches this.
+    # A category sounds if its score reaches this, where no threshold could be chosen on validation
+    # clips (docs/scoring.md).
     config.inference.sounding = 0.2
     # Side in pixels at which `localize` sees pictures; 0: `image_size`.
     config.inference.image_size = 0

@@ -99,7 +99,7 @@ def scene_at(run: LoadedRun, dataset: Dataset, place: int | None) -> Scene:
         np.asarray(run.method._source_maps(out.f, everywhere, run.aux)),
         np.asarray(run.method._source_maps(out.f, found.localization, run.aux)),
         run.categories.merge(np.asarray(found.maps)),
-        run.categories.merge(np.asarray(found.scores)),
+        run.categories.strongest(np.asarray(found.scores)),
     )
     item = Batch(*(None if x is None else x[0] for x in batch))
     names = dataset.info.class_names

@@ -180,9 +180,8 @@ def _drawn(
         maps[..., run.categories.of_cluster[int(made.cluster)]] = made.localization
         sounding = scores = None
     else:
-        maps, scores = (
-            run.categories.merge(np.asarray(x, np.float32)) for x in (made.maps, made.scores)
-        )
+        maps = run.categories.merge(np.asarray(made.maps, np.float32))
+        scores = run.categories.strongest(np.asarray(made.scores, np.float32))
         sounding = scores >= run.config.inference.sounding
     truth = item.boxes[item.sounding & item.boxes.any(-1)]
     return rendering.draw(image, maps, names, sounding=sounding, scores=scores, truth=truth)

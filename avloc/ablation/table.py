@@ -15,6 +15,7 @@ from avloc.ablation.runner import seconds_of
 from avloc.drawing.table import Cell, Table
 from avloc.evaluation.ordering import in_order
 from avloc.evaluation.results import TOO_FEW, digits
+from avloc.evaluation.telling import NOT_SCORED, reasons_in_words
 from avloc.runs.folder import write_atomically
 
 
@@ -30,6 +31,7 @@ class SplitTable:
       total: items that there are.
       scores: by row and metric.
       stages: the network of each row, such as `CSOL after stage two`.
+      undefined: by row, the reason for each metric that no seed of it has.
     """
 
     split: str
@@ -39,6 +41,7 @@ class SplitTable:
     total: int
     scores: Mapping[str, Mapping[str, Pooled]]
     stages: Mapping[str, str]
+    undefined: Mapping[str, Mapping[str, str]]
 
 
 def split_tables(grid: Grid) -> list[SplitTable]:
@@ -60,7 +63,7 @@ def _split_table(
 ) -> SplitTable:
     split, name, version, words, evaluated, total = rules
     protocol = same_protocol(name, version)
-    scores, stages = {}, {}
+    scores, stages, undefined = {}, {}, {}
     for cell, seeds in rows.items():
         items = {}
         for seed, (run, row, _) in seeds.items():
@@ -71,8 +74,12 @@ def _split_table(
         for metric in dict.fromkeys(m for x in there.values() for m in x):
             found = {seed: x[metric] for seed, x in there.items() if metric in x}
             scores[cell][metric] = pool(metric, found, items, protocol)
+        reasons: dict[str, str] = {}
+        for *_, entry in seeds.values():
+            reasons |= entry.get("undefined", {})
+        undefined[cell] = {m: why for m, why in reasons.items() if m not in scores[cell]}
         stages[cell] = ", ".join(dict.fromkeys(row for _, row, _ in seeds.values()))
-    return SplitTable(split, words, (name, version), evaluated, total, scores, stages)
+    return SplitTable(split, words, (name, version), evaluated, total, scores, stages, undefined)
 
 
 def _splits(run: Run) -> Mapping[str, Any]:
@@ -107,7 +114,8 @@ def markdown(grid: Grid, title: str, tables: Sequence[SplitTable], width: int | 
 
 
 def _markdown(table: SplitTable, grid: Grid, width: int | None) -> str:
-    metrics = in_order(m for row in table.scores.values() for m in row)
+    known = [*table.scores.values(), *table.undefined.values()]
+    metrics = in_order(m for row in known for m in row)
     metrics = grid.ablation.metrics(table.split, metrics)
     if not metrics:
         return ""
@@ -115,7 +123,8 @@ def _markdown(table: SplitTable, grid: Grid, width: int | None) -> str:
     for name in [name for name in grid.rows if name in table.scores]:
         scores = table.scores[name]
         count = max((len(score.seeds) for score in scores.values()), default=0)
-        cells = [_cell(m, scores.get(m), count) for m in metrics]
+        why = table.undefined[name]
+        cells = [NOT_SCORED if m in why else _cell(m, scores.get(m), count) for m in metrics]
         rows.append([name, table.stages[name], f"{count} of {len(grid.seeds)}", *cells])
         sources |= {scores[m].interval for m in metrics if m in scores}
     notes = []
@@ -126,9 +135,13 @@ def _markdown(table: SplitTable, grid: Grid, width: int | None) -> str:
             "~[ ]: mean of each seed's own interval over videos, because the metric is not a mean "
             "over items; wider than an interval of the mean over seeds."
         )
-    notes += [
-        f"No cell has {m}." for m in metrics if not any(m in s for s in table.scores.values())
-    ]
+    notes += [f"No cell has {m}." for m in metrics if not any(m in row for row in known)]
+    notes += reasons_in_words(
+        {
+            row: {m: reason for m, reason in why.items() if m in metrics}
+            for row, why in table.undefined.items()
+        }
+    )
     heading = f"Split `{table.split}`, {table.rules}; {table.evaluated} of {table.total} evaluated."
     columns = ["cell", "network", "seeds", *metrics]
     return f"{heading}\n\n{Table('', columns, rows, ' '.join(notes)).text(width)}"

@@ -111,6 +111,22 @@ class CategoryMap:
             return maps @ member
         return jnp.matmul(maps, member, precision=jax.lax.Precision.HIGHEST)
 
+    def strongest(
+        self, scores: Float[Array, "*shape K"] | Float[np.ndarray, "*shape K"]
+    ) -> Float[Array, "*shape N"] | Float[np.ndarray, "*shape N"]:
+        """Presence of categories: that of each one's surest cluster, 0 without one.
+
+        Not the sum, which grows with the number of clusters, as does `1 - prod(1 - p)`: clusters of
+        one category are not independent, as one sound excites several. NumPy in, NumPy out.
+        """
+        if scores.shape[-1] != len(self.of_cluster):
+            raise ValueError(
+                f"scores have {scores.shape[-1]} clusters, but {len(self.of_cluster)} were matched"
+            )
+        xp = np if isinstance(scores, np.ndarray) else jnp
+        member = np.eye(len(self.names), dtype=bool)[list(self.of_cluster)]
+        return xp.where(member, scores[..., None], 0).max(-2)
+
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
         return {"of_cluster": list(self.of_cluster), "names": list(self.names)}

@@ -11,6 +11,7 @@ from scipy.sparse.csgraph import connected_components
 
 from avloc.drawing.regions import SMALLEST, region
 from avloc.drawing.rendering import upsample
+from avloc.evaluation.metrics import ROUNDING
 
 
 class Found(NamedTuple):
@@ -53,16 +54,17 @@ def boxes_from_map(
 
 
 def boxes_of(maps: Float[np.ndarray, "k H W"], cell: float, threshold: float = 0.5) -> Found:
-    """Boxes around the connected parts of many maps at once, by a share of their maximum.
+    """Boxes around the connected parts of many maps at once, each scaled from 0 to 1 first.
 
-    Pixels that reach `threshold` times their map's own maximum and touch by a side form a
-    component. A component smaller than half a cell, or than a tenth of its map's largest
-    component, is dropped; the largest are always kept. A map without a positive value has no boxes.
+    So a pixel counts from `low + threshold * (high - low)` on, of its own map's lowest and highest
+    value. Such pixels that touch by a side form a component. A component smaller than half a cell,
+    or than a tenth of its map's largest component, is dropped; the largest are always kept. A flat
+    map is a box of the whole frame, or none if it has no positive value.
 
     Args:
       maps: enlarged.
       cell: area of a cell of the original maps, in pixels.
-      threshold: share of a map's maximum, above 0 and at most 1; CSOL 4.4 takes half.
+      threshold: share of a map's range, above 0 and at most 1; CSOL 4.4 takes half.
 
     Raises:
       ValueError: the threshold is outside its range.
@@ -70,15 +72,18 @@ def boxes_of(maps: Float[np.ndarray, "k H W"], cell: float, threshold: float = 0
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold must be above 0 and at most 1, not {threshold}")
     maps = np.asarray(maps, np.float32)
-    return _boxes_above(maps, threshold * maps.max((1, 2)), cell)
+    low, high = maps.min((1, 2)), maps.max((1, 2))
+    flat = high - low <= ROUNDING * np.abs(high)
+    level = np.where(flat, low, low + threshold * (high - low))
+    return _boxes_above(maps, np.where(flat & (high <= 0), np.inf, level), cell)
 
 
 def _boxes_above(
     maps: Float[np.ndarray, "k H W"], level: Float[np.ndarray, " k"], cell: float
 ) -> Found:
-    """Boxes around the components of pixels that are positive and reach their map's level."""
+    """Boxes around the components of pixels that reach their map's level."""
     count, height, width = maps.shape
-    reached = (maps >= level[:, None, None]) & (maps > 0)
+    reached = maps >= level[:, None, None]
     # A pixel of False after every row and before the first: starts and ends of runs alternate.
     framed = np.zeros(1 + count * height * (width + 1), bool)
     framed[1:].reshape(-1, width + 1)[:, :-1] = reached.reshape(-1, width)

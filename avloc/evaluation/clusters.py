@@ -28,11 +28,20 @@ def fit_categories(
     batches: Iterable[Batch],
     names: Sequence[str],
     naming: Literal["assignment", "majority"] = "assignment",
+    assigned: Int[np.ndarray, " S"] | None = None,
 ) -> CategoryMap | None:
     """The category that each cluster stands for, from labelled clips; see `Protocol.naming`.
 
     Uses clips whose sounding objects have one known label. None if the set has no categories or
     the method no classes (K == 1).
+
+    Args:
+      predict: of one batch.
+      batches: of labelled clips.
+      names: of the categories.
+      naming: see `Protocol.naming`.
+      assigned: the cluster of each item by its index, as stage one left it (CSOL 3.2, where the
+        clusters are made; later features may put a clip elsewhere); None: the predicted one.
 
     Raises:
       ValueError: fewer clusters than categories, no clips, or none with a known label.
@@ -41,8 +50,9 @@ def fit_categories(
         return None
     labels, clusters, k = [], [], 0
     for batch in batches:
-        prediction = predict(batch)
-        k = prediction.maps.shape[-1]
+        if assigned is None or not k:
+            prediction = predict(batch)
+            k = prediction.maps.shape[-1]
         if k == 1:
             return None
         if k < len(names):
@@ -52,7 +62,8 @@ def fit_categories(
             )
         mask = np.asarray(batch.mask)
         labels.append(clip_label(np.asarray(batch.labels), np.asarray(batch.sounding))[mask])
-        clusters.append(np.asarray(prediction.cluster)[mask])
+        of_items = prediction.cluster if assigned is None else assigned[np.asarray(batch.index)]
+        clusters.append(np.asarray(of_items)[mask])
     if not labels:
         raise ValueError("there are no clips to name clusters by: the split has no items")
     labels, clusters = np.concatenate(labels), np.concatenate(clusters)
@@ -74,25 +85,50 @@ def agreement(
     """NMI, purity and the purity of each cluster, on all clips with a known label, boxed or not.
 
     `NMI` (normalised mutual information) and `purity` use `cluster`, the source that a clip
-    belongs to; `audio NMI` uses the source that is most probably heard in it.
+    belongs to; `audio NMI` uses the source that is most probably heard in it. Where all clips are
+    of one category, every method would get 1: then none is scored (`unagreed`).
     """
     labels = clip_label(items.labels, items.sounding | items.offscreen)
     found: dict[str, Any] = {}
     purities: list[dict[str, Any]] = []
     known = (labels >= 0) & (items.cluster >= 0)
+    missing = unagreed(items, categories)
     if known.any():
         sides = labels[known], items.cluster[known]
-        found["NMI"] = _nmi(*sides, items.video[known], resample)
-        if categories is not None:
+        if "NMI" not in missing:
+            found["NMI"] = _nmi(*sides, items.video[known], resample)
+        if categories is not None and "purity" not in missing:
             right = np.array(categories.of_cluster)[sides[1]] == sides[0]
             found["purity"] = metric(resample(right, items.video[known]))
             size = len(categories.names), len(categories.of_cluster)
             purities = purity_report(cluster_counts(*sides, *size), categories)
     known = (labels >= 0) & (items.heard_cluster >= 0)
-    if known.any():
+    if known.any() and "audio NMI" not in missing:
         sides = labels[known], items.heard_cluster[known]
         found["audio NMI"] = _nmi(*sides, items.video[known], resample)
     return found, purities
+
+
+def unagreed(items: Items, categories: CategoryMap | None) -> dict[str, str]:
+    """Why the agreement of clusters with categories is not scored; empty without clusters."""
+    labels = clip_label(items.labels, items.sounding | items.offscreen)
+    sides = {"NMI": items.cluster, "audio NMI": items.heard_cluster}
+    if categories is not None:
+        sides["purity"] = items.cluster
+    why = {}
+    for name, clusters in sides.items():
+        known = labels[(labels >= 0) & (clusters >= 0)]
+        if (clusters < 0).all():
+            continue
+        if not len(known):
+            why[name] = "no clip is of a known category"
+        elif len(categories.names) == 1 if name == "purity" else _alone(known):
+            why[name] = "one category"
+    return why
+
+
+def _alone(labels: np.ndarray) -> bool:
+    return len(np.unique(labels)) == 1
 
 
 def _nmi(

@@ -1,7 +1,8 @@
 """Localization as detection: average precision of boxes from maps against annotated boxes.
 
-Boxes surround the connected regions in which a map reaches half of its own maximum (CSOL 4.4);
-the score of a box is the largest activation in it.
+Boxes surround the connected regions in which a map, scaled from 0 to 1, reaches a half (CSOL 4.4:
+"the heatmap is normalized, and the region larger than 0.5 is selected"); the score of a box is the
+largest activation in it.
 """
 
 from __future__ import annotations

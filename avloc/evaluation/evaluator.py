@@ -12,12 +12,12 @@ import numpy as np
 from avloc.clustering import CategoryMap
 from avloc.evaluation import metrics
 from avloc.evaluation.bootstrap import Interval, interval
-from avloc.evaluation.clusters import agreement
+from avloc.evaluation.clusters import agreement, unagreed
 from avloc.evaluation.detection import detection, sounding_and_all
 from avloc.evaluation.items import Items, clip_label, placed
 from avloc.evaluation.measuring import Measured, measure_all
-from avloc.evaluation.named import naming
-from avloc.evaluation.perception import perceive
+from avloc.evaluation.named import naming, unnamed
+from avloc.evaluation.perception import perceive, unheard
 from avloc.evaluation.protocols import Protocol
 from avloc.evaluation.results import Evaluation, metric
 from avloc.evaluation.success import scene_success, success
@@ -32,6 +32,7 @@ def evaluate(
     names: Sequence[str] = (),
     *,
     named_from: float | None = None,
+    named_by: str = "",
     draws: int = 200,
     seed: int = 0,
 ) -> Evaluation:
@@ -62,6 +63,7 @@ def evaluate(
       names: of the categories; empty where the set has none.
       named_from: the score from which on a category of a scene is named, as `localize` does; None:
         names are not scored.
+      named_by: how it was found, for readers.
       draws: most videos that are left out in turn for an interval (`interval`).
       seed: of the intervals.
 
@@ -75,14 +77,17 @@ def evaluate(
         found, rows = _single(measured, protocol, resample)
         agreed, clusters = agreement(measured.items, categories, resample)
         found |= agreed
+        why = unagreed(measured.items, categories)
     else:
         found, rows, detected = _multiple(measured, protocol, names, resample)
         perceived, told = perceive(measured.items, names, resample)
         found |= perceived | detected
+        why = _unplaced(measured, protocol) | unheard(measured.items, len(names))
         rows = [row | {"heard": text} for row, text in zip(rows, told, strict=True)]
         if named_from is not None:
             named, told = naming(measured.items, names, named_from, resample)
             found |= named
+            why |= unnamed(measured.items, len(names))
             rows = [row | {"named": text} for row, text in zip(rows, told, strict=True)]
     items, reasons = measured.items, measured.reasons
     return Evaluation(
@@ -97,6 +102,8 @@ def evaluate(
         ],
         clusters=clusters,
         named_from=named_from if protocol.task == "multiple" else None,
+        named_by=named_by if protocol.task == "multiple" else "",
+        undefined={name: reason for name, reason in why.items() if name not in found},
     )
 
 
@@ -172,6 +179,20 @@ def _multiple(
         found["AUROC"] = metric(resample(objects, videos, metrics.auroc))
     found |= _false_alarms(counts, sounds, offscreen, kept.video, protocol, resample)
     return found, rows, sounding_and_all(measured.detections, kept, known, resample)
+
+
+def _unplaced(measured: Measured, protocol: Protocol) -> dict[str, str]:
+    """Why each metric of scenes' maps that was left out has no value."""
+    if measured.counts is None:  # `Evaluation.reasons` says why
+        return {}
+    no_silence, in_picture = "no silent object is annotated", "nothing sounds off screen"
+    why = {"AUROC": no_silence, "off-screen AUROC": in_picture}
+    if protocol.silent is not None:
+        why["NSA"] = "every category sounds in every scene"
+        why["off-screen false alarms"] = in_picture
+    if measured.detections is None:
+        return why | dict.fromkeys(("sounding mAP30", "mAP50"), "categories are not told apart")
+    return why | {"mAP50": no_silence}
 
 
 def _lit(lit: bool, protocol: Protocol) -> str:

@@ -132,10 +132,10 @@ def _category_maps(
 def _category_scores(
     scores: Float[np.ndarray, "B K"], categories: CategoryMap | None, n: int
 ) -> Float[np.ndarray, "B N"]:
-    """Scores of categories: the sum over the clusters of each, at most 1."""
+    """Scores of categories: that of the surest cluster of each (`CategoryMap.strongest`)."""
     if scores.shape[-1] == 1 or n == 0:
         return scores[:, :0]
-    return np.clip(scores if categories is None else categories.merge(scores), 0, 1)
+    return np.clip(scores if categories is None else categories.strongest(scores), 0, 1)
 
 
 def reasons_not_scored(items: Items, protocol: Protocol, n: int) -> np.ndarray:

@@ -166,7 +166,7 @@ class _Meter:
         return metrics.enlarge(maps, self.protocol.size, self.protocol.interpolation)
 
     def _detect(self, maps: np.ndarray) -> None:
-        """Boxes as CSOL 4.4 makes them: each map is cut at half of its own maximum.
+        """Boxes as CSOL 4.4 makes them: each map is cut at half of its own range.
 
         At half of the protocol's size: an eighth of a cell of 14x14 is fine enough.
         """

@@ -2,6 +2,9 @@
 
 `measure` does everything that touches pixels and returns a few numbers per map; the rest is NumPy
 in float64, so that counts are divided exactly and a score of 0.3 is 0.3.
+
+A value within `ROUNDING` of a threshold, or of a map's maximum, lies on it: devices differ in the
+last bits of a float32, and no score may hang on these.
 """
 
 from __future__ import annotations
@@ -15,6 +18,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from avloc.evaluation.protocols import Protocol
+
+ROUNDING = 1e-6
+"""Share of a value by which two float32 values may differ and count as equal."""
 
 
 class Measures(NamedTuple):
@@ -39,28 +45,42 @@ class Measures(NamedTuple):
     peak: Float[Array, "B N"]
 
 
-def bilinear(cells: int, size: int) -> Float[np.ndarray, "size cells"]:
-    """The weight of each cell of a row in each of `size` pixels.
+def _between(cells: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The two cells of a row that each of `size` pixels lies between, and the second one's share.
 
     Half-pixel centres, repeated borders, no antialiasing, as in OpenCV's linear resize.
     """
-    place = (np.arange(size) + 0.5) * (cells / size) - 0.5
+    place = np.round((np.arange(size) + 0.5) * (cells / size) - 0.5, 9)
     low = np.floor(place)
-    weights = np.zeros((size, cells))
-    for cell, share in ((low, low + 1 - place), (low + 1, place - low)):
-        np.add.at(weights, (np.arange(size), np.clip(cell, 0, cells - 1).astype(int)), share)
-    return weights.astype(np.float32)
+    first, second = (np.clip(x, 0, cells - 1).astype(np.int32) for x in (low, low + 1))
+    return first, second, (place - low).astype(np.float32)
+
+
+def bilinear(cells: int, size: int) -> Float[np.ndarray, "size cells"]:
+    """The weight of each cell of a row in each of `size` pixels; see `resize`."""
+    first, second, share = _between(cells, size)
+    weights, pixels = np.zeros((size, cells), np.float32), np.arange(size)
+    np.add.at(weights, (pixels, first), 1 - share)
+    np.add.at(weights, (pixels, second), share)
+    return weights
 
 
 def resize(
     maps: Float[Array, "*items h w"], size: int, interpolation: str = "bilinear"
 ) -> Float[Array, "*items size size"]:
-    """Maps at `size` x `size` pixels; see `bilinear`, the only interpolation."""
+    """Maps at `size` x `size` pixels, as OpenCV's linear resize (`_between`).
+
+    Where two cells are equal, so is all between them, to the last bit: `a + (b - a) * share`. Their
+    weighted sum would leave a constant map at two values. What is below the least normal float32 is
+    0, as compiled code and devices may make it so anyway.
+    """
     if interpolation != "bilinear":
         raise ValueError(f"maps are resized bilinearly, not by {interpolation!r}")
-    rows, columns = bilinear(maps.shape[-2], size), bilinear(maps.shape[-1], size)
-    by_row = jnp.einsum("...hw,yh->...yw", maps, rows, precision="highest")
-    return jnp.matmul(by_row, columns.T, precision="highest")
+    for axis in (-2, -1):
+        first, second, share = _between(maps.shape[axis], size)
+        low, high = (jnp.take(maps, cells, axis=axis, mode="clip") for cells in (first, second))
+        maps = low + (high - low) * (share[:, None] if axis == -2 else share)
+    return jnp.where(jnp.abs(maps) < np.finfo(np.float32).tiny, 0, maps)
 
 
 @partial(jax.jit, static_argnames=("size", "interpolation"))
@@ -125,12 +145,22 @@ def quantile_cuts(
 
     As in the later benchmarks: they sort, take `[int(n / 2)]`, and predict what is above it or is 1
     after scaling to 0..1. So a map whose maximum covers more than the rest of its area gets a value
-    just below the maximum, which predicts the flat top. Done on the host, where sorting is faster.
+    just below the maximum, which predicts the flat top. Just below is a normal float32 away, as
+    compiled code may take a smaller step for none. Done on the host, where sorting is faster.
     """
     pixels = np.asarray(resized).reshape(*resized.shape[:2], -1)
     place = min(int(pixels.shape[-1] * fraction), pixels.shape[-1] - 1)
-    cuts = np.partition(pixels, place, axis=-1)[..., place]
-    return np.minimum(cuts, np.nextafter(pixels.max(-1), np.float32(-np.inf)))
+    cuts, peak = np.partition(pixels, place, axis=-1)[..., place], pixels.max(-1)
+    step = np.maximum(np.float32(ROUNDING) * np.abs(peak), np.finfo(np.float32).tiny)
+    return np.minimum(cuts, peak - step)
+
+
+def above(
+    resized: Float[Array, "*items y x"], cuts: Float[Array, "*items"]
+) -> Bool[Array, "*items y x"]:
+    """Which pixels lie above the cut of their map by more than rounding."""
+    cuts = cuts[..., None, None]
+    return resized > cuts + np.float32(ROUNDING) * abs(cuts)
 
 
 @partial(jax.jit, static_argnames=("protocol",))
@@ -160,14 +190,17 @@ def measure(
     full = 2 if protocol.iou == "consensus" else 1
     votes = jnp.minimum(box_votes(edges[:, None], of_category, protocol.size), full)
     if cuts is None:
-        cuts = protocol.threshold.value(resized, largest)
-    predicted = resized > cuts[..., None, None]
+        predicted = above(resized, protocol.threshold.value(resized, largest))
+    else:  # pixels' own values, which no rounding moves
+        predicted = resized > cuts[..., None, None]
     peak = resized.max((-2, -1))
     if protocol.silent is None:
         silent = jnp.zeros_like(predicted)
     else:
-        tau = protocol.silent.value(resized, largest)[..., None, None]
-        silent = resized <= tau if protocol.silent_at_tau else resized < tau
+        tau = protocol.silent.value(resized, largest)
+        # A pixel on tau, give or take rounding, is silent or not whatever its last bits.
+        at_tau = np.float32(1 if protocol.silent_at_tau else 1 - 2 * ROUNDING)
+        silent = ~above(resized, at_tau * tau)
     # All counts in one pass over the pixels.
     counted = (jnp.where(predicted, votes, 0), votes, predicted & (votes == 0), silent)
     overlap, truth, outside, quiet = jax.lax.reduce(

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 
 from avloc.evaluation.bootstrap import Interval
 from avloc.evaluation.items import Items
-from avloc.evaluation.perception import heard_truth, micro
+from avloc.evaluation.perception import heard_truth, micro, unknown
 from avloc.evaluation.results import metric
 
 
@@ -55,6 +55,14 @@ def naming(
         if whole.any():
             found[name] = metric(micro(named & seen, whole, videos, resample))
     return found, told
+
+
+def unnamed(items: Items, n: int) -> dict[str, str]:
+    """Why each metric that `naming` left out has no value; `n` categories."""
+    metrics = ("named precision", "named recall")
+    if why := unknown(items.scores, items, n):
+        return dict.fromkeys(metrics, why)
+    return dict(zip(metrics, ("nothing is named", "nothing sounds in the picture"), strict=True))
 
 
 def _in_words(

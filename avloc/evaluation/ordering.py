@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 
 _ORDER = (
+    # With another sound.
+    r"called sounding",
     # Places.
     r"(source |c|C)?IoU(_class)?@.+",
     r"AUC",

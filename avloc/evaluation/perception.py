@@ -45,12 +45,12 @@ def perceive(
     left out.
     `precision`, `recall`: of scores that reach 0.5, over all pairs of an item and a category
     (micro). `macro precision`, `macro recall`: means over the categories that sound somewhere; the
-    precision of one that is never found counts 0. `quiet recall`: recall at 0.5 of the sources
-    that lie 6 to 12 dB under the loudest source of their mixture, where levels are known. `quiet
-    recall at precision 0.8`: the largest recall of those sources over all thresholds at which the
-    micro precision over everything is 0.8 or more, so that two methods are compared at equal
-    precision; 0 where there is no such threshold. Undefined metrics are left out, such as
-    the precision if nothing is found.
+    precision of one that is never found counts 0 where another is. `quiet recall`: recall at 0.5 of
+    the sources that lie 6 to 12 dB under the loudest source of their mixture, where levels are
+    known. `quiet recall at precision 0.8`: the largest recall of those sources over all thresholds
+    at which the micro precision over everything is 0.8 or more, so that two methods are compared at
+    equal precision; 0 where there is no such threshold. Undefined metrics are left out, such as the
+    precisions if nothing is found (`unheard`).
 
     Args:
       items: as `collect` gives them for scenes.
@@ -99,6 +99,29 @@ def perceive(
             resample(pairs, of_pair, partial(recall_at_precision, precision=_PRECISION))
         )
     return {name: row for name, row in metrics.items() if not np.isnan(row["value"])}, told
+
+
+def unheard(items: Items, n: int) -> dict[str, str]:
+    """Why each metric that `perceive` left out has no value; `n` categories."""
+    if why := unknown(items.heard, items, n):
+        return dict.fromkeys(METRICS, why)
+    quiet = "no source is known to be 6 to 12 dB under the loudest"
+    return {
+        "all heard most": "every category sounds in every item",
+        "precision": f"no score reaches {_HEARD}",
+        "macro precision": f"no score reaches {_HEARD}",
+        "quiet recall": quiet,
+        "quiet recall at precision 0.8": quiet,
+    }
+
+
+def unknown(scores: Float[np.ndarray, "S N"], items: Items, n: int) -> str:
+    """Why no score of a category can be right or wrong; empty if one can."""
+    if not n:
+        return "the data set has no class names"
+    if not scores.shape[1]:
+        return "categories are not told apart"
+    return "" if heard_truth(items, n)[0].any() else "no item has only sounds of a known category"
 
 
 def heard_truth(items: Items, n: int) -> tuple[Bool[np.ndarray, "S N"], Float[np.ndarray, "S N"]]:
@@ -202,7 +225,8 @@ def _macro(
     part: np.ndarray, whole: np.ndarray, truth: np.ndarray, weights: np.ndarray
 ) -> np.ndarray:
     parts, wholes, there = (weights @ x.astype(np.float64) for x in (part, whole, truth))
-    return mean_of_known(np.where(there > 0, parts / np.maximum(wholes, 1e-12), np.nan))
+    known = (there > 0) & (wholes.sum(-1, keepdims=True) > 0)
+    return mean_of_known(np.where(known, parts / np.maximum(wholes, 1e-12), np.nan))
 
 
 def _in_words(

@@ -5,8 +5,9 @@ always reported with the name of its protocol. A new protocol is one more entry 
 
 In all of them, maps are resized first and every rule sees the resized map; a pixel is
 predicted where the map is strictly above the threshold; a category's map is the sum over its
-clusters. (With more clusters than categories, the published DSOL code counts only the first
-cluster of a sounding category as sounding, and its others as silent.)
+clusters, and its score that of the surest one. (With more clusters than categories, the published
+DSOL code counts only the first cluster of a sounding category as sounding, and its others as
+silent.)
 """
 
 from __future__ import annotations
@@ -177,24 +178,24 @@ PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
     for protocol in (
         # The rule stated in the DSOL and CSOL papers.
-        Protocol("paper-solo", 1, "single", _TENTH_OF_LARGEST, 0.5),
-        Protocol("paper", 1, "multiple", _TENTH_OF_LARGEST, 0.3, _TENTH_OF_LARGEST),
+        Protocol("paper-solo", 2, "single", _TENTH_OF_LARGEST, 0.5),
+        Protocol("paper", 2, "multiple", _TENTH_OF_LARGEST, 0.3, _TENTH_OF_LARGEST),
         # The arithmetic of the published DSOL code.
-        Protocol("dsol-solo", 2, "single", _own(0.1), 0.5, **_CODE),
-        Protocol("dsol-synthetic", 2, "multiple", _own(0.5), 0.3, _ABSOLUTE, **_DSOL),
-        Protocol("dsol-duet", 2, "multiple", _own(0.2), 0.3, _ABSOLUTE, **_DSOL),
+        Protocol("dsol-solo", 3, "single", _own(0.1), 0.5, **_CODE),
+        Protocol("dsol-synthetic", 3, "multiple", _own(0.5), 0.3, _ABSOLUTE, **_DSOL),
+        Protocol("dsol-duet", 3, "multiple", _own(0.2), 0.3, _ABSOLUTE, **_DSOL),
         # As IEr names clusters; its threshold is not stated, so this is DSOL's.
-        Protocol("ier-solo", 1, "single", _own(0.1), 0.5, naming="majority"),
-        Protocol("ier", 1, "multiple", _own(0.5), 0.3, _ABSOLUTE, naming="majority"),
+        Protocol("ier-solo", 2, "single", _own(0.1), 0.5, naming="majority"),
+        Protocol("ier", 2, "multiple", _own(0.5), 0.3, _ABSOLUTE, naming="majority"),
         # C2F, SoundNet-Flickr: votes of annotators. Its code cuts at a tenth of the largest cell,
         # here as elsewhere of the resized map.
         Protocol(
-            "c2f-flickr", 1, "single", _own(0.1), 0.5, levels="published", size=256, iou="consensus"
+            "c2f-flickr", 2, "single", _own(0.1), 0.5, levels="published", size=256, iou="consensus"
         ),
         # C2F eq. 9, AudioSet by difficulty.
         Protocol(
             "c2f-levels",
-            1,
+            2,
             "multiple",
             _own(0.1),
             0.5,
@@ -203,12 +204,12 @@ PROTOCOLS: dict[str, Protocol] = {
             **_CODE,
         ),
         # The rule of the later benchmarks: the upper half of each map. VGG-SS, then Flickr.
-        Protocol("lvs-median", 1, "single", _MEDIAN, 0.5, levels="published"),
-        Protocol("lvs-flickr", 1, "single", _MEDIAN, 0.5, levels="published", iou="consensus"),
+        Protocol("lvs-median", 2, "single", _MEDIAN, 0.5, levels="published"),
+        Protocol("lvs-flickr", 2, "single", _MEDIAN, 0.5, levels="published", iou="consensus"),
         # The same on duets, where each source is an item.
-        Protocol("source-wise", 1, "multiple", _MEDIAN, 0.3, levels="published", unit="source"),
+        Protocol("source-wise", 2, "multiple", _MEDIAN, 0.3, levels="published", unit="source"),
         # Half of the map's height, which needs no other map.
-        Protocol("half-maximum", 1, "single", _own(0.5), 0.5),
+        Protocol("half-maximum", 2, "single", _own(0.5), 0.5),
     )
 }
 """Every protocol by its name."""

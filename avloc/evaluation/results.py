@@ -16,15 +16,23 @@ from avloc.drawing.table import Cell, Table
 from avloc.evaluation.bootstrap import Interval
 from avloc.evaluation.ordering import in_order
 from avloc.evaluation.protocols import Protocol
-from avloc.evaluation.telling import CANNOT_TELL, explanation, shown_as_found, undecided
+from avloc.evaluation.telling import (
+    CANNOT_TELL,
+    NOT_SCORED,
+    explanation,
+    reasons_in_words,
+    shown_as_found,
+    undecided,
+)
 
-_PERCENT = re.compile(r"IoU(_class)?@|AUC$|NSA$|false alarms$|AP\d+$")
+_PERCENT = re.compile(r"called sounding$|IoU(_class)?@|AUC$|NSA$|false alarms$|AP\d+$")
 """Metrics in per cent, as in the papers; all others are in 0..1."""
 
 TOO_FEW = "too few videos"
 """What stands in place of an interval that cannot be had."""
 
-_NAMED = ("named precision", "named recall")
+NAMED = ("named precision", "named recall")
+"""Metrics of the names that `localize` would give."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,8 @@ class Evaluation:
       items: one row per item, in order.
       clusters: purity of each cluster against the known labels; empty without.
       named_from: the score from which on a category is named; None: names are not scored.
+      named_by: how that score was found, as a sentence; empty: not told.
+      undefined: metrics of the protocol that have no value here, and why.
     """
 
     protocol: Protocol
@@ -52,6 +62,8 @@ class Evaluation:
     items: Sequence[Mapping[str, Any]]
     clusters: Sequence[Mapping[str, Any]] = field(default=())
     named_from: float | None = None
+    named_by: str = ""
+    undefined: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         ordered = {name: self.metrics[name] for name in in_order(self.metrics)}
@@ -62,6 +74,7 @@ class Evaluation:
         lines = [self.protocol.describe(), f"{self.evaluated} of {self.total} evaluated"]
         lines += [f"  {count} not scored: {why}" for why, count in self.reasons.items()]
         lines += [f"  {name}: {_cell(name, value)}" for name, value in self.metrics.items()]
+        lines += [f"  {name}: {NOT_SCORED}: {why}" for name, why in self.undefined.items()]
         return lines
 
     def to_json(self) -> dict[str, Any]:
@@ -79,6 +92,8 @@ class Evaluation:
             },
             "clusters": [dict(row) for row in self.clusters],
             "named_from": self.named_from,
+            "named_by": self.named_by,
+            "undefined": dict(self.undefined),
         }
 
     def write(self, folder: str | Path) -> None:
@@ -139,18 +154,20 @@ def comparison(
                 cells[method, evaluation.protocol.name, name] = _cell(name, value)
                 if (column := (evaluation.protocol.name, name)) in values:
                     values[column][method] = value["value"]
+            for name in evaluation.undefined:
+                cells[method, evaluation.protocol.name, name] = Cell(NOT_SCORED)
     told = []
     for (protocol, name), found in values.items():
         if undecided(name, found, 100 if digits(name) == 1 else 1):
             told.append(explanation(name, found, digits(name)))
             hidden = [method for method in found if not shown_as_found(method)]
             cells |= {(method, protocol, name): Cell(CANNOT_TELL) for method in hidden}
+    told += unscored_in_words(listed, wanted)
     counts = dict.fromkeys(
         f"{e.protocol.describe()}: {e.evaluated} of {e.total} evaluated" for e in everything
     )
-    if any(name in _NAMED for _, name in columns):
-        thresholds = {e.named_from for e in everything if e.named_from is not None}
-        told[:0] = [f"Named: score of {x:g} or more, as localize." for x in sorted(thresholds)]
+    if any(name in NAMED for _, name in columns):
+        told[:0] = _thresholds(listed)
     several = len(protocols) > 1
     return Table(
         title,
@@ -161,6 +178,33 @@ def comparison(
         ],
         " ".join(["; ".join(counts) + ". In brackets: 95 % interval over videos.", *told]),
     )
+
+
+def _thresholds(rows: Mapping[str, Sequence[Evaluation]]) -> list[str]:
+    """From which score on names are given, in which rows, and why there."""
+    found: dict[tuple[float, str], list[str]] = {}
+    for row, evaluations in rows.items():
+        for e in evaluations:
+            if e.named_from is not None:
+                found.setdefault((e.named_from, e.named_by), []).append(row)
+    several = len({value for value, _ in found}) > 1
+    told = []
+    for (value, why), those in sorted(found.items()):
+        of = f" ({', '.join(dict.fromkeys(those))})" if several else ""
+        told.append(f"Named{of}: score of {value:g} or more, as localize.")
+        told += [f"It is {why}."] * bool(why)
+    return told
+
+
+def unscored_in_words(
+    rows: Mapping[str, Sequence[Evaluation]], wanted: Callable[[str], bool] = lambda name: True
+) -> list[str]:
+    """A sentence for each reason why metrics of a table are not scored."""
+    lacking = {
+        row: {name: why for e in found for name, why in e.undefined.items() if wanted(name)}
+        for row, found in rows.items()
+    }
+    return reasons_in_words(lacking)
 
 
 def compare(rows: Mapping[str, Evaluation | Sequence[Evaluation]]) -> str:

@@ -1,4 +1,7 @@
-"""Which metrics say something on a set: those that no row without a trained model nearly wins."""
+"""Which metrics say something on a set, and what a table says of the others.
+
+Those do that have a value, and that no row without a trained model nearly wins.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,9 @@ LIMIT = 0.9
 
 CANNOT_TELL = "cannot tell"
 """What stands in a table in place of a figure that says nothing."""
+
+NOT_SCORED = "not scored"
+"""What stands in place of a figure that a metric does not have; the note says why."""
 
 _HALVES = re.compile(r"NSA$|(^| )recall$|false alarms$")
 """A map of nothing, or of everything, wins these; each is read with the other half of its pair."""
@@ -43,3 +49,22 @@ def explanation(metric: str, rows: Mapping[str, float], digits: int) -> str:
 def shown_as_found(row: str) -> bool:
     """Whether a row keeps its figure where a metric is undecided: it has nothing to claim."""
     return row in (*FREE_ROWS, "ceiling")
+
+
+def reasons_in_words(rows: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """A sentence for each reason: its metrics, and the rows where it is not that of all.
+
+    Args:
+      rows: by the name of the row, the reason for each metric that it lacks.
+    """
+    metrics = dict.fromkeys(name for why in rows.values() for name in why)
+    told: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for metric in metrics:
+        for reason in dict.fromkeys(why[metric] for why in rows.values() if metric in why):
+            those = tuple(row for row, why in rows.items() if why.get(metric) == reason)
+            told.setdefault((reason, those), []).append(metric)
+    return [
+        f"{', '.join(listed)}: {NOT_SCORED}: {reason}"
+        f"{'' if len(those) == len(rows) else ' (' + ', '.join(those) + ')'}."
+        for (reason, those), listed in told.items()
+    ]

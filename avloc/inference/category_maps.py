@@ -19,10 +19,11 @@ def by_category(
 ) -> tuple[Float[Array, "B h w N"], Float[Array, "B N"]]:
     """Maps and scores of categories, 0 to 1, float32.
 
-    Clusters of one category are added up, as CSOL does for its maps. If no sample reaches
-    `SILENCE`, maps and scores are 0.
+    Maps of one category's clusters are added up, as in CSOL; its score is that of the surest one
+    (`CategoryMap.strongest`). If no sample reaches `SILENCE`, maps and scores are 0.
     """
-    maps, scores = (jnp.clip(categories.merge(x.astype(jnp.float32)), 0, 1) for x in (maps, scores))
+    maps = jnp.clip(categories.merge(maps.astype(jnp.float32)), 0, 1)
+    scores = jnp.clip(categories.strongest(scores.astype(jnp.float32)), 0, 1)
     # A softmax over sources always hears something, so silence is detected in the sound itself.
     peak = jnp.abs(waveform.astype(jnp.float32)).max(axis=1)
     heard = (peak >= SILENCE * 32768)[:, None]

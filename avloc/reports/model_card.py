@@ -195,7 +195,7 @@ def _naming(about: Mapping[str, Any]) -> str:
     return (
         "In the order of the last axis. Training did not use them: each cluster was named "
         "afterwards, from what the run's last stage found in labelled training clips; clusters "
-        "with the same name are added up."
+        "with the same name have their maps added up, and the score of the surest one."
     )
 
 
@@ -206,7 +206,10 @@ def _scores(run: RunFolder, about: Mapping[str, Any]) -> str:
     if scores is None:
         return "Not recorded: the run was not scored."
     rows = {row for split in scores.splits.values() for row in split}
-    parts = [f"### {table.title}\n\n{table.markdown()}" for table in scores.tables()]
+    parts = [
+        f"### {table.title}\n\n{table.markdown()}"
+        for table in [*scores.tables(), *scores.negative_tables()]
+    ]
     if about["row"] not in rows:
         parts.insert(0, "The exported stage itself was not scored; other stages of its run were.")
     if about["config"]["evaluation"]["keep_aspect"]:

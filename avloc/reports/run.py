@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 from avloc.clustering.assignment import CategoryMap
 from avloc.data_pipelines.checks.preview import spread
 from avloc.data_pipelines.loader import evaluation_batches
+from avloc.data_pipelines.media.image import centre
 from avloc.drawing import rendering, tags
 from avloc.drawing.charts import Curve
 from avloc.drawing.page import Picture, write_report
@@ -86,7 +87,13 @@ def write_run_report(
         run.path / "report.html",
         title=f"{method_title(config.method)} on {config.data.name}",
         config_text=json.dumps(config.to_dict(), indent=2),
-        tables=[*scores.tables(), *_cluster_tables(scores), *elsewhere],
+        tables=[
+            *scores.named_tables(),
+            *scores.tables(),
+            *scores.negative_tables(),
+            *_cluster_tables(scores),
+            *elsewhere,
+        ],
         curves=_curves(run.epochs()),
         pictures=pictures,
         notes=notes,
@@ -186,7 +193,7 @@ def _pictures(scorer: Scorer) -> list[Picture]:
     config, dataset = scorer.config, scorer.dataset
     last = load_run(scorer.run.path)
     predict, categories = scorer.predictor(last), last.categories
-    names, heard = dataset.info.class_names, config.inference.sounding
+    names, heard = dataset.info.class_names, last.config.inference.sounding
     pictures = []
     there = dataset.info.num_examples
     splits = [split for split in config.data.scene_tests if split in there]
@@ -207,11 +214,12 @@ def _chosen(
     """Items spread evenly over a split, as drawn, as annotated and as predicted."""
     source = scorer.dataset.source(split)
     records = [source[int(place)] for place in spread(len(source), count)]
-    view = scorer.view(split)
+    view, cropped = scorer.view(split), scorer.config.evaluation.centre_crop
     batches = evaluation_batches(
         records,
         image_size=view,
         batch_size=scorer.batch_size,
+        centre_crop=cropped,
         slots=scorer.dataset.info.max_objects,
         threads=0,
     )
@@ -220,10 +228,12 @@ def _chosen(
         for i in np.flatnonzero(batch.mask):
             frames = records[int(batch.index[i])]["frames"]
             image = Image.fromarray(frames[len(frames) // 2])
+            box = centre(frames[0].shape) if cropped else None
             height, width = (_SIDE * n // min(view) for n in view)
             item = Batch(*(None if x is None else x[i] for x in batch))
             one = Prediction(*(np.asarray(x[i]) for x in found))
-            yield np.asarray(image.resize((width, height), Image.Resampling.BICUBIC)), item, one
+            shown = image.resize((width, height), Image.Resampling.BICUBIC, box=box)
+            yield np.asarray(shown), item, one
 
 
 def _scene_picture(
@@ -236,7 +246,8 @@ def _scene_picture(
     heard: float,
 ) -> Picture:
     """A scene as annotated, above what was found in it."""
-    maps, scores = (categories.merge(np.asarray(x, np.float32)) for x in (found.maps, found.scores))
+    maps = categories.merge(np.asarray(found.maps, np.float32))
+    scores = categories.strongest(np.asarray(found.scores, np.float32))
     sounding = scores >= heard
     drawn = rendering.draw(image, maps, categories.names, sounding=sounding, scores=scores)
     told = [f"{categories.names[n]} ({scores[n]:.2f})" for n in np.flatnonzero(sounding)]

@@ -15,6 +15,7 @@ from avloc.evaluation import protocols
 from avloc.evaluation.class_match import ClassMatch
 from avloc.evaluation.protocols import Protocol
 from avloc.runs.folder import RunFolder, write_atomically
+from avloc.runs.thresholds import Sounding, stored_threshold
 from avloc.scoring.run import Network, Scorer
 from avloc.scoring.scores import Scores
 from avloc.training.loading import load_run
@@ -97,6 +98,14 @@ class ElsewhereScorer(Scorer):
         if not self.missing:
             return self.own.categories(network, naming)
         return load_run(self.run.path, network.folder).categories if self.class_names else None
+
+    def sounding(
+        self, network: Network, categories: CategoryMap | None, *, again: bool = False
+    ) -> Sounding:
+        """The run's threshold, which is not chosen on other data."""
+        if found := stored_threshold(self.run, network.folder):
+            return found
+        return Sounding(float(self.config.inference.sounding), "the config's")
 
     def batches(self, split: str, what: str) -> Iterator[Batch]:
         """Batches of a split, with the run's labels."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -24,14 +24,16 @@ from avloc.machine.devices import Devices
 from avloc.progress import track
 from avloc.runs.checkpoints import example_batch, finished_stages
 from avloc.runs.folder import RunFolder, write_atomically
+from avloc.runs.thresholds import Sounding, store_thresholds, stored_threshold
+from avloc.scoring import threshold
 from avloc.scoring.judging import VideosOfClasses, verdict_on
+from avloc.scoring.negative import Watched, other_sounds
+from avloc.scoring.networks import Network, untrained
 from avloc.scoring.scores import Rows, Scores, network_row
 from avloc.training.feature_cache import FOLDER, FeatureCache
 from avloc.training.loading import LoadedRun, load_run, recorded_info
-from avloc.training.methods import create, initialize
-from avloc.training.optimizers import make_optimizers
-from avloc.training.scan import scan_split
-from avloc.types import Aux, Batch, DatasetInfo, Prediction, TrainState, Variables
+from avloc.training.methods import create
+from avloc.types import Batch, DatasetInfo, Prediction, TrainState
 
 _LOOKED_AT = 50  # records of a split, to tell scenes from single clips
 
@@ -50,22 +52,6 @@ def require_own_data(run: RunFolder, info: DatasetInfo) -> None:
             "own data by --data-dir, or score other data beside it with `avloc evaluate --workdir "
             f"{run.path} --data NAME`"
         )
-
-
-class Network(NamedTuple):
-    """What is scored in a row of the table: a trained stage, or the untrained network.
-
-    Attributes:
-      row: its name in tables.
-      folder: its name in file names.
-      variables: of the method.
-      aux: of the method.
-    """
-
-    row: str
-    folder: str
-    variables: Variables
-    aux: Aux
 
 
 class Scorer:
@@ -138,26 +124,43 @@ class Scorer:
         last = self.last_stage()
         namings = {rules.naming for rules in jobs.values()} | ({kept} if kept else set())
         judged = None
+        sounding: dict[str, Sounding] = {}
+        negative: dict[str, Rows] = {}
+        of_scenes = [rules.naming for rules in jobs.values() if rules.task == "multiple"]
         for network in self.networks(stage):
             predict = self.predictor(network)
             categories = {naming: self.categories(network, naming) for naming in namings}
             if kept and network.folder == last:
                 self._write_categories(categories[kept])
+            if named_as := [*([kept] if kept else []), *of_scenes][:1]:
+                found = self.sounding(network, categories[named_as[0]], again=bool(kept))
+                sounding[network.folder] = found
             for name, rules in jobs.items():
-                named = categories[rules.naming]
-                self._add(splits[name], network.row, network.folder, name, rules, predict, named)
-                if kept and network.folder == last and rules.task == "single":
-                    judged = verdict_on(splits[name][network.row], named, self._trained_on)
+                named, row, found = categories[rules.naming], network.row, splits[name]
+                limit = sounding.get(network.folder)
+                watched = Watched(predict, named, limit.value) if limit else predict
+                self._add(found, row, network.folder, name, rules, watched, named, limit)
+                if not kept or network.folder != last:
+                    continue
+                if self.config.evaluation.baselines:
+                    negative[name] = other_sounds(self, name, watched, found[row])
+                if rules.task == "single":
+                    judged = verdict_on(found[row], named, self._trained_on)
+        if kept and self.writes:
+            stages = {name: sounding[name] for name in self.stages() if sounding[name].scenes}
+            store_thresholds(self.run, stages)
         if stage is None and self.config.evaluation.baselines:
             for name, rules in jobs.items():
                 if any(evaluation.evaluated for evaluation in splits[name].values()):
                     for row, folder, predict in self._baselines(name, rules):
-                        self._add(splits[name], row, folder, name, rules, predict, None)
+                        shown = sounding.get(last)
+                        self._add(splits[name], row, folder, name, rules, predict, None, shown)
         for name, rows in list(splits.items()):
             if not any(evaluation.metrics for evaluation in rows.values()):
                 reasons = next(iter(splits.pop(name).values())).reasons
                 left_out[name] = "; ".join(f"{why} ({n} items)" for why, n in reasons.items())
-        return Scores(splits, left_out, judged)
+        negative = {name: rows for name, rows in negative.items() if rows and name in splits}
+        return Scores(splits, left_out, judged, negative)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -192,7 +195,7 @@ class Scorer:
             row = network_row(self.config.method, name, alone=name != finished[-1])
             yield Network(row, name, loaded.variables, loaded.aux)
         if stage is None and self.config.evaluation.baselines:
-            yield self._untrained()
+            yield untrained(self, self._frozen)
 
     def predictor(self, network: Network | LoadedRun) -> Callable[[Batch], Prediction]:
         """The network as a function of a batch."""
@@ -200,19 +203,33 @@ class Scorer:
         return lambda batch: self._predict(variables, aux, self.devices.place(batch))
 
     def categories(self, network: Network, naming: str = "assignment") -> CategoryMap | None:
-        """Category of each cluster, from the network's predictions on training clips.
+        """Category of each cluster, from the training clips that stage one put into it.
+
+        Where the method does not keep these (`Network.assigned`), from those that it is predicted
+        for.
 
         Args:
           network: whose clusters.
           naming: see `Protocol.naming`.
         """
-        if not self.dataset.info.class_names:
+        names, split = self.dataset.info.class_names, self.config.data.stage_one
+        if not names:
             return None
-        batches = self.batches(self.config.data.stage_one, f"naming the clusters of {network.row}")
-        names = self.dataset.info.class_names
-        return fit_categories(
-            self.predictor(network), self._trained_on.noting(batches), names, naming
+        batches = self._trained_on.noting(
+            self.batches(split, f"naming the clusters of {network.row}")
         )
+        data = self.config.data
+        same = not (data.noise or data.missing_categories)  # as in training
+        assigned = network.assigned(len(self.dataset.source(split))) if same else None
+        return fit_categories(self.predictor(network), batches, names, naming, assigned)
+
+    def sounding(
+        self, network: Network, categories: CategoryMap | None, *, again: bool = False
+    ) -> Sounding:
+        """The score from which on a category sounds: the run's, or, `again`, chosen."""
+        if not again and (found := stored_threshold(self.run, network.folder)):
+            return found
+        return threshold.of_network(self, network, categories)
 
     def view(self, split: str) -> tuple[int, int]:
         """Height and width of a split's pictures as the network sees them, in pixels."""
@@ -254,19 +271,29 @@ class Scorer:
 
     def batches(self, split: str, what: str) -> Iterator[Batch]:
         """Batches of a split, in order, with a progress bar that says what they are for."""
-        source = self.dataset.source(split)
+        source, threads = self.dataset.source(split), self.config.data.threads
+        data = self.batches_of(source, self.view(split), self._maps(split), threads)
+        return track(data, what, -(-len(source) // self.batch_size), "batch")
+
+    def batches_of(
+        self,
+        records: Sequence[Any],
+        view: tuple[int, int],
+        maps: StoredMaps | None = None,
+        threads: int = 0,
+    ) -> Iterator[Batch]:
+        """Batches of records, seen at a height and a width."""
         data = evaluation_batches(
-            source,
-            image_size=self.view(split),
+            records,
+            image_size=view,
             batch_size=self.batch_size,
             centre_crop=self.config.evaluation.centre_crop,
-            maps=self._maps(split),
+            maps=maps,
             slots=self.dataset.info.max_objects,
             shard=self.devices.shard,
-            threads=self.config.data.threads,
+            threads=threads,
         )
-        total = -(-len(source) // self.batch_size)
-        return map(self.devices.whole, track(data, what, total, "batch"))
+        return map(self.devices.whole, data)
 
     def _jobs(
         self, split: str | None, protocol: str | None
@@ -298,6 +325,7 @@ class Scorer:
         rules: Protocol,
         predict: Callable[[Batch], Prediction],
         categories: CategoryMap | None,
+        sounding: Sounding | None,
     ) -> None:
         """Evaluates one row, and writes it to disk."""
         batches = self.batches(split, f"scoring {row} on {split}")
@@ -307,7 +335,8 @@ class Scorer:
             rules,
             categories,
             self.class_names,
-            named_from=float(self.config.inference.sounding),
+            named_from=sounding.value if sounding else float(self.config.inference.sounding),
+            named_by=sounding.rule if sounding else "",
         )
         if self.writes:
             rows[row].write(self.evaluation / split / rules.name / folder)
@@ -323,36 +352,6 @@ class Scorer:
         grid, n = shapes.localization.shape[1:], max(1, len(self.class_names))
         free = baselines.model_free(grid, n, rules)
         return [(row, row.replace(" ", "_"), predict) for row, predict in free.items()]
-
-    def _untrained(self) -> Network:
-        """The network before training, with its own clusters: refreshes up to these are run."""
-        key = jax.random.fold_in(jax.random.key(self.config.seed), 0)
-        variables, aux = initialize(self.method, key, example_batch(self.config))
-        if self.config.model.frozen:
-            # What stands still is no part of what a network learns.
-            trained = load_run(self.run.path).variables
-            variables = {
-                kind: {**tree, **{name: trained[kind][name] for name in self.config.model.frozen}}
-                for kind, tree in variables.items()
-            }
-        optimizers = {
-            name: optimizer.init(variables["params"])
-            for name, optimizer in make_optimizers(self.config).items()
-        }
-        state = TrainState(variables, optimizers, aux, 0)
-
-        def scan(f: Callable[..., Any], state: TrainState, split: str) -> Any:
-            maps = self._frozen and self._frozen[0].evaluation(split, state)
-            return scan_split(f, state, self.dataset, split, self.config, self.devices, maps=maps)
-
-        key = jax.random.fold_in(jax.random.key(self.config.seed), 1_000_000)
-        for phase in self.method.phases():
-            if phase.refresh is not None:
-                state = phase.refresh(state, scan, key)
-                if np.any(state.aux.get("labels", True)):
-                    break
-        variables, aux = jax.device_get((state.variables, state.aux))
-        return Network("untrained network", "untrained", variables, aux)
 
     def _write_categories(self, categories: CategoryMap | None) -> None:
         if self.writes and categories is not None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from avloc.drawing.table import Table
 from avloc.evaluation.ordering import place
-from avloc.evaluation.results import Evaluation, comparison
+from avloc.evaluation.results import Evaluation, comparison, unscored_in_words
 
 GIVEN = "given maps"
 """Name of the row of the given maps."""
@@ -47,7 +47,8 @@ class MapScores:
                 body += [[head, *line_of[head]] for head in heads]
         note = "In brackets: 95 % interval over videos."
         note += " A line without a protocol is the same for all of them." * several
-        return Table(self.title, ["", *evaluations[0]], body, note)
+        told = unscored_in_words({row: [e[row] for e in evaluations] for row in evaluations[0]})
+        return Table(self.title, ["", *evaluations[0]], body, " ".join([note, *told]))
 
     def text(self, width: int | None = None) -> str:
         """All of it, its table in lines of so many letters; None: as Markdown."""

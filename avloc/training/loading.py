@@ -13,6 +13,7 @@ from avloc.clustering.assignment import CategoryMap
 from avloc.naming import did_you_mean
 from avloc.runs.checkpoints import example_batch, finished_stages, read_stage, shapes
 from avloc.runs.folder import RunFolder
+from avloc.runs.thresholds import stored_threshold
 from avloc.training.methods import create
 from avloc.types import Aux, DatasetInfo, Method, Variables
 
@@ -32,6 +33,7 @@ def load_run(workdir: str | Path, stage: str | None = None) -> LoadedRun:
     """The run in `workdir`, after its last finished stage or the one named.
 
     `categories` is the identity, `object 0` and on, where the run was not fitted to class names.
+    `config.inference.sounding` is the threshold that was chosen for the stage, where one was.
 
     Raises:
       ValueError: the folder holds no run, no finished stage, or a damaged one.
@@ -46,6 +48,9 @@ def load_run(workdir: str | Path, stage: str | None = None) -> LoadedRun:
             f"{run.path} has no finished stage yet: go on with `avloc train --workdir {run.path}`"
         )
     stage = finished[-1] if stage is None else stage
+    if chosen := stored_threshold(run, stage):
+        with config.unlocked():
+            config.inference.sounding = chosen.value
     if stage not in finished:
         raise ValueError(
             f"{run.path} has no stage {stage!r}; finished: {', '.join(finished)}"

@@ -251,6 +251,8 @@ class _Trainer:
         if not np.any(labels):  # nothing was clustered yet
             return
         truth = self.dataset.labels(self.config.data.stage_one)
+        if len(np.unique(truth[truth >= 0])) < 2:  # any clusters would agree with one category
+            return
         value = float(nmi(truth, np.asarray(labels)))
         say(f"        clusters against categories: NMI {value:.3f}")
         self.writer.write_epoch(

@@ -56,10 +56,10 @@ class SplitAccount:
         self._count(recording, "found")
         self._count(recording, "clips", len(stored.clips))
         moments = recording.moments
+        early = self._measure(recording, stored)
         names = moments and [moment.name for moment in moments]
         self._silent += told(recording.id, stored.silent, names)
         self._one_channel += told(recording.id, stored.one_channel, names)
-        early = self._measure(recording, stored)
         if not stored.clips:
             self._count(recording, "skipped")
             otherwise = "its start is not known" if early else "it ends before the wanted part"
@@ -101,10 +101,10 @@ class SplitAccount:
             "skipped_for": dict(self._skipped),
             "damaged_at": dict(self._damaged),
             "absent_moments": self._absent,
-            "silent": dict(self._silent),
-            "one_channel": dict(self._one_channel),
             "start_not_known": self._unsure,
             "shorter_than_named": dict(self._shorter),
+            "silent": dict(self._silent),
+            "one_channel": dict(self._one_channel),
         }
         if self._late:
             median, largest = self._offsets()

@@ -149,15 +149,8 @@ class ClipStore:
         if silent and not kept:
             problem = problem or "nothing can be heard in it"
         clips, late = zip(*kept, strict=True) if kept else ((), ())
-        return StoredClips(
-            file=target,
-            clips=clips,
-            late=late,
-            problem=problem,
-            silent=silent,
-            one_channel=tuple(report["one_channel"]),
-            length=report["length"],
-        )
+        one_channel, length = tuple(report["one_channel"]), report["length"]
+        return StoredClips(target, clips, late, problem, silent, one_channel, length)
 
     def discard(self) -> None:
         """Removes the folder."""
@@ -168,8 +161,8 @@ class ClipStore:
         """The file of a recording; its name changes with the video and the wanted part."""
         files = [file_state(path) for path in (recording.path, recording.sound) if path]
         moments = recording.moments and [(m.start, m.time) for m in recording.moments]
-        part = recording.part
-        wanted = (recording.start, recording.length, moments, part, self._cutting, _LAYOUT)
+        part = (recording.start, recording.length, moments, recording.part)
+        wanted = (*part, self._cutting, _LAYOUT)
         return self._folder / f"{digest(repr((files, wanted)))}.zip"
 
 

@@ -363,7 +363,7 @@ def frames_from(container, stream, time: float) -> Iterator[av.VideoFrame | av.A
 
 
 def check_sides(width: int, height: int, path: str | Path) -> None:
-    """Raises VideoError if a picture is too large, or a line, of which no cell can be made."""
+    """Raises VideoError if pictures are larger than those that are read, or lines."""
     try:
         check_size(width, height)
     except ValueError as fault:

@@ -52,7 +52,7 @@ def test_mean_and_spread_over_seeds():
 
 def test_pooled_over_seeds(grid):
     (table,) = split_tables(grid)
-    assert (table.split, table.protocol) == (SPLIT, ("dsol-synthetic", 2))
+    assert (table.split, table.protocol) == (SPLIT, ("dsol-synthetic", 3))
     assert (table.evaluated, table.total) == (4, 5)
     assert table.stages == dict.fromkeys(["plain", "whole"], "CSOL after stage two")
     ciou = table.scores["plain"]["CIoU@0.3"]
@@ -180,7 +180,7 @@ def test_json(grid, tmp_path):
     }
     assert data["cells"]["whole"]["runs"]["1"]["seconds"] == 12.5
     (table,) = data["tables"]
-    assert table["protocol"] == ["dsol-synthetic", 2]
+    assert table["protocol"] == ["dsol-synthetic", 3]
     assert table["scores"]["plain"]["CIoU@0.3"]["seeds"] == {"0": 0.0, "1": 50.0}
 
 
@@ -202,3 +202,21 @@ def test_items_that_do_not_make_the_metric_give_no_interval(grid):
     entry["splits"][SPLIT]["CSOL after stage two"]["metrics"]["CIoU@0.3"]["value"] = 75.0
     file.write_text(json.dumps(entry))
     assert split_tables(grid)[0].scores["plain"]["CIoU@0.3"].interval == "seeds"
+
+
+def test_a_metric_without_a_value_says_why(grid):
+    """In one row of two, and in a row of both; where a seed has it, its value stands."""
+    for name, run in ((name, run) for name, runs in grid.cells.items() for run in runs.values()):
+        file = run.folder / "metrics.json"
+        data = json.loads(file.read_text())
+        first = next(iter(data["splits"][SPLIT].values()))
+        first["undefined"] = {"NMI": "one category"}
+        if name == "plain":
+            del first["metrics"]["AUROC"]
+            first["undefined"]["AUROC"] = "no silent object is annotated"
+        file.write_text(json.dumps(data))
+    text = markdown(grid, "mine", split_tables(grid))
+    assert "NMI: not scored: one category." in text
+    assert "AUROC: not scored: no silent object is annotated (plain)." in text
+    plain, whole = (line for line in text.splitlines() if line.startswith(("| plain", "| whole")))
+    assert plain.count("not scored") == 2 and whole.count("not scored") == 1

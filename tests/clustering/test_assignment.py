@@ -2,6 +2,7 @@ import itertools
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -128,3 +129,14 @@ def test_purity_report_by_hand():
         {"cluster": "all", "category": "", "size": 6, "purity": 5 / 6},
     ]
     json.dumps(report)
+
+
+def test_presence_is_that_of_the_surest_cluster():
+    """Three clusters at 0.2 are not a category at 0.6; one without a cluster is absent."""
+    categories = CategoryMap((1, 0, 1, 1), ("cello", "flute", "tuba"))
+    scores = np.array([[0.2, 0.7, 0.2, 0.2], [0.9, 0, 0.3, 0.9]], np.float32)
+    expected = np.float32([[0.7, 0.2, 0], [0, 0.9, 0]])
+    np.testing.assert_array_equal(categories.strongest(scores), expected)
+    np.testing.assert_array_equal(jax.jit(categories.strongest)(jnp.asarray(scores)), expected)
+    with pytest.raises(ValueError, match="scores have 3 clusters, but 4"):
+        categories.strongest(scores[:, :3])

@@ -14,9 +14,10 @@ def test_one_block_at_its_own_size():
     np.testing.assert_allclose(scores, [0.8], rtol=1e-6)
 
 
-def test_threshold_is_a_share_of_the_maximum():
+def test_threshold_is_a_share_of_the_range():
+    """CSOL 4.4: the map is normalised, then cut. 0.055 is half-way, and 0.0775 three quarters."""
     ramp = np.tile(np.linspace(0.01, 0.1, 10), (10, 1))  # 0.01, 0.02, ... 0.1
-    for threshold, first in ((0.5, 4), (0.75, 7), (1.0, 9)):
+    for threshold, first in ((0.5, 5), (0.75, 7), (1.0, 9)):
         boxes = boxes_of(ramp[None], 1.0, threshold - 1e-6).boxes
         np.testing.assert_allclose(boxes, [[0, first / 10, 1, 1]], rtol=1e-6)
 
@@ -77,6 +78,25 @@ def test_a_region_that_is_everywhere_has_one_box():
     np.testing.assert_allclose(scores, [0.8], rtol=1e-6)
 
 
+def test_a_softmax_map_is_boxed_around_its_object():
+    """0.10 everywhere and 0.18 on the object: half of the maximum would be the whole frame."""
+    map = np.full((8, 8), 0.10, np.float32)
+    map[2:6, 4:8] = 0.18
+    found = boxes_of(map[None], 1.0)
+    np.testing.assert_allclose(found.boxes, [[0.25, 0.5, 0.75, 1]])
+    np.testing.assert_allclose(found.scores, [0.18])
+    # Values have no common zero: moved or turned to cosines, the box is the same.
+    np.testing.assert_array_equal(boxes_of(map[None] - 1, 1.0).boxes, found.boxes)
+
+
+def test_a_flat_map_is_the_whole_frame_or_nothing():
+    flat = np.float32([1, 1 / 3, 0, -1])[:, None, None] * np.ones((1, 6, 6), np.float32)
+    flat[1, 2, 2] = np.nextafter(flat[1, 2, 2], np.float32(1))  # the last bit says nothing
+    found = boxes_of(flat, 1.0)
+    assert found.place.tolist() == [0, 1]
+    np.testing.assert_array_equal(found.boxes, [[0, 0, 1, 1]] * 2)
+
+
 def test_nothing_has_no_boxes():
     boxes, scores = boxes_from_map(np.zeros((5, 5)), size=(50, 50))
     assert boxes.shape == (0, 4) and scores.shape == (0,)
@@ -94,7 +114,7 @@ def test_many_maps_at_once_are_as_scipy_labels_them():
     maps[3] = 0
     found = boxes_of(maps, cell=2.0)
     for place, one in enumerate(maps):
-        parts, count = ndimage.label((one >= 0.5 * one.max()) & (one > 0))
+        parts, count = ndimage.label((one >= (one.min() + one.max()) / 2) & (one > 0))
         index = np.arange(1, count + 1)
         area = ndimage.sum_labels(np.ones_like(one), parts, index) if count else np.zeros(0)
         expected = [

@@ -1,6 +1,7 @@
 """Metrics against values worked out by hand, plain loops, OpenCV and scikit-learn."""
 
 import cv2
+import jax
 import numpy as np
 import pytest
 from sklearn.metrics import auc as sklearn_auc
@@ -167,6 +168,64 @@ def test_a_median_cut_predicts_all_but_the_lower_half():
     flat = np.minimum(maps, 20)
     assert (flat > metrics.quantile_cuts(flat, 0.5)[..., None, None]).sum() == 44
     assert (flat - 50 > metrics.quantile_cuts(flat - 50, 0.5)[..., None, None]).sum() == 44
+
+
+CONSTANTS = (1.0, 0.7, 0.3, 0.1, 0.2, 1 / 3, 0.0, 1e-30, 1e-40, -0.2)
+
+
+@pytest.mark.parametrize("cells", [(14, 14), (7, 5), (1, 1), (300, 3)])
+def test_a_constant_map_stays_constant(cells):
+    """To the last bit, whatever the value: where it does not, a quantile predicts a part of it."""
+    maps = np.stack([np.full(cells, value, np.float32) for value in CONSTANTS])
+    resized = np.asarray(metrics.resize(maps, 224))
+    assert (resized == resized[:, :1, :1]).all()
+    np.testing.assert_allclose(resized[:, 0, 0], np.float32(CONSTANTS), rtol=1e-7, atol=1e-38)
+
+
+@pytest.mark.parametrize("value", CONSTANTS)
+def test_a_constant_map_is_all_predicted_by_a_quantile(value):
+    """Against a box on its left half it scores half, at any height; so NumPy and jit say."""
+    maps = np.full((1, 14, 14, 1), value, np.float32)
+    box, label, heard = np.array([[[0, 0, 1, 0.5]]]), np.zeros((1, 1), int), np.ones((1, 1), bool)
+    out, _ = measure(maps, box, label, heard, get("lvs-median"))
+    assert metrics.iou(out.overlap, out.truth, out.outside)[0, 0] == 0.5
+    resized = np.asarray(metrics.enlarge(maps, 224))
+    cuts = metrics.quantile_cuts(resized, 0.5)[..., None, None]
+    assert (resized > cuts).all()
+    assert np.asarray(jax.jit(lambda one, cut: one > cut)(resized, cuts)).all()
+
+
+@pytest.mark.parametrize("top", [1.0, 1 / 3, 1e-30, 0.0])
+def test_a_flat_top_is_predicted_and_nothing_else(top):
+    """Ten of fourteen columns at the top: all that is at the top, and no pixel of the slope."""
+    maps = np.full((1, 14, 14, 1), top - 1, np.float32)
+    maps[:, :, :10] = top
+    resized = np.asarray(metrics.enlarge(maps, 224))
+    predicted = resized > metrics.quantile_cuts(resized, 0.5)[..., None, None]
+    np.testing.assert_array_equal(predicted[0, 0], np.tile(np.arange(224) < 152, (224, 1)))
+
+
+def test_a_uniform_map_of_five_sources_is_silent_at_tau():
+    """Published NSA: a softmax over five that says nothing is 0.2 everywhere, which counts."""
+    maps = np.full((2, 14, 14, 5), 0.2, np.float32)
+    maps[1] = np.nextafter(maps[1], np.float32(1))  # as another device may round it
+    nothing = np.zeros((2, 1, 4)), np.full((2, 1), -1), np.zeros((2, 1), bool)
+    for name, quiet in (("dsol-duet", 1), ("ier", 0)):  # up to tau, and below it
+        out, _ = measure(maps, *nothing, get(name))
+        np.testing.assert_array_equal(out.quiet, np.full((2, 5), quiet))
+        np.testing.assert_array_equal(out.lit, np.full((2, 5), not quiet))
+
+
+def test_last_bits_do_not_decide_what_is_predicted():
+    """A plateau at a tenth of the maximum lies on the cut, whichever way it was rounded."""
+    maps = np.zeros((3, 4, 4, 1), np.float32)
+    maps[:, 0], maps[:, 1:] = 0.7, 0.07
+    maps[1, 1:], maps[2, 1:] = (np.nextafter(np.float32(0.07), np.float32(x)) for x in (0, 1))
+    protocol = Protocol("tenth", 1, "single", Threshold("own-maximum", 0.1), 0.5, size=4)
+    box, label, heard = np.ones((3, 1, 4)) * [0, 0, 0.25, 1], np.zeros((3, 1)), np.ones((3, 1))
+    out, _ = measure(maps, box, label.astype(int), heard.astype(bool), protocol)
+    np.testing.assert_array_equal(out.overlap, [[4]] * 3)
+    np.testing.assert_array_equal(out.outside, [[0]] * 3)
 
 
 def test_class_aware_iou_is_over_sounding_categories():

@@ -82,8 +82,8 @@ def test_every_category_sounds():
     assert [row["value"] for row in found.values()] == [1, 1 / 2]
 
 
-def test_scores_of_clusters_are_added_up_for_their_category():
-    """As `localize` does: 0.15 and 0.1 of two clusters of one category reach 0.2."""
+def test_a_category_is_as_sure_as_its_surest_cluster():
+    """As `localize` does: 0.15 and 0.1 of two clusters of one category do not reach 0.2."""
     batch = scenes(2)  # two of three categories sound
     cello = int(np.flatnonzero((batch.labels[:, :2] == 0).any(1))[0])
     maps = np.zeros((2, *GRID, 4), np.float32)
@@ -92,9 +92,9 @@ def test_scores_of_clusters_are_added_up_for_their_category():
     found = evaluate(
         predictor(maps), [batch], get("paper"), merge, NAMES[:3], named_from=0.2, draws=20
     )
-    assert found.metrics["named precision"]["value"] == 1
-    assert found.metrics["named recall"]["value"] == 1 / 4
-    assert "cello right 0.2500" in found.items[cello]["named"]
+    assert found.metrics["named recall"]["value"] == 0
+    assert found.undefined["named precision"] == "nothing is named"
+    assert "cello missed 0.1500" in found.items[cello]["named"]
 
 
 def test_what_the_table_says():
@@ -114,7 +114,8 @@ def test_what_the_table_says():
     }
     table = comparison(rows)
     line = {row[0]: dict(zip(table.columns, map(str, row), strict=True)) for row in table.rows}
-    assert line["ours"]["named precision"] == "-"  # it names nothing
+    assert line["ours"]["named precision"] == "not scored"  # it names nothing
+    assert "named precision: not scored: nothing is named (ours)." in table.note
     assert line["ours"]["named recall"].startswith("0.000")
     # 0.5 for everything: all three are named, two of them sound.
     assert line["centred box"]["named precision"].startswith("0.667")

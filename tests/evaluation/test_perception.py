@@ -225,5 +225,4 @@ def test_nothing_to_hear():
     none = mixtures(np.zeros((2, 4)), [[-1, -1]] * 2)
     assert perceive(none, NAMES, RESAMPLE)[0] == {}
     silent, _ = perceive(mixtures(np.zeros((2, 4)), labels), NAMES, RESAMPLE)
-    assert "precision" not in silent and silent["recall"]["value"] == 0
-    assert silent["macro precision"]["value"] == 0
+    assert not {"precision", "macro precision"} & set(silent) and silent["recall"]["value"] == 0

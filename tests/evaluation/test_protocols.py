@@ -90,7 +90,7 @@ def test_scenes_have_fields_of_their_own(field):
 
 def test_description_names_rule_and_version():
     text = get("dsol-synthetic").describe()
-    assert "dsol-synthetic (version 2)" in text
+    assert "dsol-synthetic (version 3)" in text
     assert "0.5 x the map's own maximum" in text
     assert "silent up to 0.2" in text and "majority" not in text
     assert "clusters named by majority" in get("ier").describe()
@@ -106,6 +106,6 @@ def test_description_names_rule_and_version():
 def test_descriptions_that_stored_scores_are_compared_by():
     """Runs scored under the same words stand in one table, so words change with versions only."""
     assert get("paper").describe() == (
-        "paper (version 1): bilinear to 224x224, cut at 10 % of the largest value over all maps, "
+        "paper (version 2): bilinear to 224x224, cut at 10 % of the largest value over all maps, "
         "silent below 10 % of the largest value over all maps, success at 0.3"
     )

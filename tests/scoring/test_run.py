@@ -2,11 +2,13 @@ import csv
 import json
 
 import numpy as np
+import pytest
 
 from avloc.data_pipelines.loader import evaluation_batches
 from avloc.evaluation import Evaluation
 from avloc.reports.run import _annotated, write_run_report
 from avloc.scoring.scores import Scores, stored_scores
+from avloc.training.loading import load_run
 from avloc.types import Batch
 from tests.scoring.halves import (
     LEFT,
@@ -86,7 +88,7 @@ def test_damaged_scores_are_not_believed(scorer):
     made.score()
     file = made.run.path / "metrics.json"
     text = file.read_text()
-    file.write_text(text.replace('"protocol_version": 2', '"protocol_version": 1'))
+    file.write_text(text.replace('"protocol_version": 3', '"protocol_version": 2'))
     assert stored_scores(made.run) is None
     file.write_text(text[:100])
     assert stored_scores(made.run) is None
@@ -105,6 +107,27 @@ def test_another_split_is_scored_as_what_it_holds(scorer):
     for split, protocol in (("validation", "dsol-solo"), ("more_scenes", "dsol-synthetic")):
         rows = made.score(split=split, stage="stage_two").splits[split]
         assert rows[ROWS[0]].protocol.name == protocol and rows[ROWS[0]].evaluated == 4
+
+
+def test_one_category_is_nothing_to_tell_apart(scorer):
+    """Where every row would get 1, none does: in the table, in the file, and read back."""
+    items = {"train": clips(8), "test": clips(6), "cocktail_test": scenes(5)}
+    for one in (*items["train"], *items["test"]):
+        one["objects"]["label"] *= 0
+    made = scorer(items, names=("bell",), scene_tests=())
+    scores = made.score()
+    for row in ROWS[:3]:
+        found = scores.splits["test"][row]
+        assert not {"NMI", "purity", "audio NMI"} & set(found.metrics)
+        assert found.undefined == dict.fromkeys(("NMI", "purity", "audio NMI"), "one category")
+        assert "  NMI: not scored: one category" in found.summary()
+    assert "NMI, audio NMI, purity: not scored: one category" in scores.text()
+    read = stored_scores(made.run)
+    assert read.text() == scores.text()
+    (data,) = json.loads((made.run.path / "metrics.json").read_text())["splits"].values()
+    assert data[ROWS[0]]["undefined"]["NMI"] == "one category"
+    report = write_run_report(made.run, scores, None).read_text()
+    assert "not scored: one category" in report
 
 
 def test_clips_without_boxes_are_scored_for_their_clusters_only(scorer):
@@ -298,3 +321,54 @@ def test_the_verdict_without_classes_compares_sight_and_hearing(scorer):
     judged = scorer(unnamed, names=()).score().verdict
     # Cluster 1 is always heard best; every second clip is seen as it.
     assert (judged.named, judged.videos, judged.above_chance) == (False, 8, False)
+
+
+def test_clusters_are_named_by_what_stage_one_put_into_them(scorer):
+    """Later features may put a clip elsewhere; the papers name by the assignment that was made."""
+    made = scorer(everything())
+    network = next(iter(made.networks()))
+    assert made.categories(network).of_cluster == (0, 1)  # as predicted
+    assigned = np.arange(8) % 2
+    kept = network._replace(aux={**network.aux, "labels": 1 - assigned})
+    assert made.categories(kept).of_cluster == (1, 0)
+    # Nothing clustered yet, or other clips than these: as predicted.
+    for labels in (np.zeros(8, int), 1 - assigned[:6]):
+        other = network._replace(aux={**network.aux, "labels": labels})
+        assert made.categories(other).of_cluster == (0, 1)
+    with made.config.unlocked():
+        made.config.data.noise = 0.5
+    assert made.categories(kept).of_cluster == (0, 1)
+
+
+def test_the_threshold_is_chosen_on_validation_mixtures(scorer):
+    """Scores are 0.3 and 0.7 whatever is heard: up to 0.3 both kinds are named, which is best."""
+    validation = [{**one, "waveform": np.full(16000, 900, np.int16)} for one in clips(6)]
+    made = scorer({**everything(), "validation": validation})
+    scores = made.score()
+    stored = json.loads((made.run.path / "thresholds.json").read_text())
+    assert list(stored) == ["stage_one", "stage_two"]
+    two = stored["stage_two"]
+    assert (two["value"], two["scenes"], two["precision"], two["recall"]) == (0.15, 100, 0.5, 1)
+    row = scores.splits["cocktail_test"][ROWS[0]]
+    assert (row.named_from, row.metrics["named precision"]["value"]) == (0.15, 0.5)
+    assert scores.splits["cocktail_test"]["centred box"].named_from == 0.15  # as what is shipped
+    assert "It is chosen on 100 scenes of 4 validation clips" in scores.text()
+    assert stored_scores(made.run).text() == scores.text()
+    assert load_run(made.run.path).config.inference.sounding == 0.15
+    page = write_run_report(made.run, scores, made).read_text()
+    assert page.index("What is named: Scenes") < page.index("One source at a time")
+    assert "Found (below) bell (0.30), drum (0.70)" in page
+    (made.run.path / "thresholds.json").write_text("[")
+    with pytest.raises(ValueError, match=r"thresholds\.json is damaged: remove it"):
+        load_run(made.run.path)
+
+
+def test_without_a_validation_split_the_threshold_is_the_config_s(scorer):
+    made = scorer(everything())
+    scores = made.score(split="cocktail_test", stage="stage_two")
+    row = scores.splits["cocktail_test"][ROWS[0]]
+    assert (row.named_from, row.named_by) == (
+        0.2,
+        "the config's, as the data set has no validation split",
+    )
+    assert not (made.run.path / "thresholds.json").exists()
