@@ -209,7 +209,11 @@ def _scores(verb: Callable[..., argparse.ArgumentParser]) -> None:
         "item's; a map is [h, w], or [h, w, N] with a map a class. `--protocol all` shows\n"
         "how much of a score is the rule.",
     )
-    score.add_argument("--maps", metavar="PATH", required=True)
+    what = score.add_mutually_exclusive_group(required=True)
+    what.add_argument("--maps", metavar="PATH")
+    what.add_argument(
+        "--annotations", metavar="DIR", help="annotation files alone: scores the model-free rows"
+    )
     score.add_argument("--data", metavar="NAME", required=True, help="NAME or NAME/CONFIGURATION")
     score.add_argument("--split", metavar="S", required=True)
     score.add_argument("--protocol", metavar="P", required=True, help="its name, or all")

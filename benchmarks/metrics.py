@@ -144,7 +144,7 @@ def rows(quick: bool) -> Iterator[Row]:
         "the same loop",
         times["all"],
         times["loop"],
-        note="only ours adds AP of boxes, AUROC, a table of items, 1,000 bootstrap draws a figure",
+        note="only ours adds AP of boxes, AUROC, a table of items, an interval for each figure",
     )
 
 

@@ -101,8 +101,8 @@ class Recording(NamedTuple):
     """A video, or a picture with its sound, that a split wants.
 
     Attributes:
-      id: name by which the authors' files know it, usually a YouTube id. Intervals are
-        bootstrapped over these.
+      id: name by which the authors' files know it, usually a YouTube id. Intervals go
+        over these.
       labels: categories known to sound throughout it; empty if not known.
       path: file of the video or picture; None: missing from the folder.
       sound: file of the sound if it is separate from the pictures; always set for a still picture.

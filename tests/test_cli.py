@@ -27,6 +27,7 @@ def test_training_ends_with_scores_and_a_report(place):
         "CSOL after stage two",
         "CSOL after stage one alone",
         "untrained network",
+        "whole image",
         "centred box",
         "random map",
         "ceiling",

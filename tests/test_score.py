@@ -89,7 +89,7 @@ def test_a_rule_that_is_named(data, score, tmp_path):
     assert "Maps without an item in the split: 1 (stranger)." in said
     share = 100 * np.mean(np.array(expected) >= 0.5)
     head, _, first, *_ = cells(said)
-    assert head == ["", "given maps", "centred box", "random map", "ceiling"]
+    assert head == ["", "given maps", "whole image", "centred box", "random map", "ceiling"]
     assert first[0] == "IoU@0.5" and first[1].split()[0] == f"{share:.1f}"
     stored = json.loads((out / "score.json").read_text())
     rows = stored["protocols"]["half-maximum"]
@@ -116,7 +116,7 @@ def test_every_rule_that_fits(data, score, tmp_path):
         own = rows["given maps"]
         assert own["evaluated"] == 4 and own["total"] == 16
         for metric in own["metrics"]:
-            assert len(lines.get(f"{metric} ({name})") or lines[metric]) == 4
+            assert len(lines.get(f"{metric} ({name})") or lines[metric]) == 7
         assert (out / name / "items.csv").is_file()
         if name in ("paper", "dsol-synthetic", "dsol-duet", "ier"):
             for row in ("given maps", "ceiling"):
@@ -184,7 +184,9 @@ def test_what_is_refused(data, score, tmp_path, fails):
     assert not out.exists()
     asked = ("--data", SPEC, "--split", "test", "--protocol", "all", "--data-dir", tmp_path)
     assert "is not built in" in fails("score", "--maps", maps, *asked)
-    assert "required: --maps, --data, --split, --protocol" in fails("score")
+    assert "required: --data, --split, --protocol" in fails("score")
+    neither = fails("score", *asked)
+    assert "one of the arguments --maps --annotations is required" in neither
 
 
 def test_the_maps_of_the_page_are_scored(data, tmp_path, monkeypatch, capsys):

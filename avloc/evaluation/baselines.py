@@ -17,16 +17,32 @@ from avloc.types import Batch, Prediction
 
 Predict = Callable[[Batch], Prediction]
 
+DEAF = ("all objects", "all that sounds")
+"""Rows of scenes that draw true boxes into one map for all classes: they name nothing."""
+
 
 def model_free(
     grid: tuple[int, int], n: int, protocol: Protocol | None = None
 ) -> dict[str, Predict]:
-    """All baselines by the name of their row; the protocol is for the ceiling."""
-    return {
+    """All baselines by the name of their row; the protocol is for those that see the boxes.
+
+    `DEAF` rows are for scenes, where something is silent or sounds of several classes differ.
+    """
+    rows = {
+        "whole image": whole_image(grid, n),
         "centred box": centred_box(grid, n),
         "random map": random_map(grid, n),
-        "ceiling": ceiling(grid, n, protocol),
     }
+    if protocol is not None and protocol.task == "multiple":
+        objects, sounds = DEAF
+        rows[objects] = seen(grid, protocol, silent=True)
+        rows[sounds] = seen(grid, protocol, silent=False)
+    return rows | {"ceiling": ceiling(grid, n, protocol)}
+
+
+def whole_image(grid: tuple[int, int], n: int) -> Predict:
+    """Every cell, for every category; see `centred_box` for the arguments."""
+    return _always(np.ones(grid, np.float32), n)
 
 
 def centred_box(grid: tuple[int, int], n: int) -> Predict:
@@ -38,15 +54,19 @@ def centred_box(grid: tuple[int, int], n: int) -> Predict:
     """
     margin = (1 - np.sqrt(0.5)) / 2
     box = np.array([margin, margin, 1 - margin, 1 - margin], np.float32)
-    centre = boxes_on_grid(box[None], grid)[0]
+    return _always(boxes_on_grid(box[None], grid)[0], n)
+
+
+def _always(map: Float[np.ndarray, "h w"], n: int) -> Predict:
+    """One map for each of n categories of every item."""
 
     def predict(batch: Batch) -> Prediction:
         size = len(batch.mask)
         return Prediction(
-            maps=np.broadcast_to(centre[..., None], (size, *grid, n)),
+            maps=np.broadcast_to(map[..., None], (size, *map.shape, n)),
             scores=np.full((size, n), 0.5, np.float32),
             heard=np.full((size, n), 0.5, np.float32),
-            localization=np.broadcast_to(centre, (size, *grid)),
+            localization=np.broadcast_to(map, (size, *map.shape)),
             cluster=np.full(size, -1, np.int32),
         )
 
@@ -90,22 +110,12 @@ def ceiling(grid: tuple[int, int], n: int, protocol: Protocol | None = None) -> 
       n: categories; 1 where there are none.
       protocol: for the rules; without it, boxes are drawn as they are.
     """
-    at_size = protocol is not None and grid == (protocol.size, protocol.size)
-    votes = 2 if protocol is not None and protocol.iou == "consensus" else 1
-    # Between 0 and 1, all different.
-    order = np.linspace(0, 1, grid[0] * grid[1], dtype=np.float32).reshape(*grid, 1)
-
-    def best(drawn: np.ndarray) -> np.ndarray:
-        drawn = np.minimum(drawn, votes) / np.float32(votes)
-        if protocol is None or protocol.threshold.of != "quantile":
-            return drawn
-        return np.where(drawn.any((1, 2), keepdims=True), (drawn + 0.4 * order) / 1.4, 0)
+    best = _best(grid, protocol)
 
     def predict(batch: Batch) -> Prediction:
-        boxes = np.asarray(batch.boxes)
-        drawn = _boxes_at_size(boxes, protocol) if at_size else boxes_on_grid(boxes, grid)
         sounding = np.asarray(batch.sounding)
-        drawn = drawn * sounding[..., None, None]
+        boxes = np.asarray(batch.boxes)
+        drawn = _drawn(boxes, grid, protocol) * sounding[..., None, None]
         of_category = np.asarray(batch.labels)[..., None] == np.arange(n)
         maps = best(np.einsum("bmhw,bmn->bhwn", drawn, of_category.astype(np.float32)))
         return Prediction(
@@ -117,6 +127,56 @@ def ceiling(grid: tuple[int, int], n: int, protocol: Protocol | None = None) -> 
         )
 
     return predict
+
+
+def seen(grid: tuple[int, int], protocol: Protocol, *, silent: bool) -> Predict:
+    """The true boxes as one map for all categories: where objects are, but not which of them.
+
+    Args:
+      grid: see `ceiling`.
+      protocol: for the rules.
+      silent: whether objects that make no sound are drawn too.
+    """
+    best = _best(grid, protocol)
+
+    def predict(batch: Batch) -> Prediction:
+        drawn = _drawn(np.asarray(batch.boxes), grid, protocol)
+        shown = np.ones(drawn.shape[:2], bool) if silent else np.asarray(batch.sounding)
+        maps = best((drawn * shown[..., None, None]).sum(1)[..., None])
+        return Prediction(
+            maps=maps,
+            scores=maps.max((1, 2)),
+            heard=np.zeros((len(maps), 1), np.float32),
+            localization=maps[..., 0],
+            cluster=np.full(len(maps), -1, np.int32),
+        )
+
+    return predict
+
+
+def _best(
+    grid: tuple[int, int], protocol: Protocol | None
+) -> Callable[[np.ndarray], Float[np.ndarray, "B h w N"]]:
+    """What makes a map of counted boxes that a protocol's rule cuts as they are."""
+    votes = 2 if protocol is not None and protocol.iou == "consensus" else 1
+    # Between 0 and 1, all different.
+    order = np.linspace(0, 1, grid[0] * grid[1], dtype=np.float32).reshape(*grid, 1)
+
+    def best(drawn: np.ndarray) -> np.ndarray:
+        drawn = np.minimum(drawn, votes) / np.float32(votes)
+        if protocol is None or protocol.threshold.of != "quantile":
+            return drawn
+        return np.where(drawn.any((1, 2), keepdims=True), (drawn + 0.4 * order) / 1.4, 0)
+
+    return best
+
+
+def _drawn(
+    boxes: Float[np.ndarray, "*slots 4"], grid: tuple[int, int], protocol: Protocol | None
+) -> Float[np.ndarray, "*slots h w"]:
+    if protocol is not None and grid == (protocol.size, protocol.size):
+        return _boxes_at_size(boxes, protocol)
+    return boxes_on_grid(boxes, grid)
 
 
 def _boxes_at_size(

@@ -197,8 +197,11 @@ def _jackknife(
         centres = ((value - chance.level) / (1 - chance.level),)
         variance = (variance + chance.moved) / (1 - chance.level) ** 2
     ends = [value, value]
+    error = min(np.sqrt(variance), 0.5)
     for centre in np.clip(centres, 0, 1):
-        spread = variance / max(centre * (1 - centre), 1e-9) if variance else 0.0
+        # At the ends of 0 to 1 an item has no variance: that of one error further in is taken.
+        of_item = max(centre * (1 - centre), error * (1 - error))
+        spread = variance / of_item if variance else 0.0
         drawn = (1 / n - spread) / (1 + carrying) ** 2
         low, high = _score(centre, min(spread + max(drawn, 0), 1), quantile)
         ends = [min(ends[0], low), max(ends[1], high)]

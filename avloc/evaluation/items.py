@@ -77,6 +77,9 @@ def predictions(
         if not mask.any():
             continue
         empty = False
+        if protocol.truth == "all":
+            known = placed(np.asarray(batch.boxes), protocol) & (np.asarray(batch.labels) >= 0)
+            batch = batch._replace(sounding=np.asarray(batch.sounding) | known)
         prediction = predict(batch)
         agnostic = prediction.maps.shape[-1] == 1
         if protocol.task == "single":

@@ -93,6 +93,8 @@ class Protocol:
         how many categories sound in them (C2F, Multi-Source Localization). The last is that of
         every higher level too.
       silent_at_tau: whether a pixel exactly at tau is silent.
+      truth: which boxes are to be found: of what is marked as `sounding`, or of `all` objects, as
+        if everything in the picture sounded.
     """
 
     name: str
@@ -110,6 +112,7 @@ class Protocol:
     unit: Literal["scene", "source"] = "scene"
     level_cuts: tuple[float, ...] = ()
     silent_at_tau: bool = False
+    truth: Literal["sounding", "all"] = "sounding"
 
     def __post_init__(self) -> None:
         several = {
@@ -159,6 +162,7 @@ class Protocol:
             *(["box edges as the published code rounds them"] if self.edges == "published" else []),
             *(["pixels weighed by two annotators' votes"] if self.iou == "consensus" else []),
             *(["a source is an item"] if self.unit == "source" else []),
+            *(["all boxes count as sounding"] if self.truth == "all" else []),
         ]
         return f"{self.name} (version {self.version}): {', '.join(told)}"
 
@@ -195,12 +199,13 @@ PROTOCOLS: dict[str, Protocol] = {
         # C2F eq. 9, AudioSet by difficulty.
         Protocol(
             "c2f-levels",
-            2,
+            3,
             "multiple",
             _own(0.1),
             0.5,
             size=256,
             level_cuts=(0.5, 0.5, 0.3),
+            truth="all",
             **_CODE,
         ),
         # The rule of the later benchmarks: the upper half of each map. VGG-SS, then Flickr.

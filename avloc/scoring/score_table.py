@@ -35,7 +35,9 @@ class MapScores:
     def table(self) -> Table:
         """A line for each metric and protocol, a column for each row of `rows`."""
         evaluations = list(self.rows.values())
-        across = comparison({row: [e[row] for e in evaluations] for row in evaluations[0]})
+        names = max(evaluations, key=len)  # of scenes there are more, the others among them
+        found = {row: [e[row] for e in evaluations if row in e] for row in names}
+        across = comparison(found)
         line_of = dict(zip(across.columns, zip(*across.rows, strict=True), strict=True))
         several = len(evaluations) > 1
         body = []
@@ -47,8 +49,8 @@ class MapScores:
                 body += [[head, *line_of[head]] for head in heads]
         note = "In brackets: 95 % interval over videos."
         note += " A line without a protocol is the same for all of them." * several
-        told = unscored_in_words({row: [e[row] for e in evaluations] for row in evaluations[0]})
-        return Table(self.title, ["", *evaluations[0]], body, " ".join([note, *told]))
+        told = unscored_in_words(found)
+        return Table(self.title, ["", *names], body, " ".join([note, *told]))
 
     def text(self, width: int | None = None) -> str:
         """All of it, its table in lines of so many letters; None: as Markdown."""

@@ -59,6 +59,9 @@ def _elsewhere(run: RunFolder, args: argparse.Namespace) -> Scorer:
 
 def score_maps(args: argparse.Namespace) -> None:
     """`avloc score`."""
+    if args.annotations:
+        _score_annotations(args)
+        return
     from avloc.data_pipelines.dataset import Dataset
     from avloc.drawing.table import terminal_width
     from avloc.scoring import map_scores
@@ -80,6 +83,22 @@ def score_maps(args: argparse.Namespace) -> None:
     words = ["score", "--maps", args.maps, "--data", args.data, "--split", args.split]
     words += ["--protocol", map_scores.ALL, *(["--out", out] if out else [])]
     next_steps.show([*words, *next_steps.where(args.data_dir)])
+
+
+def _score_annotations(args: argparse.Namespace) -> None:
+    """The model-free rows, on boxes alone."""
+    from avloc.drawing.table import terminal_width
+    from avloc.scoring.annotated import score_annotations, table
+
+    rows, about = score_annotations(args.data, args.annotations, args.split, args.protocol)
+    found = table(rows, about)
+    print(f"{found.title}\n\n{found.text(terminal_width())}\n")
+    if args.out:
+        for row, scores in rows.items():
+            scores.write(Path(args.out) / row.replace(" ", "_"))
+        print(f"written to {args.out}\n")
+    words = ["score", "--maps", "MAPS", "--data", args.data, "--split", args.split]
+    next_steps.show([*words, "--protocol", args.protocol])
 
 
 def report(args: argparse.Namespace) -> None:

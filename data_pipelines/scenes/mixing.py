@@ -151,7 +151,7 @@ def scenes(
 ) -> Iterator[dict]:
     """Makes the scenes of a plan one by one, as examples of `features.clip_features`.
 
-    A scene's `video` is its own id, so the bootstrap resamples scenes.
+    A scene's `video` is its own id, so intervals go over scenes.
 
     Args:
       plan: of `plan_scenes`.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from avloc.evaluation import PROTOCOLS, evaluate, get
-from avloc.evaluation.baselines import model_free
+from avloc.evaluation.baselines import DEAF, model_free
 from tests.evaluation.test_evaluator import GRID, NAMES, clips, predictor, scenes, split
 
 SIZE = (224, 224)
@@ -75,7 +75,8 @@ def test_model_free_lines_stand_beside_every_protocol(name):
         row: evaluate(predict, split(batch, 4, True), protocol, names=NAMES, draws=2)
         for row, predict in model_free(GRID, 3, protocol).items()
     }
-    assert list(rows) == ["centred box", "random map", "ceiling"]
+    deaf = DEAF if get(name).task == "multiple" else ()
+    assert list(rows) == ["whole image", "centred box", "random map", *deaf, "ceiling"]
     assert {(row.evaluated, row.total) for row in rows.values()} == {(6, 6)}
     first = next(iter(rows["ceiling"].metrics))
     values = {row: found.metrics[first]["value"] for row, found in rows.items()}
@@ -140,6 +141,21 @@ def test_levels_are_told_by_how_many_categories_sound():
     assert values["level 1 AUC"] > 90
     assert "level 2 cIoU_class@0.5" in values and "NSA" not in values
     assert "level 4 AUC" not in values
+
+
+def test_levels_count_every_box():
+    """A flute whose box is not marked as sounding, and a cello without a place."""
+    left, right, nowhere = [0, 0, 1, 0.5], [0, 0.5, 1, 1], [0, 0, 0, 0]
+    batch = clips([[left, right, nowhere]], [[0, 1, 2]], [[True, False, False]])
+    for rules, level in ((get("c2f-levels"), 2), (replace(get("c2f-levels"), truth="sounding"), 1)):
+        rows = {
+            row: evaluate(predict, [batch], rules, names=NAMES)
+            for row, predict in model_free((256, 256), 3, rules).items()
+        }
+        for row in ("ceiling", "all that sounds"):
+            assert rows[row].items[0]["level"] == level
+            assert rows[row].items[0]["ciou"] == pytest.approx(1 if row == "ceiling" else 1 / level)
+    assert "all boxes count as sounding" in get("c2f-levels").describe()
 
 
 def test_off_screen_sounds_without_a_silent_rule():

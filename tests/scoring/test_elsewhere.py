@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from avloc.evaluation.baselines import DEAF
 from avloc.evaluation.class_match import ClassMatch
 from avloc.reports.run import write_run_report
 from avloc.runs.checkpoints import record_info
@@ -101,7 +102,7 @@ def test_without_the_run_s_own_data(elsewhere, scorer):
     there = elsewhere({"kitchen": of_theirs(5)}).dataset
     made = ElsewhereScorer(Scorer(own.run, recorded), there, "it is not built")
     rows = made.score().splits["kitchen"]
-    assert list(rows) == [TWO, "centred box", "random map", "ceiling"]
+    assert list(rows) == [TWO, "whole image", "centred box", "random map", *DEAF, "ceiling"]
     assert rows[TWO].metrics["CIoU@0.3"]["value"] == 100
     assert "the run's own data is not there: it is not built." in made.remarks()[1]
 

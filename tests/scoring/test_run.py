@@ -6,6 +6,7 @@ import pytest
 
 from avloc.data_pipelines.loader import evaluation_batches
 from avloc.evaluation import Evaluation
+from avloc.evaluation.baselines import DEAF
 from avloc.reports.run import _annotated, write_run_report
 from avloc.scoring.scores import Scores, stored_scores
 from avloc.training.loading import load_run
@@ -24,10 +25,12 @@ ROWS = [
     "BRIGHTNESS after stage two",
     "BRIGHTNESS after stage one alone",
     "untrained network",
+    "whole image",
     "centred box",
     "random map",
     "ceiling",
 ]
+SCENE_ROWS = [*ROWS[:-1], *DEAF, "ceiling"]
 
 
 def test_every_row_of_both_splits(scorer):
@@ -35,15 +38,21 @@ def test_every_row_of_both_splits(scorer):
     assert scores.left_out == {}
     assert {split: list(rows) for split, rows in scores.splits.items()} == {
         "test": ROWS,
-        "cocktail_test": ROWS,
+        "cocktail_test": SCENE_ROWS,
     }
-    two, one, untrained, centred, _, ceiling = scores.splits["cocktail_test"].values()
+    rows = scores.splits["cocktail_test"]
+    two, one, untrained, _, centred = list(rows.values())[:5]
+    objects, sounds, ceiling = list(rows.values())[-3:]
     assert two.metrics["CIoU@0.3"]["value"] == ceiling.metrics["CIoU@0.3"]["value"] == 100
     assert two.metrics["AUROC"]["value"] == 1 and one.metrics["AUROC"]["value"] == 0.5
     # An even map is all of the scene, of which the drum's box is half.
     assert {row["ciou"] for row in one.items} == {0.5}
     assert untrained.metrics == one.metrics
     assert centred.evaluated == 5
+    # One of two halves sounds: both of them are half right.
+    assert {row["ciou"] for row in objects.items} == {0.5}
+    assert {row["ciou"] for row in sounds.items} == {1.0}
+    assert "sounding mAP30" not in sounds.metrics and not sounds.items[0]["heard"]
 
 
 def test_clusters_are_named_by_training_clips(scorer):
@@ -70,8 +79,10 @@ def test_what_is_written(scorer):
         "stage_two",
         "stage_one",
         "untrained",
+        "whole_image",
         "centred_box",
         "random_map",
+        *(row.replace(" ", "_") for row in DEAF),
         "ceiling",
     }
     with (folder / "stage_two" / "items.csv").open() as file:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import tensorflow_datasets as tfds
 
 from avloc.data_pipelines.annotations.audioset import read_categories
@@ -19,7 +21,7 @@ COCO_AUTHORS = (
 SPLITS = ("train", "multi_train", "test", "multi_test")
 
 
-def collection(folder: Folder) -> Collection:
+def collection(folder: Folder, *, all_boxes: bool = False) -> Collection:
     """Clips of one instrument and of several, for training and testing.
 
     `train` and `multi_train` are the clips of `unbalanced_train_segments.csv` that are labelled
@@ -27,6 +29,11 @@ def collection(folder: Folder) -> Collection:
     clips of `balanced_train_segments.csv`, split in the same way; without that file they are
     split by what sounds in the frames. A frame's difficulty level is its number of sounding
     categories.
+
+    Args:
+      folder: the user's.
+      all_boxes: whether every box sounds, those of the second file alone too, and `test` has all
+        frames, as C2F scores them by level; else those are silent.
     """
     names = {path.name: path for path in folder.files}
     boxes = folder.annotation("audioset_box.json", of=AUTHORS)
@@ -36,7 +43,7 @@ def collection(folder: Folder) -> Collection:
     balanced = names.get("balanced_train_segments.csv")
     unbalanced = names.get("unbalanced_train_segments.csv")
     classes = read_categories(coco)
-    annotated = read_moments(boxes, coco)
+    annotated = read_moments(boxes, coco, all_boxes=all_boxes)
     tags = read_tags(balanced, classes)
     training = read_tags(unbalanced, classes)
     videos = YouTubeClips(folder)
@@ -53,7 +60,7 @@ def collection(folder: Folder) -> Collection:
         moved = tuple(
             m._replace(start=m.start + found.start, time=m.time + found.start) for m in moments
         )
-        split = splits["multi_test" if len(labels) > 1 else "test"]
+        split = splits["multi_test" if len(labels) > 1 and not all_boxes else "test"]
         split[id] = found.recording(id, labels, moved)
     kept, notes = apart({split: list(part) for split, part in splits.items()})
     if unknown := len(annotated.keys() - tags.keys()):
@@ -75,4 +82,5 @@ class Builder(RecordingsBuilder):
     """AudioSet-instrument: clips of 15 instruments, alone and together, with boxes for testing."""
 
     VERSION = tfds.core.Version("1.1.0")
+    VARIANTS = MappingProxyType({"default": {}, "all_boxes": {"all_boxes": True}})
     collection = staticmethod(collection)

@@ -64,12 +64,15 @@ def read_tags(path: Path | None, classes: Sequence[str]) -> dict[str, Tagged]:
     }
 
 
-def read_moments(boxes: Path, coco: Path) -> dict[str, tuple[Moment, ...]]:
+def read_moments(
+    boxes: Path, coco: Path, *, all_boxes: bool = False
+) -> dict[str, tuple[Moment, ...]]:
     """The annotated frames of each clip by YouTube id; times count from the start of the clip.
 
     Frames are those of `audioset_box.json`, objects those of `multi_source_coco.json`, whose frame
     n is second n % 10 of the clip that is number n // 10 in the order of ids. An object that only
-    the second file has is silent. The frame's time is the middle of its second.
+    the second file has is silent, unless `all_boxes` count as sounding. The frame's time is the
+    middle of its second.
 
     Raises:
       ValueError: the two files are not of the same frames and boxes.
@@ -98,7 +101,8 @@ def read_moments(boxes: Path, coco: Path) -> dict[str, tuple[Moment, ...]]:
                 start=float(second),
                 time=second + 0.5,
                 objects=tuple(
-                    o._replace(sounding=o.box in sounding[id][second]) for o in objects[number]
+                    o._replace(sounding=all_boxes or o.box in sounding[id][second])
+                    for o in objects[number]
                 ),
             )
             for second, number in sorted(seconds.items())

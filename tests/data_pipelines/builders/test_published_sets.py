@@ -1,6 +1,7 @@
 """What each published data set wants of a folder, from files in the authors' formats."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -226,6 +227,18 @@ def test_audioset_instrument_without_lists_goes_by_its_boxes(tmp_path):
     assert "nothing to train on" in found.notes[1]
 
 
+def test_audioset_instrument_where_all_boxes_sound(tmp_path):
+    files = audioset_files()
+    extra = {"image_id": 0, "category_id": 4, "bbox": [0.5, 0.5, 0.1, 0.1]}
+    files["multi_source_coco.json"]["annotations"].append(extra)
+    folder = fill(tmp_path, files)
+    for all_boxes in (False, True):
+        found = audio.collection(folder, all_boxes=all_boxes)
+        cello, flute = found.splits["test"][0].moments[0].objects
+        assert (cello.sounding, flute.sounding) == (True, all_boxes)
+    assert ids(found) == {"test": ["AAAAAAAAAA0", "AAAAAAAAAA1", "AAAAAAAAAA2"]}
+
+
 @pytest.mark.parametrize("module", [realistic, daily_life])
 def test_plain_layout_is_a_test_split_of_frames(tmp_path, module):
     objects = [
@@ -295,6 +308,18 @@ class TestRealFiles:
         assert len(set(every)) == 31543 and all(len(id) == 11 for id in every)
         assert not any("stand" in note for note in found.notes)
         assert all(r.path is None for part in found.splits.values() for r in part)
+
+    @pytest.mark.parametrize(
+        "all_boxes, sizes", [(False, {1: 4270, 2: 194, 3: 9}), (True, {1: 4273, 2: 211, 3: 19})]
+    )
+    def test_audioset_levels_of_both_truths(self, all_boxes, sizes):
+        found = audio.collection(Folder(REAL / "audioset_instrument"), all_boxes=all_boxes)
+        frames = [m for part in found.splits.values() for r in part for m in r.moments]
+        levels = Counter(len({o.label for o in m.objects if o.sounding}) for m in frames)
+        assert levels == sizes | ({0: 30} if not all_boxes else {})
+        assert sum(levels.values()) == 4503
+        if all_boxes:
+            assert list(found.splits) == ["test"] and len(found.splits["test"]) == 566
 
     def test_audioset_instrument(self):
         found = audio.collection(Folder(REAL / "audioset_instrument"))
