@@ -28,6 +28,7 @@ FLOORS = (
         "avloc.types",
         "avloc.progress",
         "avloc.safetensors",
+        "avloc.json_files",
         "avloc.command_line",
     ),
     ("avloc.configs",),

@@ -49,7 +49,7 @@ def _train_and_score(args: argparse.Namespace) -> None:
         if hosts.first():
             run.open_for_training(config)
     hosts.require_same("config", config.to_json(sort_keys=True))
-    hosts.require_same("data", str(replace(lessons.info, extra={})))
+    hosts.require_same("data", str(replace(lessons.info, extra={}, stored="")))
     with hosts.together():
         run.require_shared()
     try:
