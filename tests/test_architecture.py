@@ -29,6 +29,8 @@ FLOORS = (
         "avloc.progress",
         "avloc.safetensors",
         "avloc.json_files",
+        "avloc.faults",
+        "avloc.whole_files",
         "avloc.command_line",
     ),
     ("avloc.configs",),

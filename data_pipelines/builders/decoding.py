@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 import shutil
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,6 +26,7 @@ from avloc.data_pipelines.collection import Recording, digest, file_state
 from avloc.data_pipelines.media.video import QUARTERS, Clip, VideoError, cut, cut_at
 from avloc.data_pipelines.records.features import encode_frame
 from avloc.progress import bar
+from avloc.whole_files import replacing
 
 SHORT_SIDE = 256
 """Frames of clips are scaled down to this shorter side, in pixels."""
@@ -105,18 +105,25 @@ class ClipStore:
           processes: number of processes that decode; 0 decodes in this one.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        for left_over in self._folder.glob("*.part"):
-            left_over.unlink()
+        self._clear_up()
         wanted = {self._target(r): r for r in recordings if r.path is not None}
         jobs = [(r, self._cutting, path) for path, r in wanted.items() if not path.exists()]
         done = len(wanted) - len(jobs)
-        with bar("decoding", len(wanted), "video", done) as shown:
-            for (recording, _, target), crashed in workers.run(store, jobs, processes):
-                if crashed:  # the decoder killed its process: report it, keep the rest
-                    with _written(target) as archive:
-                        _report(archive, [], "the decoder crashed on it")
-                shown.note(recording.path.name)
-                shown.update()
+        try:
+            with bar("decoding", len(wanted), "video", done) as shown:
+                for (recording, _, target), crashed in workers.run(store, jobs, processes):
+                    if crashed:  # the decoder killed its process: report it, keep the rest
+                        with _written(target) as archive:
+                            _report(archive, [], "the decoder crashed on it")
+                    shown.note(recording.path.name)
+                    shown.update()
+        finally:
+            self._clear_up()
+
+    def _clear_up(self) -> None:
+        """Removes what processes that were killed left."""
+        for left_over in self._folder.glob("*.part"):
+            left_over.unlink(missing_ok=True)
 
     def load(self, recording: Recording) -> StoredClips:
         """What `fill` stored for a recording that has a file."""
@@ -186,10 +193,8 @@ def _clips(recording: Recording, cutting: Cutting) -> Iterator[Clip]:
 @contextlib.contextmanager
 def _written(target: Path) -> Iterator[zipfile.ZipFile]:
     """A zip file that gets its final name once it is complete."""
-    partial = target.with_suffix(f".{os.getpid()}.part")
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+    with replacing(target) as partial, zipfile.ZipFile(partial, "w") as archive:
         yield archive
-    partial.replace(target)
 
 
 def _report(archive: zipfile.ZipFile, clips: Iterable[Clip], problem: str | None) -> None:
