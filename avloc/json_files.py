@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+# NUL, and halves of characters.
+_UNSAYABLE = re.compile(r"[\x00\ud800-\udfff]")
 _KINDS = {dict: "an object", list: "a list", str: "a text", bool: "true or false"}
 
 
@@ -36,6 +39,8 @@ def as_kind(value: Any, kind: type[T], place: str) -> T:
     """The value itself; ValueError naming its place if it is of another kind."""
     if not isinstance(value, kind):
         raise ValueError(f"{place}: must be {_KINDS[kind]}, not {_short(value)}")
+    if isinstance(value, str) and _UNSAYABLE.search(value):
+        raise ValueError(f"{place}: {value!r} has a character that no name of a file can have")
     return value
 
 

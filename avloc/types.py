@@ -201,10 +201,11 @@ class DatasetInfo:
 
         Without fingerprints, as of data in memory, classes and sizes are compared.
         """
+        if tuple(self.class_names) != tuple(other.class_names):
+            return False
         if self.fingerprint and other.fingerprint:
             return self.fingerprint in (other.fingerprint, other.stored)
-        sizes = dict(self.num_examples) == dict(other.num_examples)
-        return sizes and tuple(self.class_names) == tuple(other.class_names)
+        return dict(self.num_examples) == dict(other.num_examples)
 
 
 class Method(Protocol):

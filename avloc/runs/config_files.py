@@ -60,12 +60,12 @@ def _find(name: str | Path, function: str, shipped: Path) -> Path:
     for file in (Path(name), Path(f"{name}.py")):
         if file.suffix == ".py" and file.is_file():
             return file
-    if Path(name).is_file():
-        raise ValueError(f"{name} is not a Python file: rename it to {name}.py")
     stem = Path(name).name.removesuffix(".py")
     ours = {file.stem: file for file in files_with(function, shipped)}
     if stem in ours:
         return ours[stem]
+    if Path(name).is_file():
+        raise ValueError(f"{name} is not a Python file: rename it to {name}.py")
     theirs = {file.stem: file for file in files_with(function, Path(name).parent)}
     paths = {stem: str(file) for stem, file in theirs.items()}
     hint = did_you_mean(stem, [*theirs, *ours], " (did you mean {}?)", paths)

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from avloc.machine import hosts
 from avloc.runs.experiment import differences, with_later_fields
-from avloc.runs.recorded import read_config, require_fields, restorable
+from avloc.runs.recorded import history_row, read_config, require_fields, restorable
 
 
 class RunFolder:
@@ -133,8 +133,8 @@ class RunFolder:
             return []
         lines = self.history.read_bytes().split(b"\n")[:-1]
         try:
-            return [json.loads(line) for line in lines if line]
-        except ValueError:
+            return [history_row(line) for line in lines if line]
+        except (ValueError, RecursionError):
             raise ValueError(
                 f"{self.history} is damaged: restore it, or remove it; only the curves of the "
                 "epochs so far are lost"

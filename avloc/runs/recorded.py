@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,38 +85,74 @@ def _require_types(fields: Mapping[str, Any], like: Mapping[str, Any], place: st
 
 
 def read_info(file: Path) -> DatasetInfo:
-    """The data of a run, as its `data.json` has them; fields of a later version are left out.
+    """The data of a run, as its `data.json` has them; raises as `data_fields`."""
+    from avloc.types import DatasetInfo
+
+    return DatasetInfo(**data_fields(file))
+
+
+def data_fields(file: Path) -> dict[str, Any]:
+    """The fields of `DatasetInfo` that a `data.json` has; those of a later version are left out.
 
     Raises:
       ValueError: naming the file and the field.
     """
-    from avloc.types import DatasetInfo
-
-    place, plain = str(file), DatasetInfo({})
+    place = str(file)
     with restorable(file):
         fields = read_json(file, dict)
         sizes = take(fields, "num_examples", dict, place)
-        given = {
-            "extra": take(fields, "extra", dict, place) if "extra" in fields else {},
-            **{
-                name: take(fields, name, str, place) if name in fields else getattr(plain, name)
-                for name in ("name", "fingerprint", "stored")
-            },
-            **{
-                name: as_count(fields.get(name, getattr(plain, name)), f'{place}, "{name}"', 1)
-                for name in ("sample_rate", "max_objects")
-            },
-        }
-        if given["extra"].get("data_dir") is not None:
-            take(given["extra"], "data_dir", str, f'{place}, "extra"')
-        return DatasetInfo(
-            num_examples={
+        extra = take(fields, "extra", dict, place) if "extra" in fields else {}
+        if extra.get("data_dir") is not None:
+            take(extra, "data_dir", str, f'{place}, "extra"')
+        texts = {"name", "fingerprint", "stored"} & fields.keys()
+        counts = {"sample_rate", "max_objects"} & fields.keys()
+        return {
+            "num_examples": {
                 split: as_count(size, f'{place}, "num_examples", {split}')
                 for split, size in sizes.items()
             },
-            class_names=take_texts(fields, "class_names", place),
-            **given,
-        )
+            "class_names": take_texts(fields, "class_names", place),
+            "extra": extra,
+            **{name: take(fields, name, str, place) for name in texts},
+            **{name: as_count(fields[name], f'{place}, "{name}"', 1) for name in counts},
+        }
+
+
+def read_sessions(file: Path) -> list[dict[str, Any]]:
+    """The entries of a `sessions.json`; see `avloc.runs.sessions`.
+
+    Raises:
+      ValueError: naming the file and the field.
+    """
+    entries = read_json(file, list)
+    for n, entry in enumerate(entries):
+        place = f"{file}, entry {n}"
+        as_kind(entry, dict, place)
+        for name in ("avloc", "python", "jax", "flax", "title", "started"):
+            take(entry, name, str, place)
+        for name in {"started", "ended", "last_seen"} & entry.keys():
+            datetime.fromisoformat(take(entry, name, str, place))
+        if entry.get("commit") is not None:
+            take(entry, "commit", str, place)
+        take_texts(entry, "devices", place)
+        for name in ("processes", "step"):
+            as_count(entry.get(name), f'{place}, "{name}"')
+        for phase in take(entry, "phases", list, place):
+            as_kind(phase, dict, f'{place}, "phases"')
+            as_count(phase.get("epochs"), f'{place}, "phases"')
+            if phase.get("stage") is not None:
+                take(phase, "stage", str, f'{place}, "phases"')
+    return entries
+
+
+def history_row(line: str | bytes) -> dict[str, Any]:
+    """A line of `train.jsonl`; ValueError if it is none."""
+    row = as_kind(json.loads(line), dict, "a line")
+    take(row, "phase", str, "a line")
+    for name in ("step", *({"time", "seconds", "epoch"} & row.keys())):
+        if isinstance(row.get(name), bool) or not isinstance(row.get(name), int | float):
+            raise ValueError(f"{name} is no number")
+    return row
 
 
 def read_categories(file: Path, clusters: int) -> CategoryMap:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ __all__ = [
     "as_number",
     "as_row",
     "as_whole",
+    "cells",
     "read_json",
     "read_lines",
     "read_text",
@@ -23,6 +25,14 @@ def read_lines(path: Path) -> list[tuple[str, str]]:
     """Lines that are not blank, each with the text that names it in an error."""
     lines = read_text(path).splitlines()
     return [(f"{path}, line {n}", s.strip()) for n, s in enumerate(lines, 1) if s.strip()]
+
+
+def cells(line: str, place: str) -> list[str]:
+    """The cells of a line of a CSV file."""
+    try:
+        return next(csv.reader([line], skipinitialspace=True))
+    except csv.Error as error:
+        raise ValueError(f"{place}: not a line of a CSV file ({error})") from error
 
 
 def as_row(value: Any, place: str) -> tuple[float, float, float, float]:
