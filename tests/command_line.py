@@ -22,20 +22,14 @@ CONFIG = (
 )
 
 
-def command(*arguments, cache: Path) -> subprocess.Popen:
-    """`avloc ...` in a process of its own, compiled in haste and once for all runs."""
-    environment = os.environ | {
-        "XLA_FLAGS": "--xla_backend_optimization_level=0",
-        "JAX_COMPILATION_CACHE_DIR": str(cache),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
-    }
+def command(*arguments) -> subprocess.Popen:
+    """`avloc ...` in a process of its own, compiled in haste."""
     # A shell starts background jobs deaf to Ctrl-C, and so is what they start.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     return subprocess.Popen(
         [sys.executable, "-m", "avloc", *map(str, arguments)],
-        env=environment,
+        env=os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,9 +1,10 @@
+import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import jax
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 
 from avloc.cli import main
 from avloc.data_pipelines import registry
@@ -11,28 +12,29 @@ from avloc.data_pipelines.dataset import Dataset
 from tests.command_line import CONFIG, command
 from tests.training.line import Bench
 
+# Every program is compiled once for all workers and all processes that tests start.
+COMPILE_ONCE = {
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
+
+
+def pytest_configure(config):
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:  # a worker: it has what its parent set
+        return
+    cache = tempfile.TemporaryDirectory(prefix="avloc_tests_", ignore_cleanup_errors=True)
+    config.add_cleanup(cache.cleanup)
+    os.environ |= COMPILE_ONCE | {"JAX_COMPILATION_CACHE_DIR": cache.name}
+    # Without workers jax was imported before this line.
+    jax.config.update("jax_compilation_cache_dir", cache.name)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
 
 @pytest.fixture(scope="session")
 def toy(tmp_path_factory) -> Dataset:
     """toy_orchestra/tiny."""
     return Dataset(registry.build("toy_orchestra/tiny", data_dir=tmp_path_factory.mktemp("toy")))
-
-
-@pytest.fixture(scope="module")
-def compile_once(tmp_path_factory):
-    """Programs that several runs share are compiled once."""
-    settings = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("cache")),
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-        "jax_persistent_cache_min_entry_size_bytes": -1,
-    }
-    before = {name: getattr(jax.config, name) for name in settings}
-    for values in (settings, before):
-        for name, value in values.items():
-            jax.config.update(name, value)
-        compilation_cache.reset_cache()
-        if values is settings:
-            yield
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +46,7 @@ def place(tmp_path_factory) -> Path:
         ("data", "build", "toy_orchestra/tiny", *data),
         ("train", *CONFIG, "--workdir", place / "run", *data),
     ):
-        process = command(*arguments, cache=place / "cache")
+        process = command(*arguments)
         said, errors = process.communicate()
         assert process.returncode == 0, errors
     (place / "said").write_text(said)

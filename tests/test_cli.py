@@ -219,7 +219,7 @@ def test_report_again(place, copy):
 
 def test_interrupted_training_goes_on_as_if_it_never_stopped(place, tmp_path):
     arguments = train(tmp_path / "run", place)
-    process = command(*arguments, cache=place / "cache")
+    process = command(*arguments)
     # Written just before the first epoch: from here on, a signal is a wish to stop.
     while not (tmp_path / "run" / "parameters.txt").is_file():
         assert process.poll() is None
@@ -234,7 +234,7 @@ def test_interrupted_training_goes_on_as_if_it_never_stopped(place, tmp_path):
     assert found and 0 < int(found[1]) < 8, last
     assert not (tmp_path / "run" / "stages").exists()
 
-    process = command(*arguments, cache=place / "cache")
+    process = command(*arguments)
     while not (tmp_path / "run" / "evaluation").is_dir():  # it is trained, and scored
         assert process.poll() is None
         time.sleep(0.01)
@@ -246,7 +246,7 @@ def test_interrupted_training_goes_on_as_if_it_never_stopped(place, tmp_path):
         "avloc: stopped while scoring, training is done; the same command goes on from there"
     )
 
-    process = command(*arguments, cache=place / "cache")
+    process = command(*arguments)
     said, errors = process.communicate()
     assert process.returncode == 0 and "resuming" in said + errors
     for name in ("metrics.json", "categories.json"):
@@ -283,7 +283,7 @@ def test_sigterm_while_a_run_is_scored(place, copy, monkeypatch, capsys):
 def test_stage_two_from_the_stage_one_of_another_run(place, tmp_path):
     stage, run = place / "run" / "stages" / "stage_one", tmp_path / "run"
     arguments = train(run, place, f"--config.init_from={stage}", "--config.seed=1")
-    process = command(*arguments, cache=place / "cache")
+    process = command(*arguments)
     said, errors = process.communicate()
     assert process.returncode == 0, errors
     assert f"starting after {stage}\n" in said + errors

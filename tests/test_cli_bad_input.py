@@ -159,7 +159,7 @@ def test_missing_and_damaged_checkpoints(place, copy, fails):
     for file in (copy / "checkpoints").rglob("*"):
         if file.is_file():
             file.write_bytes(b"")
-    process = command("train", "--workdir", copy, *data, cache=place / "cache")
+    process = command("train", "--workdir", copy, *data)
     _, errors = process.communicate()
     assert process.returncode == 2
     assert "can be read: remove the workdir and train again" in errors.splitlines()[-1]

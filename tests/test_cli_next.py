@@ -41,7 +41,7 @@ def test_from_a_build_to_a_training(place, spaced, capsys):
     # 16 scenes are fewer than the batch of the config.
     assert "--config.batch_size=16" in training
     quick = (*CONFIG[1:], "--config.evaluation.baselines=False")
-    process = command(*training[1:], *quick, cache=place / "cache")
+    process = command(*training[1:], *quick)
     said, errors = process.communicate()
     assert process.returncode == 0, errors
     run = spaced / "runs" / "csol_toy"

@@ -15,8 +15,6 @@ from avloc.training.loading import load_run
 from avloc.types import Batch
 from tests.training.line import Given, after
 
-pytestmark = pytest.mark.usefixtures("compile_once")
-
 NAMES = sorted(
     path.stem
     for path in Path(avloc.configs.__file__).parent.glob("*.py")

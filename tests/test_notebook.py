@@ -24,11 +24,7 @@ def notebook(place) -> nbformat.NotebookNode:
     environment = os.environ | {
         "AVLOC_NOTEBOOK_TINY": "1",
         "PYTHONPATH": str(ROOT),
-        # Compiled in haste, and once for the notebook and the training that it starts.
         "XLA_FLAGS": "--xla_backend_optimization_level=0",
-        "JAX_COMPILATION_CACHE_DIR": str(place / "cache"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
     }
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     where = {"metadata": {"path": str(place)}}

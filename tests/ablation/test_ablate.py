@@ -44,7 +44,7 @@ def place(tmp_path_factory):
     registry.build("toy_orchestra/tiny", data_dir=place / "data")
     (place / "mine.py").write_text(FILE)
     arguments = asked(place, "--jobs", "2", "--data-dir", place / "data")
-    process = command(*arguments, cache=place / "cache")
+    process = command(*arguments)
     said, errors = process.communicate()
     assert process.returncode == 0, errors
     (place / "said").write_text(said)

@@ -17,8 +17,6 @@ from avloc.machine import stopping
 from avloc.machine.stopping import Interrupted, Preempted, Stop, Terminated, preemptible, signals
 from tests.training.line import Line, after, settings
 
-pytestmark = pytest.mark.usefixtures("compile_once")
-
 
 def leaves(state):
     return [np.asarray(x) for x in jax.tree.leaves(state)]

@@ -275,7 +275,6 @@ class Seeing(Line):
         yield Phase("only", "train", 1, "localization", self.loss, checkpoint_name="stage_one")
 
 
-@pytest.mark.usefixtures("compile_once")
 def test_a_run_starts_with_them_and_needs_the_folder_no_more(bench, folder, state, capsys):
     config = line_settings(init_from=str(folder), clusters=3)
     whole = bench.train("whole", Seeing, config=config)

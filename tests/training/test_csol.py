@@ -15,8 +15,6 @@ from avloc.training.step import make_step
 from avloc.types import Batch, TrainState
 from tests.training.tiny_csol import HEADS, K, N, method
 
-pytestmark = pytest.mark.usefixtures("compile_once")
-
 
 @pytest.fixture(scope="module")
 def batch():

@@ -15,8 +15,6 @@ from avloc.training.methods import create
 from avloc.training.methods.mixtures import distinct_mixtures
 from avloc.types import Batch, DatasetInfo, TrainState
 
-pytestmark = pytest.mark.usefixtures("compile_once")
-
 K, N, C = 4, 12, 32
 INFO = DatasetInfo({"train": N, "unconstrained_train": N})
 

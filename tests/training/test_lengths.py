@@ -13,8 +13,6 @@ from tests.training.line import Line, after, settings
 from tests.training.test_resume import PowerCut, assert_same_end, cut
 from tests.training.tiny_csol import method
 
-pytestmark = pytest.mark.usefixtures("compile_once")
-
 
 def sized(**sizes):
     config = settings(batch_size=32)

@@ -10,8 +10,6 @@ from avloc.training.epoch import NonFiniteLoss
 from avloc.types import Phase
 from tests.training.line import BATCH, SCENES, TRAIN, Line, settings
 
-pytestmark = pytest.mark.usefixtures("compile_once")
-
 
 def leaves(tree):
     return [np.asarray(x) for x in jax.tree.leaves(tree)]

@@ -15,8 +15,6 @@ from avloc.types import DatasetInfo, Phase, TrainState
 from tests.command_line import contents
 from tests.training.line import Line, after, settings
 
-pytestmark = pytest.mark.usefixtures("compile_once")
-
 
 @pytest.fixture
 def whole(bench):

@@ -13,8 +13,6 @@ from avloc.training.step import make_step
 from avloc.types import LossOutput, Phase, TrainState
 from tests.training.line import Line, after, settings
 
-pytestmark = pytest.mark.usefixtures("compile_once")
-
 
 def leaves(tree):
     return [np.asarray(x) for x in jax.tree.leaves(tree)]

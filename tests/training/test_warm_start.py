@@ -15,8 +15,6 @@ from avloc.types import Phase, TrainState
 from tests.training.line import BATCH, SCENES, Line, after, settings
 from tests.training.test_resume import PowerCut, cut, numbers, spoil
 
-pytestmark = pytest.mark.usefixtures("compile_once")
-
 
 class WithHead(Line):
     """`Line` with a module and an entry of aux more, which stage two trains."""
