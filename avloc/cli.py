@@ -41,9 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return UNREAD
     except OSError as error:  # of standard output alone
         _print_nowhere()
-        return _fail(
-            f"error: what is printed cannot be written: {error.strerror}", BAD_INPUT, False
-        )
+        why = (error.strerror or str(error)).lower()
+        return _fail(f"error: what is printed cannot be written: {why}", BAD_INPUT, False)
 
 
 def _run(words: list[str]) -> int:

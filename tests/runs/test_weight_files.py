@@ -131,9 +131,7 @@ def test_a_place_that_takes_no_weights_is_named_at_once(file, tmp_path, monkeypa
         import_weights(file, tmp_path / "taken" / "weights")
     small = type("Usage", (), {"free": 3_000_000})
     monkeypatch.setattr("shutil.disk_usage", lambda folder: small)
-    with pytest.raises(
-        ValueError, match=r"written \(the disk has 3 MB free, and \d+ MB are needed"
-    ):
+    with pytest.raises(ValueError, match=r"written \(the disk has 3 MB free, and \d+ MB are n"):
         import_weights(file, tmp_path / "weights")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["given", "taken"]
 

@@ -27,8 +27,8 @@ def collection(folder: Folder) -> Collection:
         for event in part:
             if event.label not in classes:
                 raise ValueError(
-                    f"{lists[split]}: {event.id} is of {event.label!r}, which {names.name} does not "
-                    "have: get both files again from one place"
+                    f"{lists[split]}: {event.id} is of {event.label!r}, which {names.name} lacks: "
+                    "get both files again from one place"
                 )
     videos = YouTubeClips(folder)
     ids, notes = apart({split: [event.id for event in part] for split, part in events.items()})
