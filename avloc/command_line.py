@@ -294,6 +294,13 @@ def _ablate(verb: Callable[..., argparse.ArgumentParser]) -> None:
         help="a file, or the name of a shipped ablation (csol_lambda)",
     )
     _workdir(ablate)
+    ablate.add_argument(
+        "--base",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="run it on this config, such as dsol_music; once for each method that it compares",
+    )
     ablate.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at once, else 1")
     ablate.add_argument("--seeds", type=int, nargs="+", metavar="S", help="instead of the file's")
     ablate.add_argument("--cells", nargs="+", metavar="NAME", help="train these alone")

@@ -140,7 +140,8 @@ class Phase:
       epochs: passes over the split, at most.
       optimizer: name of the optimizer; its state outlives the phase.
       loss: pure function of variables, aux, batch and key to the loss and what to log. Phases of
-        one loss and optimizer share a compiled step, so it must be the same function in each.
+        one loss and optimizer share a compiled step, so it must be the same function in each. Its
+        aux has `step` too, the number of steps that the run has taken.
       refresh: run before the phase: cluster, relabel, reset heads.
       check: what the validation split says of a state, higher is better; after a pass, where enough
         steps lie between, and in its metrics as `validation`.

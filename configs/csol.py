@@ -1,7 +1,9 @@
-"""Every field of a CSOL or DSOL run, at the paper's value; the other files change a few of them.
+"""Every field of a CSOL or DSOL run; the other files change a few of them.
 
-Not an experiment itself: see `csol_toy.py`, `csol_folder.py`, `csol_vggsound.py` and
-`dsol_music.py`.
+Not an experiment itself: see `csol_toy.py` and `csol_folder.py`; and, as in the papers,
+`csol_music.py`, `csol_duets.py`, `csol_music21.py`, `csol_audioset.py`, `csol_vggsound.py` and
+`dsol_music.py`. `base` has the papers' networks, losses and lengths; `paper` sets the rest as they
+do. Where the published code does something else, the comment says so.
 """
 
 from ml_collections import ConfigDict
@@ -38,9 +40,10 @@ def base() -> ConfigDict:
     config.data.single_test = "test"
     config.data.scene_tests = ("cocktail_test",)
     # For ablations: stage one leaves out this many of the last categories; this share of its clips
-    # is replaced by scenes of stage two.
+    # is replaced by items of another split, that of stage two where it has no name.
     config.data.missing_categories = 0
     config.data.noise = 0.0
+    config.data.noise_split = ""
     config.data.threads = 4
     config.data.workers = 0
 
@@ -79,8 +82,11 @@ def base() -> ConfigDict:
 
     config.clusters = 11
     config.kmeans = ConfigDict(dict(restarts=3, iterations=100))
-    # `weighted`: CSOL eq. 3; `mask`: DSOL, the published code's dilated mask.
+    # `weighted`: CSOL eq. 3; `mask`: DSOL, the cells where the localization map is above the
+    # threshold, and those beside them, where dilated. (The paper does not say that it dilates; the
+    # published code does.)
     config.representation = "weighted"
+    config.mask = ConfigDict(dict(threshold=0.05, dilated=True))
     # Weight of the sound's embedding beside the object's in what is clustered; 0: sight alone, the
     # papers'.
     config.representation_sound = 0.0
@@ -112,8 +118,11 @@ def base() -> ConfigDict:
     # Epochs of localization before the first classification phase.
     config.stage_one.classification_after = 1
     config.stage_one.classification_passes = 3
-    # Classification ends early when a pass raises accuracy by less than this.
+    # Classification ends early when a pass raises accuracy by less than this. (The papers: "when
+    # it is saturated". The published code: never.)
     config.stage_one.saturation = 0.002
+    # Deviation of the weights that class heads begin with; 0: as that of other layers.
+    config.stage_one.head_deviation = 0.0
 
     # A last phase of stage one, in which the audio network and its class head learn to hear several
     # kinds at once: on mixtures, with the clusters of their clips as targets. The papers have none.
@@ -133,6 +142,12 @@ def base() -> ConfigDict:
     config.stage_two.matching_weight = 1.0
     config.stage_two.localization_weight = 0.5
     config.stage_two.product = True
+    # Whether a scale and a shift of all `m_k` are learnt, from 1 and 0: the published code's, which
+    # draws both from -1 to 1, so that half of its runs begin with maps turned over.
+    config.stage_two.affine = False
+    # Parts a side into which maps of pairs that do not match are cut, each a negative of its own:
+    # 1, the papers'; 2, the published code's four.
+    config.stage_two.negative_side = 1
     # `visual_to_audio`: KL(p_v || p_a), the paper's; `audio_to_visual`: the published code's, which
     # requires vision to cover everything that is heard.
     config.stage_two.kl = "visual_to_audio"
@@ -171,6 +186,8 @@ def base() -> ConfigDict:
     # Whether pictures keep their aspect ratio when scored, with `image_size` as the shorter side;
     # else they are resized to squares, as the papers'. For sets whose scenes have wide grids.
     config.evaluation.keep_aspect = False
+    # Whether the middle 224/256 of pictures is scored, as in IEr, and not all of them.
+    config.evaluation.centre_crop = False
     # Side of scenes in pixels; 0: `image_size`. Objects of a 2x2 scene are as large as those of
     # clips at twice the size, where the visual network is convolutional.
     config.evaluation.scene_size = 0
@@ -189,6 +206,18 @@ def base() -> ConfigDict:
     config.on_nonfinite = "stop"
     # Steps between checkpoints inside a phase; every phase ends with one.
     config.checkpoint_every = 500
+    return config
+
+
+def paper(config: ConfigDict) -> ConfigDict:
+    """What the papers do on their own data, and `base` does not."""
+    # ImageNet weights of a ResNet-18: `avloc import-weights FILE --out weights/resnet18`.
+    config.init_from = "weights/resnet18"
+    config.negatives = "drawn"
+    # Not in the papers; the published code's.
+    config.stage_one.head_deviation = 0.01
+    config.evaluation.single_protocol = "paper-solo"
+    config.evaluation.scene_protocol = "paper"
     return config
 
 

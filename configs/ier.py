@@ -1,7 +1,8 @@
-"""Every field of an IEr run, at the paper's value; the other files change a few of them.
+"""Every field of an IEr run; the other files change a few of them.
 
-Not an experiment itself: see `ier_toy.py`, `ier_folder.py`, `ier_music.py` and
-`ier_vggsound.py`.
+Not an experiment itself: see `ier_toy.py` and `ier_folder.py`; and, as in the paper,
+`ier_music.py`, `ier_music_synthetic.py` and `ier_vggsound.py`. `base` has the paper's networks,
+losses and lengths, and CSOL's where the paper gives none; `paper` sets the rest as it does.
 """
 
 from collections.abc import Iterable
@@ -42,9 +43,14 @@ def base() -> ConfigDict:
     # Its training; pairs are the values of the first and the last epoch.
     config.identification = ConfigDict()
     config.identification.epochs = 15
-    # Share of mixtures, and the maximum number of clips in one.
+    # Share of mixtures, and the number of clips in one.
     config.identification.share = (0.5, 0.9)
     config.identification.sources = (2, 4)
+    # How both rise: `batches`, with every batch, each number of clips for an equal part of the way;
+    # `epochs`, so once an epoch; `rounded`, once an epoch, the number rounded to the nearest.
+    config.identification.curriculum = "rounded"
+    # Mixtures are of `exactly` that number, or of 2 and more `up_to` it.
+    config.identification.count = "up_to"
     # Clips of a mixture get gains of up to this many dB either way. The paper averages them
     # unchanged.
     config.identification.gain_db = 0.0
@@ -84,6 +90,20 @@ def base() -> ConfigDict:
         still(config.optimizers[name], IDENTIFIER)
     still(config.optimizers.identification, ("visual", "correspondence", *CLASSIFIERS))
     still(config.optimizers.referral, CLASSIFIERS)
+    return config
+
+
+def paper(config: ConfigDict) -> ConfigDict:
+    """What the paper does on its own data, and `base` does not."""
+    csol.paper(config)
+    # "According to its training progress in a batch", and "evenly" (IEr F).
+    config.identification.curriculum = "batches"
+    config.identification.count = "exactly"
+    # Pictures are cropped in the middle (IEr 4.1).
+    config.evaluation.centre_crop = True
+    # Clusters are named by majority (IEr D); the threshold is not in the paper: CSOL's code.
+    config.evaluation.single_protocol = "ier-solo"
+    config.evaluation.scene_protocol = "ier"
     return config
 
 

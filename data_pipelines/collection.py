@@ -8,6 +8,7 @@ the authors' formats.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -43,13 +44,50 @@ class Offscreen(Object):
     """A sound whose object is not in the picture; its box is None."""
 
 
+LENGTH_SLACK = 1.0
+"""Seconds by which a file may differ from its listed length; cutting is not exact."""
+
+PART_SLACK = 0.25
+"""A part that was cut out may be this many seconds longer than wanted; one frame, one packet."""
+
+
+class Part(NamedTuple):
+    """What a file is taken to be by its name: a part that was cut out of a longer video.
+
+    Attributes:
+      seconds: how long it should be.
+      before: seconds of the longer video that lie before it.
+    """
+
+    seconds: float
+    before: float = math.inf
+
+    def early(self, length: float | None) -> float:
+        """How many seconds before the part a file of that length begins, at most.
+
+        Cut without decoding, a file begins at the key frame before the wanted start, and in most
+        formats its length is the only trace of that. 0: it begins where it should.
+        """
+        extra = 0.0 if length is None else min(length - self.seconds, self.before)
+        return extra if extra > PART_SLACK else 0.0
+
+    def unsure(self, length: float | None, clip_seconds: int) -> int:
+        """How many of the first whole clips may lie before the part, if the file has that length.
+
+        The others lie in it wherever it begins, but for `PART_SLACK`. An annotated moment of the
+        part is sure only if this is 0.
+        """
+        early = self.early(length)
+        return math.ceil((early - PART_SLACK) / clip_seconds) if early else 0
+
+
 class Moment(NamedTuple):
     """An annotated frame, and the clip of sound around it: one record.
 
     Attributes:
       name: its key in the annotation file.
-      start: where the clip begins, in seconds from the first picture.
-      time: of the frame, in seconds from the first picture.
+      start: where the clip begins, in seconds from the start of the file.
+      time: of the frame, in seconds from the start of the file.
       objects: what is annotated; empty if the authors found nothing to box.
     """
 
@@ -68,9 +106,10 @@ class Recording(NamedTuple):
       labels: categories known to sound throughout it; empty if not known.
       path: file of the video or picture; None: missing from the folder.
       sound: file of the sound if it is separate from the pictures; always set for a still picture.
-      start: where the wanted part begins, in seconds from the first picture.
+      start: where the wanted part begins, in seconds from the start of the file.
       length: of that part, in seconds; None: to the end.
       moments: annotated frames; None: not annotated, every whole clip of the part is wanted.
+      part: what the file is taken to be, if not a whole video.
     """
 
     id: str
@@ -80,6 +119,7 @@ class Recording(NamedTuple):
     start: float = 0.0
     length: float | None = None
     moments: tuple[Moment, ...] | None = None
+    part: Part | None = None
 
     @property
     def still(self) -> bool:
@@ -116,7 +156,8 @@ class Collection:
             states.append(name)
             for recording in recordings:
                 files = [file_state(path) for path in (recording.path, recording.sound) if path]
-                states.append(digest(repr((recording, files))))
+                stated = repr(recording).replace(", part=None)", ")")  # as before `part` was
+                states.append(digest(f"({stated}, {files!r})"))
         return digest(" ".join(states))
 
 

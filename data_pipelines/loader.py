@@ -11,7 +11,7 @@ import numpy as np
 from absl import flags
 
 from avloc.data_pipelines.media.audio_views import AS_IT_IS, SoundViews, training_sound
-from avloc.data_pipelines.media.image import evaluation_view, training_view
+from avloc.data_pipelines.media.image import boxes_in_crop, evaluation_view, training_view
 from avloc.data_pipelines.records.stored_maps import StoredMaps
 from avloc.types import Batch, DatasetInfo
 
@@ -196,6 +196,7 @@ def evaluation_batches(
     *,
     image_size: int | tuple[int, int],
     batch_size: int,
+    centre_crop: bool = False,
     maps: StoredMaps | None = None,
     slots: int = MAX_OBJECTS,
     shard: tuple[int, int] = (0, 1),
@@ -204,7 +205,8 @@ def evaluation_batches(
     """Every item once, in order, in full batches: the last ones are padded with `mask` False.
 
     With several processes, each one gets its own rows of every batch, as in training.
-    Arguments as in `training_batches`; `image_size` may be a height and a width.
+    Arguments as in `training_batches`; `image_size` may be a height and a width, and with
+    `centre_crop` pictures and boxes are of the middle of frames (`evaluation_view`).
     """
     process, count = shard
     rows = rows_of(batch_size, count)
@@ -221,8 +223,11 @@ def evaluation_batches(
             record = self._source[index if real else 0]
             place = index if real else 0
             if maps is None:
-                image = evaluation_view(_frame(record, None), image_size)
+                frame = _frame(record, None)
+                image = evaluation_view(frame, image_size, centre_crop=centre_crop)
                 item = _item(place, record, image, slots)
+                if centre_crop:
+                    item = item._replace(boxes=boxes_in_crop(item.boxes))
             else:
                 item = _item(place, record, _BLANK, slots)._replace(features=maps.map(place, 0))
             return item._replace(mask=np.bool_(real))

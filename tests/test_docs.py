@@ -158,7 +158,7 @@ def rows(page: Path, pattern: str) -> list[tuple[str, ...]]:
 
 def test_values_of_ier_are_those_of_its_configs():
     page = ROOT / "docs" / "how_it_works.md"
-    paper = dict(experiment.fields(ier.base()))
+    paper = dict(experiment.fields(ier.paper(ier.base())))
     toy = dict(experiment.fields(experiment.load_config(ROOT / "configs" / "ier_toy.py")))
     found = rows(page, r"\| `([a-z_.]+)` \| `([^`]+)` \| `([^`]+)` \|$")
     assert len(found) > 4

@@ -8,6 +8,7 @@ it is (`pitch`).
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -170,3 +171,117 @@ def pitch(waveform: np.ndarray, sample_rate: int = 16000) -> float:
     """Strongest frequency of a waveform, in Hz (resolution: the inverse of its length)."""
     window = waveform.astype(float) * np.hanning(len(waveform))
     return float(np.abs(np.fft.rfft(window)).argmax() * sample_rate / len(waveform))
+
+
+def write_counted(path: str | Path, seconds: int = 20, keys: int = 5) -> Path:
+    """Writes a video whose grey tells the second (`counted`), with a key frame every `keys` s.
+
+    Its sound is the tone of `write_video`.
+    """
+    rate, sample_rate, wave = 4, 16000, tone(seconds, 16000)
+    with av.open(str(path), "w") as container:
+        options = {"sc_threshold": "0", "bf": "0"}
+        video = container.add_stream("libx264", rate=rate, options=options)
+        video.width, video.height, video.pix_fmt = 48, 32, "yuv420p"
+        video.codec_context.gop_size = keys * rate
+        audio = container.add_stream("aac", rate=sample_rate, layout="mono")
+        packets = []
+        for place in range(seconds * rate):
+            grey = np.full((32, 48, 3), 10 * (place // rate), np.uint8)
+            packets += video.encode(av.VideoFrame.from_ndarray(grey))
+        for start in range(0, wave.shape[1], 1024):
+            frame = av.AudioFrame.from_ndarray(wave[:, start : start + 1024], "fltp", "mono")
+            frame.sample_rate, frame.pts = sample_rate, start
+            packets += audio.encode(frame)
+        packets += [*video.encode(), *audio.encode()]
+        for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
+            container.mux(packet)
+    return Path(path)
+
+
+def counted(frame: np.ndarray) -> float:
+    """The second that a decoded frame of `write_counted` shows."""
+    return float(np.median(frame)) / 10
+
+
+def copy_part(
+    source: str | Path,
+    target: str | Path,
+    start: float,
+    length: float | None = None,
+    *,
+    key_before: bool = False,
+    clock: float = 0.0,
+) -> Path:
+    """Cuts a part out without decoding, as `ffmpeg -c copy` does.
+
+    Args:
+      source: of any format.
+      target: its ending says the format.
+      start: of the part, in seconds.
+      length: in seconds; None: to the end.
+      key_before: begin at the key frame before the start, as `-ss` before `-i` does in most
+        formats; otherwise at the one after it, on the clock of the part (`-ss` after `-i`).
+      clock: what the clock of the new file shows at its start.
+    """
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+        packets = [packet for packet in old.demux() if packet.dts is not None]
+        tracks = {stream.index: new.add_stream_from_template(stream) for stream in old.streams}
+        begin = start
+        if key_before:
+            times = (float(p.pts * p.time_base) for p in packets if p.stream.type == "video")
+            keys = [p.is_keyframe for p in packets if p.stream.type == "video"]
+            begin = max(t for t, key in zip(times, keys, strict=True) if key and t <= start)
+        begun = set()
+        for packet in packets:
+            time = float(packet.pts * packet.time_base)
+            begun |= {packet.stream.index} if packet.is_keyframe and time >= begin else set()
+            if packet.stream.index in begun and (length is None or time < start + length):
+                shift = round((begin - clock) / packet.time_base)
+                packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+                packet.stream = tracks[packet.stream.index]
+                new.mux(packet)
+    return Path(target)
+
+
+def jump(source: str | Path, target: str | Path, kind: str, after: float, by: float) -> Path:
+    """Copies a video whose time stamps of `video` or `audio` jump `by` seconds after a time."""
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+        tracks = {stream.index: new.add_stream_from_template(stream) for stream in old.streams}
+        for packet in old.demux():
+            if packet.dts is None:
+                continue
+            if packet.stream.type == kind and packet.pts * packet.time_base >= after:
+                shift = round(by / packet.time_base)
+                packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+            packet.stream = tracks[packet.stream.index]
+            new.mux(packet)
+    return Path(target)
+
+
+def claim(path: str | Path, seconds: float) -> Path:
+    """Makes the header of a Matroska file claim that length."""
+    data = bytearray(Path(path).read_bytes())
+    place = data.index(b"\x44\x89\x88") + 3  # Duration, a float of eight bytes, in ms
+    data[place : place + 8] = struct.pack(">d", 1000 * seconds)
+    Path(path).write_bytes(data)
+    return Path(path)
+
+
+def write_pcm(path: str | Path, seconds: int = 2) -> Path:
+    """Writes a video whose sound is PCM in stereo, for which avi and mkv name no layout."""
+    times, rate = np.arange(16000 * seconds) / 16000, 8
+    wave = np.int16(16384 * np.sin(2 * np.pi * (400 + PITCH_STEP * np.floor(times)) * times))
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("mpeg4", rate=rate)
+        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
+        audio = container.add_stream("pcm_s16le", rate=16000, layout="stereo")
+        for place in range(seconds * rate):
+            drawn = square_frame(place / rate, (96, 64), (220, 30, 30))
+            container.mux(video.encode(av.VideoFrame.from_ndarray(drawn)))
+            samples = wave[16000 * place // rate : 16000 * (place + 1) // rate]
+            frame = av.AudioFrame.from_ndarray(np.repeat(samples, 2)[None], "s16", "stereo")
+            frame.sample_rate, frame.pts = 16000, 16000 * place // rate
+            container.mux(audio.encode(frame))
+        container.mux([*video.encode(), *audio.encode()])
+    return Path(path)

@@ -12,6 +12,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from avloc.ablation.bases import Bases
 from avloc.ablation.declaration import SHARED, Ablation, check_seeds
 from avloc.naming import did_you_mean
 from avloc.runs.config_files import call
@@ -34,7 +35,7 @@ class Run:
       folder: its workdir; absolute.
       file: its config file.
       changes: fields set on it, by dotted name, without the seed and the start.
-      config: the resulting config, without `init_from`.
+      config: the resulting config; its `init_from` is not used where there is an `after`.
       after: the shared run that must be finished first.
       stage: of a shared run, the checkpoint that others start from; else empty.
     """
@@ -55,8 +56,10 @@ class Run:
 
     @property
     def init_from(self) -> str:
-        """The checkpoint that it starts from; empty: none."""
-        return str(RunFolder(self.after.folder).stages / self.after.stage) if self.after else ""
+        """What it starts from: a checkpoint of another run, or what its config says."""
+        if self.after:
+            return str(RunFolder(self.after.folder).stages / self.after.stage)
+        return self.config.init_from
 
     def command(self, data_dir: str | None = None) -> list[str]:
         """The command that trains or continues it."""
@@ -93,8 +96,16 @@ class Run:
 class Grid:
     """All runs of an ablation in a workdir.
 
+    Args:
+      ablation: the declaration.
+      workdir: where runs are.
+      seeds: instead of the declaration's.
+      bases: config files in place of the declaration's, one for each method: its runs get that one.
+        All have the data and the number of clusters of the first.
+
     Attributes:
       ablation: the declaration.
+      config: its config file, or the first base.
       workdir: absolute.
       seeds: the seeds.
       shared: the shared runs, by name and seed.
@@ -102,11 +113,20 @@ class Grid:
       rows: the rows of the table: the shared runs that are shown, then the cells.
 
     Raises:
-      ValueError: a change that does not fit its config, or two rows that are the same run.
+      ValueError: a change that does not fit its config, two rows that are the same run, or a
+        method without a base.
     """
 
-    def __init__(self, ablation: Ablation, workdir: str | Path, seeds: Sequence[int] | None = None):
+    def __init__(
+        self,
+        ablation: Ablation,
+        workdir: str | Path,
+        seeds: Sequence[int] | None = None,
+        bases: Sequence[str] = (),
+    ):
         self.ablation = ablation
+        self._bases = Bases(bases)
+        self.config = bases[0] if bases else ablation.config
         self.workdir = Path(os.path.abspath(workdir))
         self.seeds = tuple(ablation.seeds if seeds is None else seeds)
         check_seeds(self.seeds)
@@ -154,8 +174,9 @@ class Grid:
         stage: str = "",
     ) -> dict[int, Run]:
         file = declared.config or self.ablation.config
-        changes = DEFAULTS | dict(declared.changes)
-        config = changed(load_config(file), changes, name)
+        file, shared = self._bases.of(file, name)
+        changes = DEFAULTS | shared | dict(declared.changes)
+        config = changed(load_config(file), changes, name, starts=bool(starts))
         runs = {}
         for seed in self.seeds:
             own = override(config.copy_and_resolve_references(), [("seed", str(seed))])
@@ -199,14 +220,18 @@ def load_ablation(path: str | Path) -> Ablation:
         raise ValueError(f"{path} is not an ablation: {error}") from None
 
 
-def changed(config: ConfigDict, changes: Mapping[str, Any], name: str) -> ConfigDict:
+def changed(
+    config: ConfigDict, changes: Mapping[str, Any], name: str, starts: bool = True
+) -> ConfigDict:
     """The config with fields set by dotted name; `name` is used in messages.
+
+    `starts`: whether it starts from a shared run, which then sets `init_from`.
 
     Raises:
       ValueError: an unknown field, a value of another type, or a field that the runner sets.
     """
     for dotted, value in changes.items():
-        if dotted in ("seed", "init_from"):
+        if dotted == "seed" or (dotted == "init_from" and starts):
             raise ValueError(f"cell {name}: config.{dotted} is set by the runner; leave it out")
         try:
             override(config, [(dotted, _text(value))])

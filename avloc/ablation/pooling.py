@@ -29,9 +29,9 @@ class Pooled:
       spread: standard deviation over seeds (ddof 1); nan of one seed.
       low: of the 95 % interval.
       high: of the same.
-      interval: its origin. `videos`: each item's score is averaged over seeds, then videos are
-        resampled. `seeds`: the mean of each seed's own bounds, for metrics that are not a mean of
-        items; wider, because it ignores the averaging over seeds. Empty: there is none.
+      interval: its origin. `videos`: each item's score is averaged over seeds, and the interval
+        is over videos. `seeds`: the mean of each seed's own bounds, for metrics that are not a mean
+        of items; wider, because it ignores the averaging over seeds. Empty: there is none.
       seeds: value of each seed.
     """
 
@@ -66,7 +66,8 @@ def pool(
         score = np.mean(scores, axis=0)
         kept = ~np.isnan(score)
         if kept.any() and math.isclose(score[kept].mean(), mean, rel_tol=1e-6, abs_tol=1e-6):
-            _, low, high = interval(score[kept], videos[kept])
+            lowest = item_lowest(metric, protocol)
+            _, low, high = interval(score[kept], videos[kept], bounds=(lowest, 100.0))
             source = "videos"
     if not source:
         bounds = [[_number(entry[side]) for side in ("low", "high")] for entry in found.values()]
@@ -102,6 +103,13 @@ def item_scores(metric: str, items: Items, protocol: Protocol) -> Float[np.ndarr
     else:
         return None
     return np.where(scored, 100 * found, np.nan)
+
+
+def item_lowest(metric: str, protocol: Protocol) -> float:
+    """The least that an item can contribute to a metric of `item_scores`, in per cent."""
+    if metric != "AUC":
+        return 0.0
+    return 100 * float(success_auc(np.zeros(1), protocol.success_levels)[0])
 
 
 def read_items(file: Path) -> Items:

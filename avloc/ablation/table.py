@@ -14,7 +14,7 @@ from avloc.ablation.pooling import Pooled, pool, read_items, same_protocol
 from avloc.ablation.runner import seconds_of
 from avloc.drawing.table import Cell, Table
 from avloc.evaluation.ordering import in_order
-from avloc.evaluation.results import digits
+from avloc.evaluation.results import TOO_FEW, digits
 from avloc.json_files import read_json, take
 from avloc.runs.folder import write_atomically
 from avloc.runs.recorded import restorable
@@ -124,7 +124,7 @@ def _markdown(table: SplitTable, grid: Grid, width: int | None) -> str:
         sources |= {scores[m].interval for m in metrics if m in scores}
     notes = []
     if "videos" in sources:
-        notes.append("[ ]: scores averaged over seeds, then bootstrapped over videos.")
+        notes.append("[ ]: an interval over videos, of scores averaged over seeds.")
     if "seeds" in sources:
         notes.append(
             "~[ ]: mean of each seed's own interval over videos, because the metric is not a mean "
@@ -150,7 +150,7 @@ def _cell(metric: str, score: Pooled | None, count: int) -> str | Cell:
         text += f" ({len(score.seeds)} seeds)"
     sign = {"videos": "", "seeds": "~"}.get(score.interval)
     if sign is None or math.isnan(score.low):
-        return text
+        return Cell(text, TOO_FEW)
     return Cell(text, f"{sign}[{score.low:.{n}f}, {score.high:.{n}f}]")
 
 
@@ -176,7 +176,7 @@ def to_json(grid: Grid, title: str, tables: Sequence[SplitTable]) -> dict[str, A
 
     return {
         "ablation": title,
-        "config": grid.ablation.config,
+        "config": grid.config,
         "note": grid.ablation.note,
         "seeds": list(grid.seeds),
         "shared": {name: told(runs) for name, runs in grid.shared.items()},

@@ -20,6 +20,7 @@ def object_representations_mask(
     features: Float[Array, "B h w C"],
     localization: Float[Array, "B h w"],
     threshold: float = 0.05,
+    dilated: bool = True,
 ) -> Float[Array, "B C"]:
     """DSOL's rule: `GAP(f * mask)`, where mask is `l > threshold`, dilated by a 3x3 plus.
 
@@ -29,8 +30,11 @@ def object_representations_mask(
       features: visual feature map f.
       localization: localization map l, 0 to 1.
       threshold: of the localization map.
+      dilated: whether the mask is dilated, as the published code does and the paper does not say.
     """
-    mask = _dilate(localization > threshold)
+    mask = localization > threshold
+    if dilated:
+        mask = _dilate(mask)
     return (features * mask[..., None].astype(features.dtype)).mean(axis=(1, 2))
 
 

@@ -43,7 +43,7 @@ def detection(
       labels: category of each object, as `found.category` counts them.
       wanted: which objects are to be found.
       least: IoU.
-      resample: the bootstrap over videos.
+      resample: gives a value its interval over videos.
     """
     right = hits(found, items.boxes, labels, wanted, least)
     videos, group = np.unique(items.video, return_inverse=True)
@@ -60,7 +60,7 @@ def detection(
     def mean(_: np.ndarray, weights: np.ndarray) -> np.ndarray:
         return mean_of_known(np.stack([average_precision_of(c, weights) for c in curves], -1))
 
-    return metric(resample(videos, videos, mean, centred=True), 100)
+    return metric(resample(videos, videos, mean), 100)
 
 
 def hits(
@@ -157,7 +157,7 @@ def sounding_and_all(
       found: None if the method does not distinguish categories; then there are no metrics.
       items: scenes that are scored.
       known: objects in the picture whose place and category are known.
-      resample: the bootstrap over videos.
+      resample: gives a value its interval over videos.
     """
     if found is None:
         return {}

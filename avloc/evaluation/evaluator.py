@@ -32,7 +32,7 @@ def evaluate(
     names: Sequence[str] = (),
     *,
     named_from: float | None = None,
-    draws: int = 1000,
+    draws: int = 200,
     seed: int = 0,
 ) -> Evaluation:
     """Scores predictions against boxes and labels.
@@ -62,8 +62,8 @@ def evaluate(
       names: of the categories; empty where the set has none.
       named_from: the score from which on a category of a scene is named, as `localize` does; None:
         names are not scored.
-      draws: of the bootstrap over videos.
-      seed: of the bootstrap.
+      draws: most videos that are left out in turn for an interval (`interval`).
+      seed: of the intervals.
 
     Raises:
       ValueError: there are no items; labels beyond `names`; maps that fit no category.

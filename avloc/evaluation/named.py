@@ -32,7 +32,7 @@ def naming(
       items: as `collect` gives them for scenes.
       names: of the categories.
       threshold: the score from which on a category is named.
-      resample: the bootstrap over videos.
+      resample: gives a value its interval over videos.
 
     Returns:
       Metrics, and for each item a description of what is named, right or wrong, and missed.
@@ -53,7 +53,7 @@ def naming(
     found = {}
     for name, whole in (("named precision", named), ("named recall", seen)):
         if whole.any():
-            found[name] = metric(resample((named & seen, whole), videos, micro))
+            found[name] = metric(micro(named & seen, whole, videos, resample))
     return found, told
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from avloc.evaluation.bootstrap import Interval, mean_of_known, ratio
 from avloc.evaluation.items import Items
@@ -55,7 +55,7 @@ def perceive(
     Args:
       items: as `collect` gives them for scenes.
       names: of the categories.
-      resample: the bootstrap over videos.
+      resample: gives a value its interval over videos.
 
     Returns:
       Metrics, and for each item a description of what is heard in it.
@@ -79,7 +79,7 @@ def perceive(
         "macro precision": (hits, found, truth),
         "macro recall": (hits, truth, truth),
     }
-    ranked = resample((scores, truth), videos, mean_average_precision, centred=True)
+    ranked = resample((scores, truth), videos, mean_average_precision)
     metrics = {"mAP": metric(ranked)}
     some = ~truth.all(1)
     if some.any():
@@ -87,10 +87,10 @@ def perceive(
         metrics["all heard most"] = metric(resample(first, videos[some]))
     for name, arrays in counts.items():
         macro = name.startswith("macro")
-        statistic = _macro if macro else micro
-        metrics[name] = metric(resample(arrays, videos, statistic, centred=macro))
+        rate = resample(arrays, videos, _macro) if macro else micro(*arrays, videos, resample)
+        metrics[name] = metric(rate)
     if quiet.any():
-        metrics["quiet recall"] = metric(resample((quiet & found, quiet), videos, micro))
+        metrics["quiet recall"] = metric(micro(quiet & found, quiet, videos, resample))
         # One entry per pair, most probable first, so that thresholds are indices.
         order = np.argsort(-scores, axis=None, kind="stable")
         pairs = tuple(x.ravel()[order] for x in (scores, truth, quiet))
@@ -186,9 +186,16 @@ def _running(scores: np.ndarray, *marks: np.ndarray, weights: np.ndarray) -> lis
     return [np.cumsum(weights * mark, -1)[..., ends] for mark in (*marks, every)]
 
 
-def micro(part: np.ndarray, whole: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Share of some pairs of item and category, `[S, N]` each; weights `[..., S]`."""
-    return ratio(weights @ part.sum(1), weights @ whole.sum(1))
+def micro(
+    part: Bool[np.ndarray, "S N"],
+    whole: Bool[np.ndarray, "S N"],
+    videos: Int[np.ndarray, " S"],
+    resample: Callable[..., Interval],
+) -> Interval:
+    """The share of some pairs of item and category that a part of them has; nan of none."""
+    if not whole.any():
+        return Interval(np.nan, np.nan, np.nan)
+    return resample(part[whole], np.broadcast_to(videos[:, None], whole.shape)[whole])
 
 
 def _macro(

@@ -21,6 +21,9 @@ from avloc.evaluation.telling import CANNOT_TELL, explanation, shown_as_found, u
 _PERCENT = re.compile(r"IoU(_class)?@|AUC$|NSA$|false alarms$|AP\d+$")
 """Metrics in per cent, as in the papers; all others are in 0..1."""
 
+TOO_FEW = "too few videos"
+"""What stands in place of an interval that cannot be had."""
+
 _NAMED = ("named precision", "named recall")
 
 
@@ -30,8 +33,8 @@ class Evaluation:
 
     Attributes:
       protocol: its rules.
-      metrics: by name `value`, `low` and `high` (a 95 % interval over videos; nan where there is
-        but one video), in the order of `ordering.in_order`. Metrics that nothing could be scored
+      metrics: by name `value`, `low` and `high` (a 95 % interval over videos; nan where there
+        are too few), in the order of `ordering.in_order`. Metrics that nothing could be scored
         for are missing.
       evaluated: items that were scored.
       total: items there were.
@@ -170,7 +173,7 @@ def _cell(name: str, value: Mapping[str, float]) -> Cell:
     if math.isnan(value["value"]):
         return Cell("-")
     if math.isnan(value["low"]):
-        return Cell(f"{value['value']:.{n}f}")
+        return Cell(f"{value['value']:.{n}f}", TOO_FEW)
     return Cell(f"{value['value']:.{n}f}", f"[{value['low']:.{n}f}, {value['high']:.{n}f}]")
 
 

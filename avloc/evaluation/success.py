@@ -31,16 +31,18 @@ def success(
       name: of the score.
       videos: of each.
       protocol: gives the levels, and the cut unless another is given.
-      resample: the bootstrap over videos.
+      resample: gives a value its interval over videos.
       cut: if different from the protocol's.
       prefix: of the metrics' names.
     """
     cut = protocol.cut if cut is None else cut
     area = metrics.success_auc(scores, protocol.success_levels)
     reached = scores >= protocol.success(cut)
+    # Everything reaches the level 0.
+    bounds = tuple(metrics.success_auc(np.array([0.0, 1.0]), protocol.success_levels))
     return {
         f"{prefix}{name}@{cut:g}": metric(resample(reached, videos), 100),
-        f"{prefix}AUC": metric(resample(area, videos), 100),
+        f"{prefix}AUC": metric(resample(area, videos, bounds=bounds), 100),
     }
 
 
@@ -58,7 +60,7 @@ def scene_success(
       sounds: whether the category sounds in the scene.
       videos: of each scene.
       protocol: says which of the three.
-      resample: the bootstrap over videos.
+      resample: gives a value its interval over videos.
     """
     if protocol.unit == "source":
         of_source = np.broadcast_to(videos[:, None], sounds.shape)[sounds]

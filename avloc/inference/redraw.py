@@ -17,7 +17,8 @@ from av.codec.context import Flags
 from av.error import FFmpegError
 from jaxtyping import UInt8
 
-from avloc.data_pipelines.media.video import VideoError
+from avloc.data_pipelines.media.opening import VideoError, open_file, picture_stream
+from avloc.data_pipelines.media.video import probe
 
 _COPIED = {"aac", "mp3", "ac3", "eac3", "alac"}  # what mp4 players know; other sound becomes AAC
 _AAC_RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000}
@@ -43,23 +44,23 @@ def redraw(
     Args:
       path: a video with pictures and sound.
       target: the file to write.
-      draw: takes a frame (RGB) and its time in seconds after the first; its result must have
-        the same, even, height and width for every frame.
+      draw: takes a frame (RGB) and its time in seconds from the start of the file; its result
+        must have the same, even, height and width for every frame.
       on_frame: called after each frame.
-      until: how far a damaged video can be read, in seconds after the first frame; None: to its
-        end.
+      until: how far to go, if not to the end, in seconds from the start; what is damaged there
+        is passed over.
 
     Raises:
       VideoError: the video cannot be decoded as far as that, or the mp4 not written.
     """
     # The source is opened twice, so neither track has to wait, however they are interleaved.
+    start = probe(path).start
     try:
         with (
-            av.open(str(path), metadata_errors="replace") as source,
-            av.open(str(path), metadata_errors="replace") as sound_source,
+            open_file(path) as source,
+            open_file(path) as sound_source,
             av.open(str(target), "w", format="mp4") as out,
         ):
-            start = max(0.0, (source.start_time or 0) / av.time_base)
             pictures = _pictures(source, out, start, draw, on_frame, until)
             end = None if until is None else start + until
             sound = _sound(sound_source.streams.audio[0], sound_source, out, start, end)
@@ -83,9 +84,7 @@ def _pictures(
     until: float | None,
 ) -> Iterator[tuple[float, av.Packet]]:
     """Adds the picture track to `out`; yields its packets with their times."""
-    track = next(
-        s for s in source.streams.video if not s.disposition & av.stream.Disposition.attached_pic
-    )
+    track = picture_stream(source, source.name)
     track.thread_type = "AUTO"
     frames = _decode(source, track)
     first = next(frames)
@@ -107,9 +106,9 @@ def _pictures(
 
     def packets() -> Iterator[tuple[float, av.Packet]]:
         last = None
-        end = None if until is None else first.time + until
+        end = None if until is None else start + until
         for frame in _before(end, _chain(first, frames), lambda frame: frame.time):
-            drawn = draw(_upright(frame, first), frame.time - first.time)
+            drawn = draw(_upright(frame, first), frame.time - start)
             new = av.VideoFrame.from_ndarray(np.ascontiguousarray(drawn), "rgb24")
             # Coded in the colours of the source, so that its tags stay correct.
             new = new.reformat(format="yuv420p", dst_colorspace=first.colorspace)
@@ -178,7 +177,7 @@ def _sound(
     if copied:
         return _copied(track, source, out.add_stream_from_template(track), start, end)
     rate = context.sample_rate if context.sample_rate in _AAC_RATES else 48000
-    layout = context.layout.name if context.layout.nb_channels <= 2 else "stereo"
+    layout = "mono" if context.layout.nb_channels == 1 else "stereo"  # PCM may name no layout
     stream = out.add_stream("aac", rate=rate, layout=layout)
     stream.codec_context.bit_rate = 192_000
     return _encoded(track, source, stream, start, end)

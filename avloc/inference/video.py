@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -16,7 +16,9 @@ from av.error import FFmpegError
 from jaxtyping import Int16, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from avloc.data_pipelines.media.video import Clip, VideoError, cut, probe
+from avloc.data_pipelines.media.opening import VideoError, open_file
+from avloc.data_pipelines.media.tracks import LONGEST_GAP
+from avloc.data_pipelines.media.video import Clip, VideoInfo, cut, probe
 from avloc.data_pipelines.records.features import SAMPLE_RATE
 from avloc.inference.analysis import Overlay, Second, analyse
 from avloc.inference.localization import draw
@@ -59,6 +61,43 @@ def localize_video(
     """
     path, out_dir = Path(path), Path(out_dir)
     about = probe(path)
+    if not about.has_audio:
+        raise VideoError(f"{path}: no sound track")
+    target = out_dir / f"{name or path.stem}.localized.mp4"
+    with _folder(out_dir):
+        _check_output(model, path, target)
+        _localize(model, path, about, target, batch_size, progress)
+    return target
+
+
+def _check_output(model: Localizer, path: Path, target: Path) -> None:
+    """Writes the first moments of the output, so that no analysis is lost to what it cannot hold.
+
+    Raises:
+      VideoError: it cannot be written.
+    """
+    names = model.names
+    blank = Second(0, np.zeros(len(names)), np.zeros(len(names), bool), {}, ())
+    part = target.with_name(f".{target.name}.check")
+    try:
+        redraw(path, part, Overlay([blank], names, 1.0).draw, until=_CHECKED)
+    finally:
+        with suppress(OSError):  # it may not have come to be
+            part.unlink()
+
+
+_CHECKED = 0.5  # seconds
+
+
+def _localize(
+    model: Localizer,
+    path: Path,
+    about: VideoInfo,
+    target: Path,
+    batch_size: int,
+    progress: bool,
+) -> None:
+    """Analyses a video and writes both files."""
     length = about.duration or 0.0
     clips = _UpToDamage(cut(path, model.image_size), path)
     whole = math.floor(length) or None
@@ -71,8 +110,7 @@ def localize_video(
     )
     seconds = list(found)
     until = None if clips.damage is None else seconds[-1].second + 1.0
-    out_dir.mkdir(parents=True, exist_ok=True)
-    target = out_dir / f"{name or path.stem}.localized.mp4"
+    length = min(length, seconds[-1].second + LONGEST_GAP)  # whatever the header claims
     with _replacing(record_of(target)) as record, _replacing(target) as video:
         seen = {s.second for s in seconds}
         head = {
@@ -88,7 +126,6 @@ def localize_video(
         frames = round(length * (about.rate or 0)) or None
         with bar(f"{path.name}: drawing", frames, "frame", shown=progress) as drawn:
             redraw(path, video, overlay.draw, drawn.update, until=until)
-    return target
 
 
 def record_of(drawn: Path) -> Path:
@@ -170,15 +207,15 @@ def _read_sound(path: Path) -> Int16[np.ndarray, " T"]:
     resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
     pieces = []
     try:
-        with av.open(str(path), metadata_errors="replace") as container:
+        with open_file(path) as container:
             if not container.streams.audio:
                 raise ValueError(f"{path}: no sound track")
             for frame in container.decode(audio=0):
                 frame.pts = None
                 pieces += [p.to_ndarray()[0] for p in resampler.resample(frame)]
             pieces += [p.to_ndarray()[0] for p in resampler.resample(None) if p is not None]
-    except FileNotFoundError as fault:
-        raise ValueError(f"{path}: no such file") from fault
+    except VideoError as fault:
+        raise ValueError(str(fault).replace("not a video", "not sound")) from fault
     except FFmpegError as fault:
         raise ValueError(f"{path}: not sound that can be read ({fault.strerror})") from fault
     if not pieces:
@@ -225,6 +262,20 @@ def _write_seconds(
         entry = {"second": s.second, "classes": _classes(names, s.scores, s.sounding, s.boxes)}
         file.write(("," if i else "") + "\n  " + json.dumps(entry))
     file.write("\n ]\n}\n")
+
+
+@contextmanager
+def _folder(path: Path) -> Iterator[None]:
+    """Creates a folder if it is missing, and removes it again after a failure."""
+    new = not path.exists()
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        if new:
+            with suppress(OSError):  # something is in it
+                path.rmdir()
+        raise
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Losses: pure functions of arrays. Every mean respects a mask."""
 
-from avloc.losses.correspondence import info_nce, match_bce, pool
+from avloc.losses.correspondence import info_nce, match_bce, pool, quarters
 from avloc.losses.distributions import cross_entropy, kl_divergence, masked_mean
 from avloc.losses.instances import instance_bce, presence
 from avloc.losses.referrer import (
@@ -21,6 +21,7 @@ __all__ = [
     "match_bce",
     "pool",
     "presence",
+    "quarters",
     "visible_share",
     "visual_guided_logits",
 ]

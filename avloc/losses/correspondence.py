@@ -24,20 +24,48 @@ def pool(maps: Float[Array, "... h w"], kind: str, sharpness: float = 20.0) -> F
     raise ValueError(f"pooling is 'max' or 'log_mean_exp', not {kind!r}")
 
 
+def quarters(
+    maps: Float[Array, "... h w"], side: int, kind: str, sharpness: float = 20.0
+) -> Float[Array, "... cells"]:
+    """Each of `side * side` parts of every map, by rows, reduced to one value by `pool`.
+
+    Parts of a side that does not divide share a row or a column, as in adaptive pooling.
+    """
+    height, width = maps.shape[-2:]
+    parts = [
+        pool(maps[..., _part(height, i, side), _part(width, j, side)], kind, sharpness)
+        for i in range(side)
+        for j in range(side)
+    ]
+    return jnp.stack(parts, axis=-1)
+
+
+def _part(length: int, place: int, count: int) -> slice:
+    return slice(place * length // count, -(-(place + 1) * length // count))
+
+
 def match_bce(
-    logits: Float[Array, "B S"], positive: Bool[Array, "B S"], negative: Bool[Array, "B S"]
+    logits: Float[Array, "B S"],
+    positive: Bool[Array, "B S"],
+    negative: Bool[Array, "B S"],
+    parts: Float[Array, "B S cells"] | None = None,
 ) -> Float[Array, ""]:
     """Binary cross-entropy of matches, the mean of the positive and the negative pairs' means.
 
     CSOL eq. 2 over the pairs of a batch: row i, column j is image i with sound j. Pairs in neither
-    mask (same video, padding) count for nothing.
+    mask (same video, padding) count for nothing. With `parts`, logits of the parts of each map,
+    every part of a negative pair's map is a negative of its own.
     """
 
     def mean(values: Float[Array, "B S"], mask: Bool[Array, "B S"]) -> Float[Array, ""]:
         return jnp.sum(jnp.where(mask, values, 0.0)) / jnp.maximum(jnp.sum(mask), 1)
 
     right = mean(optax.sigmoid_binary_cross_entropy(logits, jnp.ones_like(logits)), positive)
-    wrong = mean(optax.sigmoid_binary_cross_entropy(logits, jnp.zeros_like(logits)), negative)
+    if parts is None:
+        none = optax.sigmoid_binary_cross_entropy(logits, jnp.zeros_like(logits))
+    else:
+        none = optax.sigmoid_binary_cross_entropy(parts, jnp.zeros_like(parts)).mean(axis=-1)
+    wrong = mean(none, negative)
     return 0.5 * (right + wrong)
 
 

@@ -66,6 +66,15 @@ class Standard(nn.Module):
         return (x - mean.value) / deviation.value
 
 
+class Affine(nn.Module):
+    """A learnt scale and shift, 1 and 0 at first, the same everywhere."""
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*any"]) -> Float[Array, "*any"]:
+        scale = self.param("scale", nn.initializers.ones, ())
+        return scale * x + self.param("shift", nn.initializers.zeros, ())
+
+
 class AudioVisualNet(nn.Module):
     """Two backbones, the correspondence head and the class heads (CSOL figure 3).
 
@@ -77,6 +86,7 @@ class AudioVisualNet(nn.Module):
         by its `deviation`; both are `batch_stats` of the module `standard`, which no step changes.
       embedding: width of the common space.
       correspondence_scale, correspondence_bias, visual_layers: see `CorrespondenceHead`.
+      object_affine: whether there are a scale and a shift of object maps for stage two to learn.
       dtype: of the heads' dense layers. Parameters, statistics and `Embeddings` are float32.
     """
 
@@ -89,6 +99,7 @@ class AudioVisualNet(nn.Module):
     correspondence_scale: float = 5.0
     correspondence_bias: bool = False
     visual_layers: int = 2
+    object_affine: bool = False
     dtype: DTypeLike = jnp.float32
 
     def setup(self) -> None:
@@ -103,6 +114,8 @@ class AudioVisualNet(nn.Module):
         )
         self.visual_classifier = nn.Dense(self.clusters, dtype=self.dtype)
         self.audio_classifier = nn.Dense(self.clusters, dtype=self.dtype)
+        if self.object_affine:
+            self.objects = Affine()
 
     def __call__(
         self,
@@ -138,6 +151,8 @@ class AudioVisualNet(nn.Module):
         """All that stands on the visual map and the stages of the audio backbone."""
         f, g = f.astype(jnp.float32), self.audio.summary(stages[-1])
         v, a, scale, bias = self.correspondence(f, g)
+        if self.object_affine and self.is_initializing():
+            self.objects(jnp.zeros(()))
         return Embeddings(
             f=f,
             g=g,
@@ -148,6 +163,10 @@ class AudioVisualNet(nn.Module):
             visual_logits=self.visual_classifier(f.mean(axis=(1, 2))).astype(jnp.float32),
             audio_logits=self.audio_classifier(g).astype(jnp.float32),
         )
+
+    def object_maps(self, m: Float[Array, "*maps"]) -> Float[Array, "*maps"]:
+        """Similarities to objects, by the learnt scale and shift of `object_affine`."""
+        return self.objects(m)
 
     def hear(
         self, spectrogram: Float[Array, "B T F 1"], train: bool = False

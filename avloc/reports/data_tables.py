@@ -196,6 +196,7 @@ def _time_faults(splits: Mapping[str, SplitFindings]) -> list[Table]:
             ("annotated frame after the end of the video", split.times.beyond),
             ("shorter than the list says", split.times.shorter),
             ("longer than the list says", split.times.longer),
+            ("too long for the part it is named for: start not known", split.times.unsure),
             ("length not stated by the file", split.times.unknown),
             ("rotation tag, turned upright when built", split.times.turned),
         )

@@ -21,6 +21,7 @@ LATER = {
     "stored_views": 0,
     "sound_views": {"offset": False, "semitones": 0.0, "hiss_db": 0.0},
     "representation_sound": 0.0,
+    "mask": {"threshold": 0.05, "dilated": True},
     "hearing": {
         "steps": 0,
         "epochs": 0,
@@ -40,12 +41,18 @@ LATER_OF = {
         "standardized": False,
         "visual_layers": 2,
     },
-    "data": {"validation": ""},
-    "stage_one": {"warmup_steps": 0, "patience": 0},
-    "stage_two.similarity": {"maps": "softmax"},
+    "data": {"validation": "", "noise_split": ""},
+    "stage_one": {"warmup_steps": 0, "patience": 0, "head_deviation": 0.0},
+    "stage_two.similarity": {"maps": "softmax", "affine": False, "negative_side": 1},
     "stage_two.silent_filter": {"heard_filter": False},
-    "identification": {"levelled": False, "steps": 0, "correspondence_weight": 0.0},
-    "evaluation": {"scene_size": 0},
+    "identification": {
+        "levelled": False,
+        "steps": 0,
+        "correspondence_weight": 0.0,
+        "curriculum": "rounded",
+        "count": "up_to",
+    },
+    "evaluation": {"scene_size": 0, "centre_crop": False},
     "inference": {"image_size": 0},
     "optimizers": {
         "hearing": {

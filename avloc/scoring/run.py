@@ -254,6 +254,7 @@ class Scorer:
             source,
             image_size=self.view(split),
             batch_size=self.batch_size,
+            centre_crop=self.config.evaluation.centre_crop,
             maps=self._maps(split),
             slots=self.dataset.info.max_objects,
             shard=self.devices.shard,

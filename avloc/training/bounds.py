@@ -38,6 +38,7 @@ _BOUNDS = {
     "kmeans.restarts": _COUNT,
     "kmeans.iterations": _COUNT,
     "representation_sound": _NONE_OR_MORE,
+    "mask.threshold": _SHARE,
     "stage_one.warmup_epochs": _NONE_OR_MORE,
     "stage_one.warmup_steps": _NONE_OR_MORE,
     "stage_one.patience": _NONE_OR_MORE,
@@ -47,6 +48,7 @@ _BOUNDS = {
     "stage_one.mixtures_after": _NONE_OR_MORE,
     "stage_one.classification_after": _NONE_OR_MORE,
     "stage_one.classification_passes": _NONE_OR_MORE,
+    "stage_one.head_deviation": _NONE_OR_MORE,
     "hearing.epochs": _NONE_OR_MORE,
     "hearing.steps": _NONE_OR_MORE,
     "hearing.share": _SHARE,
@@ -60,6 +62,7 @@ _BOUNDS = {
     "identification.correspondence_weight": _NONE_OR_MORE,
     "identification.localization_weight": _NONE_OR_MORE,
     "stage_two.epochs": _NONE_OR_MORE,
+    "stage_two.negative_side": (1, 8),
     "inference.sounding": _SHARE,
 }
 
@@ -83,6 +86,12 @@ def require_bounds(config: ConfigDict) -> None:
             raise ValueError(
                 f"config.{group}.temperature is {warmth}: set --config.{group}.temperature above 0"
             )
+    if known.get("evaluation.centre_crop") and known.get("stored_views"):
+        raise ValueError(
+            "config.evaluation.centre_crop scores the middle of pictures, but the maps that "
+            "config.stored_views stores are of whole ones: set --config.stored_views=0 or "
+            "--config.evaluation.centre_crop=False"
+        )
     _require_sides(known)
     kinds, sources = known.get("clusters", _MANY), known.get("hearing.sources", 0)
     hears = known.get("hearing.epochs") or known.get("hearing.steps")
@@ -101,6 +110,11 @@ def require_split(config: ConfigDict, dataset: Dataset) -> None:
             f"config.data.stage_one is {config.data.stage_one!r}, which {config.data.name} does "
             f"not have: set --config.data.stage_one to one of {', '.join(have)}"
         )
+
+
+def noise_split(config: ConfigDict) -> str:
+    """The split that noise among the clips of stage one is drawn from."""
+    return config.data.noise_split or config.data.stage_two
 
 
 def _require_sides(known: Mapping[str, Any]) -> None:

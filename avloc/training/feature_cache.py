@@ -28,6 +28,7 @@ from avloc.machine.devices import Devices
 from avloc.machine.stopping import Stop
 from avloc.progress import bar, say
 from avloc.runs.folder import write_atomically
+from avloc.training.bounds import noise_split
 from avloc.training.growing_maps import MAPS, GrowingMaps
 from avloc.types import Batch, Looks, Method, TrainState
 
@@ -119,7 +120,7 @@ class FeatureCache:
         changes = []
         if split == data.stage_one:  # see `imperfect`
             changes = [data.missing_categories, data.noise]
-            changes += [config.seed, data.stage_two] if data.noise else []
+            changes += [config.seed, noise_split(config)] if data.noise else []
         return {
             "version": _VERSION,
             "data": self._dataset.info.fingerprint,

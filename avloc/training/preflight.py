@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from avloc.data_pipelines.dataset import Dataset
@@ -12,7 +13,7 @@ from avloc.machine.devices import Devices
 from avloc.naming import did_you_mean
 from avloc.runs.checkpoints import example_batch, shapes
 from avloc.runs.folder import RunFolder
-from avloc.training.bounds import require_bounds, require_split
+from avloc.training.bounds import noise_split, require_bounds, require_split
 from avloc.training.epoch import skips_nonfinite
 from avloc.training.feature_cache import require_still
 from avloc.training.methods import create, located
@@ -29,7 +30,7 @@ def training_data(config: ConfigDict, dataset: Dataset) -> Dataset:
     return imperfect(
         dataset,
         singles=config.data.stage_one,
-        scenes=config.data.stage_two,
+        scenes=noise_split(config),
         missing_categories=config.data.missing_categories,
         noise=config.data.noise,
         seed=config.seed,
@@ -153,7 +154,7 @@ def _require_waveforms(config: ConfigDict, dataset: Dataset) -> None:
         mixes["config.identification.epochs"] = config.identification.epochs
     wanted = [(config.data.stage_one, name) for name, value in mixes.items() if value]
     if config.data.noise:  # among clips, whose sounds are waveforms
-        wanted.append((config.data.stage_two, "config.data.noise"))
+        wanted.append((noise_split(config), "config.data.noise"))
     for split, name in wanted:
         if "log_mel" in dataset.source(split)[0]:
             raise ValueError(
@@ -166,6 +167,7 @@ def _trace(config: ConfigDict, method: Method, phases: list[Phase]) -> None:
     """Goes through every loss and the prediction without computing them: bad names show."""
     batch = example_batch(config, 2 * config.accumulate)
     variables, aux = shapes(method, config)
+    aux = {**aux, "step": jax.ShapeDtypeStruct((), jnp.int32)}
     with located(config.method):
         for phase in {phase.name: phase for phase in phases if phase.epochs}.values():
             jax.eval_shape(phase.loss, variables, aux, batch, jax.random.key(0))

@@ -36,7 +36,8 @@ def make_step(
         key = jax.random.fold_in(seed_key, state.step)
 
         def loss(params: Any) -> Any:
-            return phase.loss({**state.variables, "params": params}, state.aux, batch, key)
+            aux = {**state.aux, "step": state.step}
+            return phase.loss({**state.variables, "params": params}, aux, batch, key)
 
         params = state.variables["params"]
         (value, out), grads = jax.value_and_grad(loss, has_aux=True)(params)

@@ -51,6 +51,8 @@ def first_phase(config: ConfigDict, phases: Sequence[Phase], *, resumed: bool = 
       phases: the method's.
       resumed: whether the run goes on from its own checkpoint, and the folder may be gone.
 
+    The last stage of a run whose stage two read another split is a start for stage two on this one.
+
     Raises:
       ValueError: `config.init_from` holds no imported weights, and names no stage of the method,
         or one with nothing behind it.
@@ -62,12 +64,22 @@ def first_phase(config: ConfigDict, phases: Sequence[Phase], *, resumed: bool = 
     if name not in places:
         if resumed:
             return 0
+        known = [*places, *([PRETRAINED] if name == config.init_from else [])]
+        hint = did_you_mean(name, known)
+        if not _folder(config).is_dir():
+            raise ValueError(
+                f"config.init_from: there is no {config.init_from}: make it of ImageNet weights by "
+                f"`avloc import-weights FILE --out {config.init_from}`, or set "
+                "--config.init_from= to start from random ones" + hint
+            )
         raise ValueError(
             f"config.init_from, {config.init_from}, holds no imported weights and ends with no "
             f"stage of {config.method}: give RUN/stages/NAME with a NAME of {', '.join(places)}"
-            + did_you_mean(name, [*places, *([PRETRAINED] if name == config.init_from else [])])
+            + hint
         )
     if places[name] + 1 == len(phases):
+        if name == "stage_two" and (resumed or _reads_another_split(config)):
+            return places[name]
         raise ValueError(
             f"config.init_from, {config.init_from}, is the last stage of this config: nothing is "
             "left to train"
@@ -185,6 +197,14 @@ def _pretrained(config: ConfigDict, variables: Variables, aux: Aux) -> WarmStart
     made = efficientnet_lite0(pretrained_arrays())
     start = {kind: {**tree, "visual": made[kind]} for kind, tree in variables.items()}
     return WarmStart(start, aux, (), "starting with EfficientNet-Lite0 trained on ImageNet-1k")
+
+
+def _reads_another_split(config: ConfigDict) -> bool:
+    """Whether stage two of the run to start from had another split than it has here."""
+    there = RunFolder(_folder(config).parents[1])
+    if not (there.path / "config.json").is_file():
+        return False
+    return there.config().data.stage_two != config.data.stage_two
 
 
 def _folder(config: ConfigDict) -> Path:

@@ -24,6 +24,7 @@ def complete(parser: argparse.ArgumentParser) -> None:
             "protocol": protocols,
             "stage": stages,
             "config": ablations if verb == "avloc ablate" else configs,
+            "base": configs,
         }.get(action.dest)
         if completer is not None:
             action.completer = completer

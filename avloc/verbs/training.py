@@ -104,8 +104,8 @@ def ablate(args: argparse.Namespace) -> int:
         raise ValueError(f"--jobs is 1 or more, not {args.jobs}")
     # An accelerator's memory is for the runs.
     jax.config.update("jax_platforms", "cpu")
-    title = Path(args.config).stem
-    grid = Grid(load_ablation(args.config), args.workdir, args.seeds)
+    title = " on ".join(Path(file).stem for file in (args.config, *args.base[:1]))
+    grid = Grid(load_ablation(args.config), args.workdir, args.seeds, args.base)
     runs, datasets = grid.choose(args.cells), {}
     for run in runs:
         run.check_folder()

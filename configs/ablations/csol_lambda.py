@@ -10,7 +10,7 @@ from avloc.configs.ablations.sounding_objects import CONFIG, CSOL, TRUNK
 
 def get_ablation() -> Ablation:
     """The ablation."""
-    weights = (0.1, 0.3, 1.0, 1.5)
+    weights = (0.1, 0.3, 0.8, 1.0, 1.5)
     cells = {
         f"lambda_{weight}": Cell({"stage_two.localization_weight": weight}, "trunk")
         for weight in weights

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,26 @@ def read_videos(path: Path) -> dict[str, tuple[str, ...]]:
             known = names.get(as_kind(member, str, f"{path}, {key}"), ())
             names[member] = tuple(dict.fromkeys((*known, *key.split())))
     return names
+
+
+def first_videos(
+    names: Mapping[str, Sequence[str]], count: int
+) -> tuple[dict[str, None], dict[str, None]]:
+    """The first listed videos of each category, and the others, in order.
+
+    That is how the authors of DSOL and CSOL chose what they test on ("the first five videos of each
+    instrument category"), whether a video could still be had or not.
+
+    Args:
+      names: categories of each video, as `read_videos` gives them.
+      count: videos of each category.
+    """
+    taken: Counter[tuple[str, ...]] = Counter()
+    first, rest = {}, {}
+    for video, of in names.items():
+        taken[tuple(of)] += 1
+        (first if taken[tuple(of)] <= count else rest)[video] = None
+    return first, rest
 
 
 def read_pairs(path: Path) -> list[str]:

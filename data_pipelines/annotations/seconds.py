@@ -4,7 +4,7 @@ A list, in one `annotations.json` beside the videos:
 
     [{"video": "cello/a.mp4", "second": 0, "class": "cello", "bbox": [0.1, 0.2, 0.3, 0.4]}]
 
-`video` is the video's path below the folder, with `/`; `second` counts from its first picture, from
+`video` is the video's path below the folder, with `/`; `second` counts from its start, from
 0. `bbox` is `[x, y, width, height]` in 0..1 of the upright picture in the middle of that second. A
 second may have several entries. `class` may be left out: it is then the video's own. An entry with
 `"sounding": false` is of an object that is seen and not heard.

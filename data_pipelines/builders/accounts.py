@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from avloc.data_pipelines.builders.decoding import StoredClips, listed
-from avloc.data_pipelines.collection import Recording
+from avloc.data_pipelines.collection import LENGTH_SLACK, Recording
 
 _COUNTS = ("wanted", "found", "missing", "skipped", "damaged", "clips")
 
@@ -34,6 +34,8 @@ class SplitAccount:
         self._skipped: list[tuple[str, str]] = []
         self._damaged: list[tuple[str, str]] = []
         self._absent: list[str] = []
+        self._unsure: dict[str, float] = {}
+        self._shorter: list[tuple[str, str]] = []
         self._late: list[float] = []
         self.max_objects = 1
 
@@ -52,19 +54,33 @@ class SplitAccount:
         self._count(recording, "found")
         self._count(recording, "clips", len(stored.clips))
         moments = recording.moments
+        early = self._measure(recording, stored)
         if not stored.clips:
             self._count(recording, "skipped")
-            why = stored.problem or "it ends before the wanted part"
+            otherwise = "its start is not known" if early else "it ends before the wanted part"
+            why = stored.problem or otherwise
             self._skipped.append((recording.id, why))
         elif stored.problem:
             self._count(recording, "damaged")
             self._damaged.append((recording.id, stored.problem))
-        if moments is not None:
+        if moments is not None and not early:
             given = set(stored.clips)
             self._absent += [m.name for i, m in enumerate(moments) if i not in given]
             self._late += stored.late
+        if moments is not None:
             self.max_objects = max([self.max_objects, *(len(m.objects) for m in moments)])
         self.max_objects = max(self.max_objects, len(recording.labels))
+
+    def _measure(self, recording: Recording, stored: StoredClips) -> float:
+        """By how much a file may begin before the part that it is taken to be."""
+        if recording.part is None or stored.length is None:
+            return 0.0
+        early = recording.part.early(stored.length)
+        if early:
+            self._unsure[recording.id] = round(stored.length, 1)
+        elif stored.length < recording.part.seconds - LENGTH_SLACK:
+            self._shorter.append((recording.id, f"{stored.length:.1f} s"))
+        return early
 
     def _count(self, recording: Recording, what: str, by: int = 1) -> None:
         self._counts[what] += by
@@ -80,6 +96,8 @@ class SplitAccount:
             "skipped_for": dict(self._skipped),
             "damaged_at": dict(self._damaged),
             "absent_moments": self._absent,
+            "start_not_known": self._unsure,
+            "shorter_than_named": dict(self._shorter),
         }
         if self._late:
             median, largest = self._offsets()
@@ -107,6 +125,18 @@ class SplitAccount:
             kind = "moments are" if len(self._absent) > 1 else "moment is"
             names = listed([(name, None) for name in self._absent], 3)
             parts.append(f"{len(self._absent)} annotated {kind} not in the video: {names}")
+        if self._unsure:
+            lengths = [(id, f"{length:g} s") for id, length in self._unsure.items()]
+            parts.append(
+                f"{len(lengths)} too long for the part that they are named for, so where in them "
+                "it begins is not known, and only what surely lies in it is used (`ffmpeg -c copy` "
+                f"begins at the key frame before; cut again without it): {listed(lengths, 3)}"
+            )
+        if self._shorter:
+            parts.append(
+                f"{len(self._shorter)} shorter than the part that they are named for, and taken "
+                f"to begin where it does: {listed(self._shorter, 3)}"
+            )
         if self._skipped:
             parts.append(f"skipped: {listed(self._skipped)}")
         if self._damaged:

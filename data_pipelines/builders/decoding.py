@@ -22,8 +22,10 @@ from jaxtyping import Int16, UInt8
 from PIL import Image
 
 from avloc.data_pipelines.builders import workers
+from avloc.data_pipelines.builders.limits import allowed
 from avloc.data_pipelines.collection import Recording, digest, file_state
-from avloc.data_pipelines.media.video import QUARTERS, Clip, VideoError, cut, cut_at
+from avloc.data_pipelines.media.opening import VideoError, real_length
+from avloc.data_pipelines.media.video import QUARTERS, Clip, cut, cut_at
 from avloc.data_pipelines.records.features import encode_frame
 from avloc.progress import bar
 from avloc.whole_files import replacing
@@ -55,12 +57,14 @@ class StoredClips(NamedTuple):
         `Recording.moments`.
       late: how many seconds the first frame of each is later than requested.
       problem: why the recording gave no clips, or none after some second; None if all is well.
+      length: of the file, in seconds; None if it is not one that its name calls a part.
     """
 
     file: Path
     clips: tuple[int, ...]
     late: tuple[float, ...]
     problem: str | None
+    length: float | None = None
 
     def frames(self, clip: int) -> list[io.BytesIO]:
         """The frames of a clip, encoded."""
@@ -111,10 +115,10 @@ class ClipStore:
         done = len(wanted) - len(jobs)
         try:
             with bar("decoding", len(wanted), "video", done) as shown:
-                for (recording, _, target), crashed in workers.run(store, jobs, processes):
-                    if crashed:  # the decoder killed its process: report it, keep the rest
+                for (recording, _, target), ended in workers.run(store, jobs, processes, _seconds):
+                    if ended:  # report it, keep the rest
                         with _written(target) as archive:
-                            _report(archive, [], "the decoder crashed on it")
+                            _report(archive, [], ended)
                     shown.note(recording.path.name)
                     shown.update()
         finally:
@@ -130,7 +134,13 @@ class ClipStore:
         target = self._target(recording)
         with zipfile.ZipFile(target) as archive:
             report = json.loads(archive.read("report.json"))
-        return StoredClips(target, tuple(report["clips"]), tuple(report["late"]), report["problem"])
+        return StoredClips(
+            target,
+            tuple(report["clips"]),
+            tuple(report["late"]),
+            report["problem"],
+            report["length"],
+        )
 
     def discard(self) -> None:
         """Removes the folder."""
@@ -141,7 +151,7 @@ class ClipStore:
         """The file of a recording; its name changes with the video and the wanted part."""
         files = [file_state(path) for path in (recording.path, recording.sound) if path]
         moments = recording.moments and [(m.start, m.time) for m in recording.moments]
-        wanted = (recording.start, recording.length, moments, self._cutting)
+        wanted = (recording.start, recording.length, moments, recording.part, self._cutting)
         return self._folder / f"{digest(repr((files, wanted)))}.zip"
 
 
@@ -159,10 +169,12 @@ def listed(files: Sequence[tuple[str, str | None]], most: int = 20) -> str:
 
 def store(recording: Recording, cutting: Cutting, target: Path) -> None:
     """Decodes a recording into the file `target`. A bad one leaves a report and no clips."""
-    clips, problem = [], None
+    clips, problem, length = [], None, None
     with _written(target) as archive:
         try:
-            for clip in _clips(recording, cutting):
+            if recording.part:
+                length = real_length(recording.path)
+            for clip in _clips(recording, cutting, length):
                 for i, frame in enumerate(clip.frames):
                     archive.writestr(f"{clip.place}/{i}.jpg", encode_frame(frame).getvalue())
                 buffer = io.BytesIO()
@@ -171,10 +183,24 @@ def store(recording: Recording, cutting: Cutting, target: Path) -> None:
                 clips.append(clip._replace(frames=None, waveform=None))
         except VideoError as error:
             problem = str(error).removeprefix(f"{recording.path}: ")
-        _report(archive, clips, problem)
+        _report(archive, clips, problem, length)
 
 
-def _clips(recording: Recording, cutting: Cutting) -> Iterator[Clip]:
+def _seconds(job: tuple[Recording, Cutting, Path]) -> float:
+    """How long a recording may take."""
+    return allowed(job[0].path, job[0].sound)
+
+
+def _clips(recording: Recording, cutting: Cutting, length: float | None) -> Iterator[Clip]:
+    """Those that certainly lie in the wanted part, if the file has that length."""
+    unsure = recording.part.unsure(length, cutting.seconds) if recording.part else 0
+    if recording.moments is None or not unsure:
+        for clip in _all_clips(recording, cutting):
+            if recording.moments is not None or clip.place >= unsure:
+                yield clip
+
+
+def _all_clips(recording: Recording, cutting: Cutting) -> Iterator[Clip]:
     seconds, shares, side = cutting
     if recording.moments is not None:
         moments = [(moment.start, moment.time) for moment in recording.moments]
@@ -197,11 +223,17 @@ def _written(target: Path) -> Iterator[zipfile.ZipFile]:
         yield archive
 
 
-def _report(archive: zipfile.ZipFile, clips: Iterable[Clip], problem: str | None) -> None:
+def _report(
+    archive: zipfile.ZipFile,
+    clips: Iterable[Clip],
+    problem: str | None,
+    length: float | None = None,
+) -> None:
     clips = sorted(clips, key=lambda clip: clip.place)
     report = {
         "clips": [clip.place for clip in clips],
         "late": [float(clip.late[0]) for clip in clips],
         "problem": problem,
+        "length": length,
     }
     archive.writestr("report.json", json.dumps(report))

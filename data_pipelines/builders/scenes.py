@@ -79,12 +79,16 @@ class SoloClips:
     def __len__(self) -> int:
         return len(self._records)
 
-    def clip(self, place: int) -> mixing.Clip:
-        """The clip, with its middle frame."""
+    def boxed(self) -> Int[np.ndarray, " K"]:
+        """The categories of clips whose every object has a box."""
+        return np.unique(self.labels[self.placed & (self.labels >= 0)])
+
+    def clip(self, place: int, rng: np.random.Generator | None = None) -> mixing.Clip:
+        """The clip, with its middle frame, or a random one."""
         record = self._records[place]
         frames, objects = record["frames"], record["objects"]
         return mixing.Clip(
-            frame=frames[len(frames) // 2],
+            frame=frames[len(frames) // 2 if rng is None else rng.integers(len(frames))],
             waveform=record["waveform"],
             boxes=np.reshape(objects["bbox"], (-1, 4)),
             labels=np.asarray(objects["label"]),
@@ -104,9 +108,9 @@ class ScenesBuilder(Placed, tfds.core.GeneratorBasedBuilder, skip_registration=T
     """Makes scenes of a built data set's single-source clips; a subclass declares `SCENES`.
 
     Scenes are balanced over categories and drawn from one seed (`scene_plan`). A clip gives the
-    frame in its middle. A split has as many scenes as declared, or as there are clips to make them
-    from, whichever is less. An object without a known position gets its cell as box; the metadata
-    entry `scene_boxes` says so for each split.
+    frame in its middle, or a random one where the split says so. A split has as many scenes as
+    declared, or as there are clips to make them from, whichever is less. An object without a known
+    position gets its cell as box; the metadata entry `scene_boxes` says so for each split.
     """
 
     SCENES: ClassVar[Mapping[str, SceneSplit]]
@@ -144,11 +148,12 @@ class ScenesBuilder(Placed, tfds.core.GeneratorBasedBuilder, skip_registration=T
             if wanted.source not in base.info.splits:
                 notes.append(f"no {split}: {config.source} has no split {wanted.source}")
                 continue
-            if wanted.source not in solos:
-                solos[wanted.source] = SoloClips(base, wanted.source)
+            for name in {wanted.source, wanted.boxed_in} & set(base.info.splits) - set(solos):
+                solos[name] = SoloClips(base, name)
             clips = solos[wanted.source]
+            kinds = solos[wanted.boxed_in].boxed() if wanted.boxed_in in solos else None
             try:
-                plan, placed, note = _planned(clips, wanted, config.seed)
+                plan, placed, note = _planned(clips, wanted, config.seed, kinds)
             except ValueError as fault:
                 notes.append(f"no {split}: {fault}")
                 continue
@@ -174,15 +179,28 @@ class ScenesBuilder(Placed, tfds.core.GeneratorBasedBuilder, skip_registration=T
 
     def _scenes(self, clips: SoloClips, plan: ScenePlan, split: str) -> Iterator[tuple[str, dict]]:
         size = tuple(CELL_SIZE * cells for cells in plan.recipe.grid)
-        for example in mixing.scenes(plan, clips.clip, size=size, prefix=split):
+        # Scenes are made in order, so that the same seed gives the same frames.
+        any_frame = self.SCENES[split].any_frame
+        rng = np.random.default_rng((self.builder_config.seed, 2)) if any_frame else None
+        for example in mixing.scenes(
+            plan, lambda place: clips.clip(place, rng), size=size, prefix=split
+        ):
             most = max(self.info.metadata["max_objects"], len(example["objects"]))
             self.info.metadata["max_objects"] = most
             yield example["id"], example
 
 
-def _planned(clips: SoloClips, wanted: SceneSplit, seed: int) -> tuple[ScenePlan, bool, str]:
-    """The plan by indices into the split, whether boxes are known, and notes for the user."""
+def _planned(
+    clips: SoloClips, wanted: SceneSplit, seed: int, kinds: Int[np.ndarray, " K"] | None
+) -> tuple[ScenePlan, bool, str]:
+    """The plan by indices into the split, whether boxes are known, and notes for the user.
+
+    `kinds`: the categories that may be in it; None or none: all.
+    """
     usable = clips.usable & (clips.labels >= 0 if (clips.labels >= 0).any() else True)
+    chosen = kinds is not None and bool(np.isin(clips.labels, kinds).any())
+    if chosen:
+        usable = usable & np.isin(clips.labels, kinds)
     placed = bool(wanted.placed and (usable & clips.placed).any())
     places = np.flatnonzero(usable & clips.placed if placed else usable)
     count = min(wanted.count, len(places))
@@ -190,6 +208,8 @@ def _planned(clips: SoloClips, wanted: SceneSplit, seed: int) -> tuple[ScenePlan
         clips.labels[places], clips.videos[places], count, RECIPES[wanted.recipe], seed=seed
     )
     notes = []
+    if chosen:
+        notes.append(f"of the {len(kinds)} categories that have boxes in {wanted.boxed_in}")
     if count < wanted.count:
         notes.append(
             f"{count} scenes, not {wanted.count:,}: {wanted.source} has only {len(places)} "

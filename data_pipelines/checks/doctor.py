@@ -9,11 +9,15 @@ from itertools import combinations
 from pathlib import Path
 
 from avloc.data_pipelines.checks.inspection import FileFacts
-from avloc.data_pipelines.collection import VIDEO_ENDINGS, Collection, Folder, Moment, Recording
+from avloc.data_pipelines.collection import (
+    LENGTH_SLACK,
+    VIDEO_ENDINGS,
+    Collection,
+    Folder,
+    Moment,
+    Recording,
+)
 from avloc.data_pipelines.media.video import END_SLACK
-
-LENGTH_SLACK = 1.0
-"""Seconds by which a file may differ from its listed length; cutting is not exact."""
 
 
 @dataclass
@@ -67,6 +71,8 @@ class TimeFindings:
       shorter: recordings that end before the wanted part.
       longer: files that are wanted from their start, but go on after the wanted part: perhaps a
         whole video instead of a clip cut from it.
+      unsure: recordings whose file is too long for the part that its name says it is, so where in
+        it the part begins is not known. Only what lies in the part in any case is used.
       unknown: recordings whose file does not state its length.
       turned: recordings with a rotation tag.
       rates: how many videos have which frame rate, in frames a second.
@@ -78,6 +84,7 @@ class TimeFindings:
     beyond: list[str] = field(default_factory=list)
     shorter: list[str] = field(default_factory=list)
     longer: list[str] = field(default_factory=list)
+    unsure: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     turned: list[str] = field(default_factory=list)
     rates: dict[str, int] = field(default_factory=dict)
@@ -290,15 +297,21 @@ def _times(
         good.append(0.0)
     elif not lengths and not good:
         made.unknown.append(recording.id)
+    stated = min(lengths, default=None)
+    unsure = recording.part.unsure(stated, clip_seconds) if recording.part else 0
+    if unsure:
+        made.unsure.append(recording.id)
     if wanted is not None and lengths:
         if min(lengths) < wanted - LENGTH_SLACK:
             made.shorter.append(recording.id)
-        elif recording.start == 0 and min(lengths) > wanted + LENGTH_SLACK:
+        elif (
+            recording.part is None and recording.start == 0 and min(lengths) > wanted + LENGTH_SLACK
+        ):
             made.longer.append(recording.id)
     if recording.moments is None:
         known = [*lengths, *good, *([wanted] if wanted is not None else [])]
         span = min(known) - recording.start if known else 0.0
-        return max(0, math.floor(span / clip_seconds + END_SLACK))
+        return max(0, math.floor(span / clip_seconds + END_SLACK) - unsure)
 
     def within(moment: Moment, end: float) -> bool:
         return (
@@ -307,6 +320,8 @@ def _times(
 
     ends = min(lengths, default=math.inf)
     made.beyond += [moment.name for moment in recording.moments if not within(moment, ends)]
+    if unsure:
+        return 0
     return sum(within(moment, min([ends, *good])) for moment in recording.moments)
 
 

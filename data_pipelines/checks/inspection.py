@@ -15,12 +15,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import av
 from PIL import Image, UnidentifiedImageError
 
+from avloc.data_pipelines.builders.limits import allowed
 from avloc.data_pipelines.builders.workers import run
 from avloc.data_pipelines.collection import IMAGE_ENDINGS, SOUND_ENDINGS, VIDEO_ENDINGS
-from avloc.data_pipelines.media.tracks import Damage, VideoError, open_file, picture_stream
+from avloc.data_pipelines.media.opening import (
+    VideoError,
+    open_file,
+    picture_stream,
+    stated_length,
+)
+from avloc.data_pipelines.media.tracks import Damage
 from avloc.data_pipelines.media.tracks import decode as decoded
 from avloc.data_pipelines.media.video import cut, probe
 from avloc.progress import bar
@@ -149,9 +155,10 @@ def _in_processes(paths: Sequence[Path], before: Mapping[str, FileFacts], worker
             (path, before.get(str(path)), Path(folder, f"{place}.json"))
             for place, path in enumerate(paths)
         ]
-        for (path, _, target), crashed in run(_decode_into, jobs, min(workers, len(jobs))):
-            if crashed:
-                facts = FileFacts(**_state(path), problem="the decoder crashed on it", good=0.0)
+        workers = min(workers, len(jobs))
+        for (path, _, target), ended in run(_decode_into, jobs, workers, lambda j: allowed(j[0])):
+            if ended:
+                facts = FileFacts(**_state(path), problem=ended, good=0.0)
             else:
                 facts = FileFacts(**json.loads(target.read_text(encoding="utf-8")))
             yield path, facts
@@ -200,8 +207,7 @@ def _sound(path: Path, facts: FileFacts, decode: bool) -> FileFacts:
         with open_file(path) as container:
             if not container.streams.audio:
                 return replace(facts, problem="no sound track", good=0.0)
-            if container.duration is not None:
-                facts = replace(facts, duration=container.duration / av.time_base)
+            facts = replace(facts, duration=stated_length(container))
             for piece in decoded(container, container.streams.audio[0]):
                 good = piece.time + piece.samples / piece.sample_rate
                 if not decode:

@@ -27,14 +27,37 @@ def _check(frame: np.ndarray) -> None:
 
 
 def evaluation_view(
-    frame: UInt8[np.ndarray, "h w 3"], size: int | tuple[int, int]
+    frame: UInt8[np.ndarray, "h w 3"], size: int | tuple[int, int], *, centre_crop: bool = False
 ) -> UInt8[np.ndarray, "h2 w2 3"]:
-    """The whole frame, resized to `size` x `size`, or to that height and width."""
+    """The whole frame, or the `CROP` in its middle, resized to `size` x `size`.
+
+    Args:
+      frame: RGB, 0 to 255.
+      size: side of the view in pixels, or its height and width.
+      centre_crop: whether it is the middle: what resizing to 256 and cropping 224 gives, in one
+        interpolation. Boxes follow it by `boxes_in_crop`.
+    """
     _check(frame)
     height, width = (size, size) if isinstance(size, int) else size
-    if frame.shape[:2] == (height, width):
+    if frame.shape[:2] == (height, width) and not centre_crop:
         return frame
-    return np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BILINEAR))
+    box = None
+    if centre_crop:
+        rows, columns = frame.shape[:2]
+        low, high = (1 - CROP) / 2, (1 + CROP) / 2
+        box = (low * columns, low * rows, high * columns, high * rows)
+    view = Image.fromarray(frame).resize((width, height), Image.Resampling.BILINEAR, box=box)
+    return np.asarray(view)
+
+
+def boxes_in_crop(boxes: Float[np.ndarray, "M 4"]) -> Float[np.ndarray, "M 4"]:
+    """Boxes of a frame, in 0..1, as they lie in the `CROP` in its middle, cut at its edges.
+
+    One that lies outside becomes all zero, as one that is not known; such a one stays so.
+    """
+    moved = np.clip((boxes - (1 - CROP) / 2) / CROP, 0, 1)
+    inside = boxes.any(axis=1) & (moved[:, 2:] > moved[:, :2]).all(axis=1)
+    return np.where(inside[:, None], moved, 0).astype(boxes.dtype)
 
 
 def view_in_proportion(shape: tuple[int, ...], side: int) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """Reads the picture and the sound track of a file at wanted times, as streams of bounded memory.
 
-Time is counted in seconds from the first picture, `origin` on the file's own clock.
+Time is counted in seconds from the start of the file, `origin` on its own clock.
 """
 
 from __future__ import annotations
@@ -17,10 +17,14 @@ from av.error import FFmpegError
 from jaxtyping import Int16, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from avloc.data_pipelines.media.opening import VideoError, clock_start
 from avloc.data_pipelines.records.features import SAMPLE_RATE
 
 END_SLACK = 0.05
 """A track may end early (or start late) by this share of a clip and still fill it."""
+
+START_SLACK = 0.25
+"""Pictures may begin this many seconds late: many codecs need some frames before the first."""
 
 SEEK_GAP = 10.0
 """Unwanted stretches up to this many seconds are decoded, not skipped: key frames are rare."""
@@ -28,15 +32,17 @@ SEEK_GAP = 10.0
 _SEEK_MARGIN = 1.0
 """Decoding starts this many seconds early: decoders need a run-up."""
 
+MIN_SIDE = 8
+"""The shorter side of pictures, in pixels, that can be used."""
+
+LONGEST_GAP = 3600.0
+"""Time stamps that leave out more seconds than this are not believed: the track ends there."""
+
 _JITTER = 0.05
 """A time stamp of sound this many seconds away from the end of the samples counts as a jump."""
 
 _SEEKABLE = ("mp4", "matroska")
 """Containers with an index, in which seeking is exact."""
-
-
-class VideoError(ValueError):
-    """A file that cannot be used in full. The sentence names the file and the fault."""
 
 
 class Damage(Exception):
@@ -48,16 +54,18 @@ class Damage(Exception):
 
 
 class Want(NamedTuple):
-    """A clip wanted from a file, in seconds from the first picture.
+    """A clip wanted from a file, in seconds from its start.
 
     Attributes:
       start: where its sound begins.
       times: of its frames, ascending.
+      since: the pictures must begin at the latest here.
       until: the pictures must last at least to here.
     """
 
     start: float
     times: tuple[float, ...]
+    since: float
     until: float
 
     @property
@@ -70,7 +78,8 @@ class Pictures:
     """The picture track: the frames nearest to wanted times.
 
     Attributes:
-      origin: time of the first picture on the file's clock; known after `start`.
+      origin: where the file starts on its own clock; known after `start`.
+      first: time of the first picture on that clock; known after `start`.
       end: time at which the last picture ends, on the file's clock; -inf until it is decoded.
     """
 
@@ -80,7 +89,8 @@ class Pictures:
         self._size: tuple[int, int] | None = None
         self._array: np.ndarray | None = None
         self.origin: float | None = None
-        self.end = -np.inf
+        self.first = self.end = -np.inf
+        self._jumped = False
 
     def start(self, begin: float) -> None:
         """Finds the first picture, then goes to shortly before `begin`."""
@@ -88,7 +98,8 @@ class Pictures:
         self._shown = next(self._frames, None)
         if self._shown is None:
             raise Damage(0.0)
-        self.origin = self._shown.time
+        self.first = self._shown.time
+        self.origin = clock_start(self.container, self.first)
         self._set_size(self._shown)
         if begin > SEEK_GAP:
             self._frames = frames_from(self.container, self._stream, self.origin + begin)
@@ -96,13 +107,19 @@ class Pictures:
         self._next = self._following(gap=0.0)
 
     def wanted(
-        self, wants: Iterable[Want]
+        self, wants: Iterable[tuple[int, Want]]
     ) -> Iterator[tuple[int, UInt8[np.ndarray, "n H W 3"], list[float]]]:
         """Index of each want, its frames, and how much later each one is than requested.
 
-        Ends at the first want that the track does not last for. Wants ascend.
+        Leaves out wants that begin before the track, and ends at the first that it does not last
+        for. Wants ascend.
+
+        Raises:
+          Damage: a want lies where the time stamps have jumped by more than `LONGEST_GAP`.
         """
-        for place, want in enumerate(wants):
+        for place, want in wants:
+            if self.first - self.origin > want.since:
+                continue
             frames, late = [], []
             for time in want.times:
                 self._go_to(time)
@@ -110,6 +127,8 @@ class Pictures:
                 late.append(self._shown.time - self.origin - time)
             self._go_to(want.until)
             if np.isfinite(self.end) and self.end < self.origin + want.until:
+                if self._jumped:
+                    raise Damage(self.end)
                 return
             yield place, np.stack(frames), late
 
@@ -124,6 +143,9 @@ class Pictures:
     def _following(self, gap: float) -> av.VideoFrame | None:
         """The frame after the one shown."""
         for frame in self._frames:
+            if frame.time - self._shown.time > LONGEST_GAP:
+                self._jumped = True
+                break
             if frame.time > self._shown.time:
                 return frame
         length = float((self._shown.duration or 0) * self._shown.time_base)
@@ -132,6 +154,7 @@ class Pictures:
 
     def _set_size(self, frame: av.VideoFrame) -> None:
         """All frames get the size of the first, whatever the track does later."""
+        check_sides(frame.width, frame.height, self.container.name)
         self._size = scaled_down(frame.width, frame.height, self._max_side)
 
     def _rgb(self) -> UInt8[np.ndarray, "H W 3"]:
@@ -156,6 +179,7 @@ class Still:
             raise VideoError(f"{path}: no such file") from fault
         except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as fault:
             raise VideoError(f"{path}: not a picture that can be read") from fault
+        check_sides(*picture.size, path)
         size = scaled_down(*picture.size, max_side)
         self._array = np.asarray(picture.resize(size, Image.Resampling.BOX))
 
@@ -163,10 +187,10 @@ class Still:
         """Does nothing: a picture has no start to find."""
 
     def wanted(
-        self, wants: Iterable[Want]
+        self, wants: Iterable[tuple[int, Want]]
     ) -> Iterator[tuple[int, UInt8[np.ndarray, "1 H W 3"], list[float]]]:
         """The picture, for each want."""
-        for place, _ in enumerate(wants):
+        for place, _ in wants:
             yield place, self._array[None], [0.0]
 
 
@@ -185,20 +209,20 @@ class Sound:
 
     def wanted(
         self, wants: Iterable[Want], seconds: int, *, begin: float, pictures: float
-    ) -> Iterator[tuple[int, Int16[np.ndarray, " T"]]]:
-        """Index of each want and its sound, with silence where samples are missing.
+    ) -> Iterator[tuple[int, Want, Int16[np.ndarray, " T"]]]:
+        """Index of each want, the want, and its sound, with silence where samples are missing.
 
         A want without any sound, or beyond the start or end of the track, is left out.
 
         Args:
-          wants: ascending.
+          wants: ascending, perhaps endless.
           seconds: length of each stretch.
           begin: nothing before it is wanted.
-          pictures: when they begin on the clock of their file. Sound in a separate file begins
-            with them.
+          pictures: where their file starts on its own clock. A separate file of the sound starts
+            at the same moment.
         """
-        begins = (self._container.start_time or 0) / av.time_base
-        self.origin = origin = begins if self._apart else pictures
+        self.origin = origin = clock_start(self._container) if self._apart else pictures
+        self.end = origin + begin
         length = seconds * SAMPLE_RATE
         slack = round(END_SLACK * length)
         waiting, open_ = iter(enumerate(wants)), deque()
@@ -208,27 +232,30 @@ class Sound:
             first = start if first is None else first
             while open_ and open_[0].start + length <= start:
                 if (stretch := open_.popleft()).reached:
-                    yield stretch.place, stretch.wave
+                    yield stretch.place, stretch.want, stretch.wave
             while coming and (place := round(coming[1].start * SAMPLE_RATE)) < start + len(samples):
                 if first - slack <= place and start < place + length:
-                    open_.append(_Stretch(coming[0], place, length))
+                    open_.append(_Stretch(*coming, place, length))
                 coming = next(waiting, None)
             for stretch in open_:
                 stretch.fill(start, samples)
             while open_ and open_[0].reached == length:
                 stretch = open_.popleft()
-                yield stretch.place, stretch.wave
+                yield stretch.place, stretch.want, stretch.wave
             if coming is None and not open_:
                 return
         for stretch in open_:
             if stretch.reached >= length - slack:
-                yield stretch.place, stretch.wave
+                yield stretch.place, stretch.want, stretch.wave
 
     def _segments(self, begin: float | None) -> Iterator[tuple[float, Int16[np.ndarray, " n"]]]:
         """Resampled pieces with the time of their first sample, all or from before `begin` on.
 
         Within a run of frames the samples follow each other, ignoring small jitter of the time
         stamps; a jump of more than `_JITTER`, or another format, starts a new run.
+
+        Raises:
+          Damage: where the time stamps jump by more than `LONGEST_GAP`.
         """
         resampler, form = None, None
         run_start, read, written = 0.0, 0.0, 0
@@ -242,6 +269,8 @@ class Sound:
                 for samples in _resample(resampler, None):
                     yield run_start + written / SAMPLE_RATE, samples
                     written += len(samples)
+                if frame.time - self.end > LONGEST_GAP:
+                    raise Damage(self.end)
                 resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
                 form, run_start, read, written = now, frame.time, 0.0, 0
             read += frame.samples / frame.sample_rate
@@ -257,8 +286,8 @@ class Sound:
 class _Stretch:
     """Sound being collected, from sample `start` on; `reached` samples of it are known."""
 
-    def __init__(self, place: int, start: int, length: int):
-        self.place, self.start, self.reached = place, start, 0
+    def __init__(self, place: int, want: Want, start: int, length: int):
+        self.place, self.want, self.start, self.reached = place, want, start, 0
         self.wave = np.zeros(length, np.int16)
 
     def fill(self, start: int, samples: Int16[np.ndarray, " n"]) -> None:
@@ -318,30 +347,12 @@ def frames_from(container, stream, time: float) -> Iterator[av.VideoFrame | av.A
     return decode(container, stream)
 
 
-def open_file(path: str | Path):
-    """The opened file, as a context.
-
-    Raises:
-      VideoError: it cannot be.
-    """
-    try:
-        return av.open(str(path), metadata_errors="replace")  # tags are often not UTF-8
-    except FileNotFoundError as fault:
-        raise VideoError(f"{path}: no such file") from fault
-    except (FFmpegError, OSError) as fault:
-        raise VideoError(f"{path}: not a video that can be read ({fault.strerror})") from fault
-
-
-def picture_stream(container, path: str | Path):
-    """The first moving picture track; a cover image does not count.
-
-    Raises:
-      VideoError: there is none.
-    """
-    for stream in container.streams.video:
-        if not stream.disposition & av.stream.Disposition.attached_pic:
-            return stream
-    raise VideoError(f"{path}: no picture track")
+def check_sides(width: int, height: int, path: str | Path) -> None:
+    """Raises VideoError if a picture is a line, of which no cell of a scene can be made."""
+    if min(width, height) < MIN_SIDE:
+        raise VideoError(
+            f"{path}: its pictures are {width} x {height} pixels, and the least is {MIN_SIDE}"
+        )
 
 
 def scaled_down(width: int, height: int, max_side: int | None) -> tuple[int, int]:

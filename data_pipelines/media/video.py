@@ -1,35 +1,41 @@
 """Video files, or pictures with a sound, to clips: frames by time stamp, sound as mono 16 kHz.
 
-Time is counted from the first picture: second `s` of a video is `[s, s + 1)` after it.
+Time is counted from the start of the file, as players do: second `s` of a video is `[s, s + 1)`.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
-from itertools import count, tee
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
-import av
 import numpy as np
 from av.error import FFmpegError
 from jaxtyping import Int16, UInt8
 
 from avloc.data_pipelines.collection import IMAGE_ENDINGS
+from avloc.data_pipelines.media.opening import (
+    VideoError,
+    clock_start,
+    last_time,
+    open_file,
+    picture_stream,
+    stated_length,
+)
 from avloc.data_pipelines.media.tracks import (
     END_SLACK,
     SEEK_GAP,
+    START_SLACK,
     Damage,
     Pictures,
     Sound,
     Still,
-    VideoError,
     Want,
+    check_sides,
     decode,
-    open_file,
-    picture_stream,
 )
 
 __all__ = ["END_SLACK", "Clip", "VideoError", "VideoInfo", "cut", "cut_at", "probe"]
@@ -64,13 +70,14 @@ class VideoInfo(NamedTuple):
     """What the header of a video file says.
 
     Attributes:
-      duration: in seconds, None if the file does not say.
+      duration: in seconds, None if the file does not say. It can be wrong.
       rate: frames a second on average, None if the file does not say.
       width: of the upright picture, in pixels.
       height: of the upright picture, in pixels.
       rotation: by which the coded picture is turned to stand upright, in degrees
         counterclockwise.
       has_audio: whether there is a sound track.
+      start: where the file starts on its own clock, in seconds.
     """
 
     duration: float | None
@@ -79,6 +86,7 @@ class VideoInfo(NamedTuple):
     height: int
     rotation: int
     has_audio: bool
+    start: float = 0.0
 
 
 def probe(path: str | Path) -> VideoInfo:
@@ -95,14 +103,16 @@ def probe(path: str | Path) -> VideoInfo:
             raise VideoError(f"{path}: damaged at second 0") from fault
         if frame is None:
             raise VideoError(f"{path}: no picture can be decoded")
+        check_sides(frame.width, frame.height, path)
         turned = frame.rotation % 180 != 0
         return VideoInfo(
-            duration=_duration(container),
+            duration=stated_length(container),
             rate=stream.average_rate,
             width=frame.height if turned else frame.width,
             height=frame.width if turned else frame.height,
             rotation=frame.rotation,
             has_audio=bool(container.streams.audio),
+            start=clock_start(container, frame.time),
         )
 
 
@@ -141,16 +151,11 @@ def cut(
     """
     after = start  # the end of the last clip given
     with _tracks(path, sound, max_side) as (pictures, wave):
-        try:
+        with _told(path, lambda time: max(after, time - (pictures.origin or 0.0))):
             wants = _end_to_end(start, seconds, length, shares)
             for clip in _clips(pictures, wave, wants, seconds, start):
                 yield clip
                 after = start + (clip.place + 1) * seconds
-        except Damage as fault:
-            second = max(after, fault.time - (pictures.origin or 0.0))
-            raise VideoError(f"{path}: damaged at second {int(second)}") from fault
-        except FFmpegError as fault:
-            raise VideoError(f"{path}: cannot be decoded ({fault.strerror})") from fault
         end = max(pictures.end - pictures.origin, wave.end - wave.origin)
         if after == start:
             unit = "second" if seconds == 1 else f"clip of {seconds} s"
@@ -159,10 +164,9 @@ def cut(
             if end < seconds * (1 - END_SLACK):
                 raise VideoError(f"{path}: shorter than a {unit} ({max(end, 0.0):.2f} s)")
             raise VideoError(f"{path}: no whole {unit} in which pictures and sound both run")
-        duration = _duration(pictures.container) if length is None else None
+        duration = stated_length(pictures.container) if length is None else None
         if duration is not None and duration - end > CUT_SLACK:
-            missing = (pictures.container.start_time or 0) / av.time_base + duration
-            missing -= _last_time(path)
+            missing = clock_start(pictures.container) + duration - last_time(path)
             if missing > CUT_SLACK:
                 raise VideoError(
                     f"{path}: damaged at second {int(after)}, the last {missing:.0f} s are missing"
@@ -193,19 +197,33 @@ def cut_at(
       VideoError: not a video, no sound or picture track, or damaged, after the clips before the
         damage.
     """
-    wants = [Want(start, (time,), time - END_SLACK) for start, time in moments]
+    wants = [Want(start, (time,), time + START_SLACK, time - END_SLACK) for start, time in moments]
     for run in _runs(wants, seconds):
         with _tracks(path, sound, max_side) as (pictures, wave):
             chosen = [wants[place] for place in run]
             begin = min(want.begin for want in chosen)
-            try:
+            with _told(path, lambda time, of=pictures: time - (of.origin or 0.0)):
                 for clip in _clips(pictures, wave, chosen, seconds, begin):
                     yield clip._replace(place=run[clip.place])
-            except Damage as fault:
-                second = int(fault.time - (pictures.origin or 0.0))
-                raise VideoError(f"{path}: damaged at second {second}") from fault
-            except FFmpegError as fault:
-                raise VideoError(f"{path}: cannot be decoded ({fault.strerror})") from fault
+
+
+@contextlib.contextmanager
+def _told(path: str | Path, second: Callable[[float], float]) -> Iterator[None]:
+    """Turns what a file does to its reader into one sentence.
+
+    Args:
+      path: of the file.
+      second: of a time on the file's clock.
+    """
+    try:
+        yield
+    except VideoError:
+        raise
+    except Damage as fault:
+        raise VideoError(f"{path}: damaged at second {int(second(fault.time))}") from fault
+    except (FFmpegError, ValueError, ArithmeticError) as fault:
+        why = getattr(fault, "strerror", None) or fault
+        raise VideoError(f"{path}: cannot be decoded ({why})") from fault
 
 
 def _end_to_end(
@@ -218,7 +236,7 @@ def _end_to_end(
             return
         begin = start + place * seconds
         times = tuple(begin + seconds * share for share in shares)
-        yield Want(begin, times, begin + seconds - slack)
+        yield Want(begin, times, begin + max(slack, START_SLACK), begin + seconds - slack)
 
 
 def _runs(wants: Sequence[Want], seconds: int) -> Iterator[list[int]]:
@@ -270,35 +288,14 @@ def _clips(
       begin: nothing before it is wanted.
     """
     pictures.start(begin)
-    seen, heard = tee(wants)
-    shown = pictures.wanted(seen)
-    waves = sound.wanted(heard, seconds, begin=begin, pictures=pictures.origin)
-    picture, wave = next(shown, None), next(waves, None)
-    while picture is not None and wave is not None:
-        place = picture[0]
-        if place == wave[0]:
-            yield Clip(place, picture[1], wave[1], picture[2])
-        if place <= wave[0]:
-            picture = next(shown, None)
-        if place >= wave[0]:
-            wave = next(waves, None)
+    waves = {}
 
+    def heard() -> Iterator[tuple[int, Want]]:
+        """The wants that have sound. There are endless times, but only so much sound."""
+        found = sound.wanted(wants, seconds, begin=begin, pictures=pictures.origin)
+        for place, want, waves[place] in found:
+            yield place, want
+            waves.clear()
 
-def _duration(container) -> float | None:
-    """Length that the container states, in seconds."""
-    if container is None or container.duration is None:
-        return None
-    return container.duration / av.time_base
-
-
-def _last_time(path: str | Path) -> float:
-    """Time up to which the file holds packets, in seconds of its own clock."""
-    last = 0.0
-    with open_file(path) as container:
-        try:
-            for packet in container.demux(video=0, audio=0):
-                if packet.pts is not None:
-                    last = max(last, float(packet.pts * packet.time_base))
-        except FFmpegError:  # what cannot be read counts as absent
-            pass
-    return last
+    for place, frames, late in pictures.wanted(heard()):
+        yield Clip(place, frames, waves[place], late)

@@ -10,10 +10,15 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-import av
-from av.error import FFmpegError
-
-from avloc.data_pipelines.collection import VIDEO_ENDINGS, Folder
+from avloc.data_pipelines.collection import (
+    PART_SLACK,
+    VIDEO_ENDINGS,
+    Folder,
+    Moment,
+    Part,
+    Recording,
+)
+from avloc.data_pipelines.media.opening import VideoError, open_file, real_length, stated_length
 
 _NAME = re.compile(
     r"(?P<id>[\w-]{11})(?:_(?P<start>\d+(?:\.\d+)?)(?:_\d+(?:\.\d+)?)?)?"
@@ -28,6 +33,13 @@ class Stretch(NamedTuple):
     path: Path | None
     start: float
     length: float
+    part: Part | None = None
+
+    def recording(
+        self, id: str, labels: tuple[int, ...] = (), moments: tuple[Moment, ...] | None = None
+    ) -> Recording:
+        """What a split wants of it."""
+        return Recording(id, labels, self.path, None, self.start, self.length, moments, self.part)
 
 
 class YouTubeClips:
@@ -46,10 +58,11 @@ class YouTubeClips:
     def find(self, id: str, start: float | None = None, length: float = 10.0) -> Stretch:
         """The part of a video that begins at `start` seconds.
 
-        A file named by that start (in seconds, or thousandths) is the part itself; one named by
-        another start is not. `ID.mp4` and `ID_0_1000.mp4` are the whole video if the header says
-        that it is longer than the part; else `ID.mp4` is the part. If no start is known, any file
-        of that id is the part.
+        A file named by that start (in seconds, or thousandths) is taken to be the part itself; one
+        named by another start is not. `ID.mp4` and `ID_0_1000.mp4` are the whole video if they are
+        longer than the part and the part lies in them; else `ID.mp4` is taken to be the part. If
+        no start is known, any file of that id is. What is taken to be the part is not opened here:
+        its length tells, once it is read, whether it begins where it should (`Part.early`).
 
         Args:
           id: of the video.
@@ -58,24 +71,27 @@ class YouTubeClips:
         """
         files = self._files.get(id, [])
         if start is None:
-            return Stretch(files[0][1] if files else None, 0.0, length)
+            return Stretch(files[0][1] if files else None, 0.0, length, Part(length))
+        part = Part(length, start)
         for named, path in files:
             if named in (int(start), start, 1000 * start):
-                return Stretch(path, 0.0, length)
+                return Stretch(path, 0.0, length, part)
         for named, path in files:
             if named:  # another part
                 continue
-            if _seconds(path) > length + _SLACK:
+            seconds = _seconds(path)
+            if seconds > length + _SLACK and start + length <= seconds + _SLACK + PART_SLACK:
                 return Stretch(path, start, length)
             if named is None:
-                return Stretch(path, 0.0, length)
+                return Stretch(path, 0.0, length, part)
         return Stretch(None, 0.0, length)
 
 
 def _seconds(path: Path) -> float:
-    """Length of a file by its header; 0 if it does not say, or cannot be read."""
+    """Length of a file; 0 if it cannot be read."""
     try:
-        with av.open(str(path), metadata_errors="replace") as container:
-            return (container.duration or 0) / av.time_base
-    except FFmpegError:  # reported when it is built
+        with open_file(path) as container:
+            stated = stated_length(container)
+        return real_length(path) if stated is None else stated
+    except VideoError:  # reported when it is built
         return 0.0

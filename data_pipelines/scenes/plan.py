@@ -69,12 +69,17 @@ class SceneSplit(NamedTuple):
       recipe: name in `RECIPES`.
       count: number of scenes.
       placed: whether only clips whose objects have boxes are taken, if there are any.
+      any_frame: whether a clip gives a random frame, as in the papers, and not its middle one.
+      boxed_in: a split; of its categories only those that have boxes there are taken, as a detector
+        knew them, if there are any. Empty: all are.
     """
 
     source: str
     recipe: str
     count: int
     placed: bool = False
+    any_frame: bool = False
+    boxed_in: str = ""
 
     def describe(self) -> dict[str, Any]:
         """The recipe in words and numbers, for metadata."""

@@ -9,6 +9,7 @@ import pytest
 import avloc.configs.ablations
 from avloc.ablation.declaration import Ablation, Cell, Shared
 from avloc.ablation.grid import Grid, check_stage, load_ablation
+from avloc.runs.experiment import load_config
 from avloc.training.methods import create
 from avloc.training.warm_start import first_phase
 from avloc.types import DatasetInfo
@@ -168,9 +169,12 @@ def test_the_shipped_ones():
         "csol_alternation",
         "csol_clusters",
         "csol_lambda",
+        "csol_many_clusters",
+        "csol_mask",
         "csol_missing_categories",
         "csol_noise",
         "csol_stage_two",
+        "csol_start",
         "ier_curriculum",
         "ier_filters",
         "ier_interference",
@@ -188,7 +192,7 @@ def test_a_shipped_ablation_fits_its_configs(path, tmp_path):
         run = runs[0]
         check_stage(run, info)
         config = run.config.copy_and_resolve_references()
-        config.init_from = run.init_from
+        config.init_from = run.init_from if run.after else ""  # weights start at the first phase
         phases = list(create(config, info).phases())
         # Something is left to train behind the start, and it ends with a stage to score.
         assert first_phase(config, phases) < len(phases) and phases[-1].checkpoint_name
@@ -198,3 +202,58 @@ def test_a_shipped_ablation_fits_its_configs(path, tmp_path):
     assert f"avloc ablate --config configs/ablations/{path.name} --workdir runs/{folder}`" in source
     assert "The paper" in source and grid.ablation.note.startswith("Expected: ")
     assert grid.ablation.columns
+
+
+PAPER_BASES = {
+    "csol": ["csol_music.py"],
+    "ier": ["ier_music.py", "csol_music.py"],
+    "own": ["csol_folder.py", "ier_folder.py"],
+}
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_shipped_ablation_runs_on_the_papers_data(path, tmp_path):
+    bases = PAPER_BASES[path.stem.split("_")[0]]
+    first = load_config(bases[0])
+    grid = Grid(load_ablation(path.name), tmp_path, (0,), bases)
+    assert grid.config == bases[0]
+    for runs in (*grid.shared.values(), *grid.cells.values()):
+        run = runs[0]
+        check_stage(run, DatasetInfo({}))
+        assert run.file in bases and run.command()[4] == "--config"
+        assert run.config.data.name == first.data.name and run.config.image_size == first.image_size
+        assert run.config.clusters == first.clusters or "clusters" in run.changes
+        if run.after is None:
+            assert run.init_from == run.changes.get("init_from", first.init_from)
+
+
+def test_a_base_takes_the_data_of_the_first(tmp_path):
+    csol = Cell({}, config="csol_wild.py")
+    declared = Ablation("ier_toy.py", {"IEr": Cell(), "CSOL": csol}, seeds=(0,))
+    grid = Grid(declared, tmp_path, bases=["ier_music", "csol_music"])
+    run = grid.cells["CSOL"][0]
+    assert (run.file, run.config.method, run.config.clusters) == ("csol_music", "csol", 20)
+    assert run.config.data.to_dict() == load_config("ier_music").data.to_dict()
+    assert "--config.data.name=music+music_unconstrained" in run.command()
+    assert "--config.clusters=20" in run.command()
+    for bases, sentence in (
+        (["ier_music"], "CSOL is of method csol, and --base names a config of ier alone"),
+        (["csol_music"], "IEr is of method ier, and --base names a config of csol alone"),
+        (["csol_music", "dsol_music"], "csol_music and dsol_music, both of method csol"),
+        (["nothing"], "no config file nothing"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            Grid(declared, tmp_path, bases=bases)
+
+
+def test_a_cell_without_a_start_may_choose_its_weights(tmp_path):
+    scratch = ablation({"a": Cell(), "b": Cell({"init_from": "weights/own"})}, shared=TRUNK)
+    run = Grid(scratch, tmp_path).cells["b"][0]
+    assert run.init_from == run.config.init_from == "weights/own"
+    assert run.command().count("--config.init_from=weights/own") == 1
+    run.folder.mkdir(parents=True)
+    (run.folder / "config.json").write_text(run.config.to_json_best_effort())
+    run.check_folder()  # it goes on
+    started = ablation({"a": Cell({"init_from": "weights/own"}, "trunk")}, shared=TRUNK)
+    with pytest.raises(ValueError, match=r"cell a: config\.init_from is set by the runner"):
+        Grid(started, tmp_path)

@@ -11,6 +11,7 @@ from avloc.ablation.grid import Grid
 from avloc.ablation.pooling import item_scores, mean_and_spread, pool, read_items
 from avloc.ablation.table import markdown, split_tables, to_json, write
 from avloc.evaluation import protocols
+from avloc.evaluation.bootstrap import interval
 from tests.ablation.finished import finish
 
 SPLIT = "cocktail_test"
@@ -37,6 +38,12 @@ def grid(tmp_path):
     return grid
 
 
+def over_two_videos(shares):
+    """The interval, in per cent, of four items, two a video."""
+    found = interval(np.array(shares), np.array([0, 0, 1, 1]))
+    return pytest.approx((100 * found.low, 100 * found.high))
+
+
 def test_mean_and_spread_over_seeds():
     mean, spread = mean_and_spread([1.0, 2.0, 6.0])
     assert mean == 3.0 and spread == pytest.approx(math.sqrt((4 + 1 + 9) / 2))
@@ -52,8 +59,12 @@ def test_pooled_over_seeds(grid):
     # Seed 0 finds none of four, seed 1 two.
     assert ciou.mean == 25.0 and ciou.spread == pytest.approx(math.sqrt(2) * 25)
     assert ciou.seeds == {0: 0.0, 1: 50.0}
-    # Both videos score 25, averaged over seeds, so no draw differs.
-    assert (ciou.interval, ciou.low, ciou.high) == ("videos", 25.0, 25.0)
+    # Both videos score 25, averaged over seeds; two videos say next to nothing.
+    assert (ciou.interval, ciou.low, ciou.high) == (
+        "videos",
+        pytest.approx(0.34, abs=0.01),
+        pytest.approx(97, abs=0.1),
+    )
 
 
 def test_the_interval_is_over_videos_of_the_average_over_seeds(tmp_path):
@@ -61,15 +72,14 @@ def test_the_interval_is_over_videos_of_the_average_over_seeds(tmp_path):
     finish(grid.cells["whole"][0], SPLIT, [0.4, 0.5, 0.2, 0.0])
     finish(grid.cells["whole"][1], SPLIT, [0.1, 0.5, 0.6, 0.1])
     scores = split_tables(grid)[0].scores["whole"]
-    # Video 0: (1 + 2) / 4 = 75 %; video 1: (1 + 0) / 4 = 25 %. A quarter of the draws takes video 0
-    # twice, a quarter video 1 twice.
+    # Video 0: (1 + 2) / 4 = 75 %; video 1: (1 + 0) / 4 = 25 %.
     ciou = scores["CIoU@0.3"]
-    assert (ciou.mean, ciou.low, ciou.high, ciou.interval) == (50.0, 25.0, 75.0, "videos")
-    # Item scores (2 + ciou 0 + ciou 1) / 4: by video 0.6875 and 0.5625.
+    assert (ciou.mean, ciou.interval) == (50.0, "videos")
+    assert (ciou.low, ciou.high) == over_two_videos([0.5, 1, 0.5, 0])
+    # Item scores (2 + ciou 0 + ciou 1) / 4.
     nsa = scores["NSA"]
     assert nsa.mean == pytest.approx(65.0)
-    by_video = [100 * (2 + x) / 4 for x in (np.mean([0.5, 1.0]), np.mean([0.8, 0.1]))]
-    assert (nsa.low, nsa.high) == pytest.approx((by_video[1], by_video[0]))
+    assert (nsa.low, nsa.high) == over_two_videos([(2 + x) / 4 for x in (0.5, 1.0, 0.8, 0.1)])
 
 
 def test_a_metric_that_is_no_mean_of_items_gets_the_mean_of_the_seeds_intervals(grid):
@@ -120,7 +130,7 @@ def test_markdown(grid):
         "plain",
         "CSOL after stage two",
         "2 of 2",
-        "25.0 ± 35.4 [25.0, 25.0]",
+        "25.0 ± 35.4 [0.3, 97.0]",
     ]
     assert cells[-1] == "0.600 ± 0.141 ~[0.450, 0.750]"
     assert "~[ ]: mean of each seed's own interval" in text

@@ -91,3 +91,17 @@ def test_keys_are_means_of_unmasked_rows():
     np.testing.assert_allclose(dictionary(rows, labels, 3), expected)
     jitted = jax.jit(dictionary, static_argnums=2)(rows, labels, 3)
     np.testing.assert_allclose(jitted, expected)
+
+
+def test_a_mask_may_stay_as_it_is():
+    features = np.arange(25, dtype=np.float32).reshape(1, 5, 5, 1)
+    localization = np.zeros((1, 5, 5), np.float32)
+    localization[0, 2, 2], localization[0, 0, 1] = 0.04, 0.06  # cells 12 and 1
+    for threshold, dilated, cells in (
+        (0.05, False, [1]),
+        (0.03, False, [1, 12]),
+        (0.03, True, [1, 7, 11, 12, 13, 17]),
+        (0.07, True, []),
+    ):
+        found = object_representations_mask(features, localization, threshold, dilated)
+        assert found[0, 0] == pytest.approx(sum(cells) / 25, rel=1e-6)

@@ -353,7 +353,7 @@ def test_unusable_images_and_sounds_are_named(picture, tmp_path):
         (text, tone, "text.png", "not an image"),
         (torn, tone, "torn.jpg", "not an image"),
         (tmp_path / "none.png", tone, "none.png", "no such file"),
-        (picture, text, "text.png", "no sound track"),
+        (picture, text, "text.png", "not sound that can be read"),
         (picture, tmp_path / "none.wav", "none.wav", "no such file"),
         (picture, silent, "silent.mp4", "no sound track"),
     ):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from avloc.losses import info_nce, match_bce, pool
+from avloc.losses import info_nce, match_bce, pool, quarters
 
 
 def masks(videos, keep):
@@ -167,3 +167,26 @@ def test_nothing_to_match_costs_nothing(loss, scores):
 def test_jit_equals_no_jit(loss, scores):
     pairs = masks(VIDEOS, KEEP)
     assert jax.jit(loss)(scores, *pairs) == pytest.approx(float(loss(scores, *pairs)), rel=1e-6)
+
+
+def test_quarters_of_a_map():
+    maps = jnp.arange(16.0).reshape(1, 4, 4)
+    np.testing.assert_array_equal(quarters(maps, 2, "max"), [[5, 7, 13, 15]])
+    np.testing.assert_array_equal(quarters(maps, 1, "max"), [[15]])
+    # Of three rows, both halves have the middle one, as in adaptive pooling.
+    odd = jnp.array([[9.0, 1, 2], [3, 4, 0], [6, 7, 8]])
+    np.testing.assert_array_equal(quarters(odd, 2, "max"), [9, 4, 7, 8])
+
+
+def test_every_part_of_a_negative_pair_is_a_negative():
+    logits = jnp.array([[2.0, -1.0], [0.5, 0.0]])
+    parts = jnp.array([[[9.0, 9.0], [-1.0, -3.0]], [[0.5, 0.25], [9.0, 9.0]]])
+    positive, negative = np.eye(2, dtype=bool), ~np.eye(2, dtype=bool)
+
+    def softplus(x):
+        return np.log1p(np.exp(x))
+
+    right = (softplus(-2) + softplus(0)) / 2
+    wrong = (softplus(-1) + softplus(-3) + softplus(0.5) + softplus(0.25)) / 4
+    loss = match_bce(logits, positive, negative, parts)
+    assert loss == pytest.approx((right + wrong) / 2, rel=1e-6)

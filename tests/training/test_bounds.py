@@ -6,7 +6,7 @@ import re
 import pytest
 
 from avloc.runs.experiment import load_config, override
-from avloc.training.bounds import require_bounds, require_split
+from avloc.training.bounds import noise_split, require_bounds, require_split
 from avloc.training.preflight import check
 from tests.records import make_dataset, make_records
 from tests.training.tiny_csol import settings
@@ -107,3 +107,24 @@ def test_training_looks_before_it_starts(fields, said):
     config = settings(batch_size=4, **fields)
     with pytest.raises(ValueError, match=said):
         check(config, dataset)
+
+
+def test_the_new_numbers_have_bounds():
+    for field, value in (("stage_two.negative_side", "0"), ("stage_two.negative_side", "9")):
+        with pytest.raises(ValueError, match=r"negative_side to a number from 1 to 8$"):
+            require_bounds(config_of("dsol_music", **{field: value}))
+    with pytest.raises(ValueError, match=r"mask\.threshold to a number from 0 to 1$"):
+        require_bounds(config_of("dsol_music", **{"mask.threshold": "1.5"}))
+    with pytest.raises(ValueError, match=r"head_deviation to 0 or more$"):
+        require_bounds(config_of("dsol_music", **{"stage_one.head_deviation": "-0.01"}))
+
+
+def test_stored_views_are_of_whole_pictures():
+    with pytest.raises(ValueError, match=r"set --config.stored_views=0 or --config.evaluation.cen"):
+        require_bounds(config_of(**{"evaluation.centre_crop": "True"}))
+    require_bounds(config_of(**{"evaluation.centre_crop": "True", "stored_views": "0"}))
+
+
+def test_noise_has_a_split_of_its_own_where_one_is_named():
+    assert noise_split(config_of("csol_toy")) == "cocktail_train"
+    assert noise_split(config_of("csol_music")) == "duet_train"

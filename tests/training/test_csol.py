@@ -396,3 +396,56 @@ def test_other_bad_names(start, batch):
         jax.eval_shape(method(representation="box").predict, *start, batch)
     with pytest.raises(ValueError, match=r"config.method is one of .*'csol'.*, not 'cslo'"):
         method(method="cslo")
+
+
+# Choices of the published code.
+
+
+def test_a_scale_and_a_shift_of_object_maps_are_learnt(start, batch):
+    made = method(stage_two__affine=True, stage_two__matching_weight=1.0)
+    fresh = jax.eval_shape(made.init, jax.random.key(0), batch)[0]["params"]
+    assert set(fresh) - set(start[0]["params"]) == {"objects"}
+    f = np.full((1, 1, 1, 32), 0.5, np.float32)
+    keys = np.eye(K, 32, dtype=np.float32) * [[2.0], [4.0], [6.0]]  # d . f is 1, 2 and 3
+    aux = {**start[1], "dictionary": keys}
+    learnt = {"scale": np.float32(-2), "shift": np.float32(0.5)}
+    params = {**start[0]["params"], "objects": learnt}
+    variables = {**start[0], "params": params}
+    maps = made._source_maps(f, np.full((1, 1, 1), 0.25, np.float32), variables, aux)
+    np.testing.assert_allclose(maps[0, 0, 0], 0.25 * np.array([-1.5, -3.5, -5.5]), rtol=1e-6)
+    # At first they change nothing.
+    params["objects"] = {"scale": np.float32(1), "shift": np.float32(0)}
+    losses = [
+        jax.jit(one.matching_loss)(values, start[1], batch, jax.random.key(0))[0]
+        for one, values in ((made, variables | {"params": params}), (method(), start[0]))
+    ]
+    assert losses[0] == pytest.approx(float(losses[1]), rel=1e-6)
+
+
+@pytest.mark.parametrize(("asked", "deviation"), [(0.0, 32**-0.5), (0.01, 0.01)])
+def test_class_heads_begin_with_a_deviation(asked, deviation):
+    made = method(stage_one__head_deviation=asked)
+    params = {name: {"kernel": np.zeros((32, 400))} for name in HEADS}
+    for head in made._fresh_heads(jax.random.key(1), params).values():
+        assert np.std(head["kernel"]) == pytest.approx(deviation, rel=0.03)
+        assert not np.any(head["bias"])
+
+
+def test_the_mask_follows_its_fields():
+    f = np.ones((1, 5, 5, 1), np.float32)
+    l = np.zeros((1, 5, 5), np.float32)  # noqa: E741
+    l[0, 2, 2] = 0.06
+    for threshold, dilated, cells in ((0.05, True, 5), (0.05, False, 1), (0.07, True, 0)):
+        fields = {"mask__threshold": threshold, "mask__dilated": dilated}
+        made = method(representation="mask", **fields)._represent(f, l)
+        assert made[0, 0] == pytest.approx(cells / 25)
+
+
+def test_negatives_of_stage_two_are_quarters_where_asked(start, batch):
+    values = [
+        jax.jit(method(stage_two__matching_weight=0.0, **fields).matching_loss)(
+            *start, batch, jax.random.key(0)
+        )[0]
+        for fields in ({}, {"stage_two__negative_side": 2})
+    ]
+    assert values[1] < values[0]  # a quarter's peak is no higher

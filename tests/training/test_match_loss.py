@@ -126,3 +126,39 @@ def test_jit_equals_no_jit_and_gradients_are_finite(batch, fields):
         value, gradient = jax.jit(jax.value_and_grad(loss))(*arguments)
         assert value == pytest.approx(float(loss(*arguments)), rel=1e-5, abs=1e-7)
         assert np.isfinite(gradient).all() and (np.asarray(gradient)[real:] == 0).all()
+
+
+@pytest.mark.parametrize("drawn", [False, True])
+def test_each_quarter_of_a_map_that_does_not_match_is_a_negative(batch, drawn):
+    out = embeddings(images=2 * SIZE if drawn else SIZE)
+    batch = batch._replace(mask=np.array([True] * 4 + [False]))
+    batch = batch._replace(negative=batch.image if drawn else None)
+    settings, eye = spec(bce=1.0), jnp.eye(SIZE)
+    loss, _ = match_loss(out, batch, eye, settings, None, negative_side=2)
+
+    def quarters(image, sound):
+        cosine = np.asarray(out.v[image]) @ np.asarray(out.a[sound])  # 3x3: the middle is shared
+        return [cosine[y : y + 2, x : x + 2].max() for y in (0, 1) for x in (0, 1)]
+
+    right, wrong = pairs(batch, np.eye(SIZE))
+    if drawn:
+        wrong = [(SIZE + j, j) for j in range(4)]
+    matched = [expit(4 * best(out, *pair) - 0.5) for pair in right]
+    unmatched = expit(4 * np.array([quarters(*pair) for pair in wrong]) - 0.5)
+    expected = (-np.mean(np.log(matched)) - np.mean(np.log1p(-unmatched))) / 2
+    assert loss == pytest.approx(expected, rel=1e-5)
+    gradient = jax.grad(
+        lambda v: match_loss(out._replace(v=v), batch, eye, settings, None, negative_side=2)[0]
+    )(out.v)
+    assert np.isfinite(gradient).all()
+
+
+def test_quarters_in_parts_are_those_of_the_whole_batch(batch):
+    even = jax.tree.map(lambda x: None if x is None else x[:4], batch)
+    out = embeddings()
+    out = out._replace(v=out.v[:4], a=out.a[:4])
+    whole, halves = (
+        match_loss(out, even, jnp.eye(4), spec(bce=1.0), None, parts, negative_side=2)[0]
+        for parts in (1, 2)
+    )
+    assert halves == pytest.approx(float(whole), rel=1e-6)

@@ -206,12 +206,12 @@ def test_a_damaged_stage(bench, other):
         warm_start(config, *fresh)
 
 
-def test_where_to_start(bench):
+def test_where_to_start(bench, tmp_path):
     phases = list(Line(settings(), bench.dataset.info).phases())
     assert first_phase(settings(), phases) == 0
     assert first_phase(start("runs/a/stages/stage_one"), phases) == 3
     with pytest.raises(ValueError, match=r"ends with no stage of line: .* stage_one, stage_two$"):
-        first_phase(start("runs/a"), phases)
+        first_phase(start(tmp_path), phases)
     with pytest.raises(ValueError, match="is the last stage of this config: nothing is left"):
         first_phase(start("runs/a/stages/stage_two"), phases)
 
@@ -258,3 +258,27 @@ def test_what_nothing_is_learnt_from_is_refused(bench, monkeypatch):
     config.data.validation = "scens"
     with pytest.raises(ValueError, match=r"to one of train, scenes, or to nothing; did you mean '"):
         check(config, bench.dataset)
+
+
+def test_weights_that_are_not_there_are_named_with_both_ways_out(bench):
+    phases = list(Line(settings(), bench.dataset.info).phases())
+    with pytest.raises(
+        ValueError, match=r"there is no weights/resnet18: make it .*--out weights/r"
+    ):
+        first_phase(start("weights/resnet18"), phases)
+    assert first_phase(start("weights/resnet18"), phases, resumed=True) == 0
+
+
+def test_stage_two_goes_on_with_another_split(bench, tmp_path):
+    config = settings()
+    phases = list(Line(config, bench.dataset.info).phases())
+    (tmp_path / "stages" / "stage_two").mkdir(parents=True)
+    (tmp_path / "config.json").write_text(config.to_json_best_effort())
+    again = start(tmp_path / "stages" / "stage_two")
+    with pytest.raises(ValueError, match="nothing is left to train"):
+        first_phase(again, phases)
+    with again.unlocked():
+        again.data.stage_two = "duet_train"
+    assert first_phase(again, phases) == len(phases) - 1
+    shutil.rmtree(tmp_path / "stages")
+    assert first_phase(again, phases, resumed=True) == len(phases) - 1

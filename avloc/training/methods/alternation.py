@@ -279,9 +279,15 @@ class Alternation(Clustered):
         return aux["mixtures"] if self.config.stage_one.mixtures else 0.0
 
     def _match(
-        self, out: Embeddings, batch: Batch, held: Float[Array, "B B"], spec: ConfigDict
+        self,
+        out: Embeddings,
+        batch: Batch,
+        held: Float[Array, "B B"],
+        spec: ConfigDict,
+        negative_side: int = 1,
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-        return match_loss(out, batch, held, spec, self.axis_name, self.config.accumulate)
+        parts = self.config.accumulate
+        return match_loss(out, batch, held, spec, self.axis_name, parts, negative_side)
 
     def _retrieval_step(
         self, variables: Variables, aux: Aux, batch: Batch

@@ -113,7 +113,8 @@ class Clustered:
         if self.config.representation == "weighted":
             return object_representations_weighted(f, localization)
         if self.config.representation == "mask":
-            return object_representations_mask(f, localization)
+            mask = self.config.mask
+            return object_representations_mask(f, localization, mask.threshold, mask.dilated)
         raise ValueError(
             "config.representation is 'weighted' (CSOL) or 'mask' (DSOL), "
             f"not {self.config.representation!r}"
@@ -166,10 +167,11 @@ class Clustered:
         return state._replace(aux=aux)
 
     def _fresh_heads(self, key: PRNGKeyArray, params: Any) -> dict[str, Any]:
-        heads = {}
+        heads, deviation = {}, self.config.stage_one.head_deviation
+        own = {"kernel_init": nn.initializers.normal(deviation)} if deviation else {}
         for name, head_key in zip(CLASSIFIERS, jax.random.split(key), strict=True):
             kernel = params[name]["kernel"]
-            head = nn.Dense(kernel.shape[1])
+            head = nn.Dense(kernel.shape[1], **own)
             heads[name] = head.init(head_key, jnp.zeros((1, kernel.shape[0])))["params"]
         return heads
 

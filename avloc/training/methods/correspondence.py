@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
@@ -49,6 +51,7 @@ def match_loss(
     spec: ConfigDict,
     axis_name: str | None,
     parts: int = 1,
+    negative_side: int = 1,
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
     """`bce * L_bce + info_nce * L_info_nce` over the pairs of a batch, and what to log.
 
@@ -63,31 +66,43 @@ def match_loss(
       spec: `config.correspondence` or `config.warmup`.
       axis_name: mapped axis under `pmap`, else None.
       parts: into so many the images are cut, as the maps of all pairs take room.
+      negative_side: above 1, maps of negative pairs are cut into so many parts a side, and
+        `L_bce` counts each (`losses.quarters`).
     """
 
     def score(cosine: Float[Array, "... h w"]) -> Float[Array, ...]:
         return losses.pool(cosine, spec.pooling, spec.sharpness)
 
+    def cut(cosine: Float[Array, "... h w"]) -> Float[Array, "... cells"] | None:
+        if negative_side == 1:
+            return None
+        return losses.quarters(cosine, negative_side, spec.pooling, spec.sharpness)
+
+    def of_pairs(v: Float[Array, "b h w D"]) -> Any:
+        cosine = pairwise_cosine(v, audio)
+        return (score(cosine), cut(cosine)), ()
+
     audio, video, mask = gather((out.a, batch.video, batch.mask), axis_name)
     count, own = len(batch.image), jnp.eye(len(audio), dtype=bool)
-    scores, _ = in_microbatches(
-        lambda v: (score(pairwise_cosine(v, audio)), ()), out.v[:count], parts
-    )
-    scores = gather(scores, axis_name)
+    (scores, pieces), _ = in_microbatches(of_pairs, out.v[:count], parts)
+    scores, pieces = gather((scores, pieces), axis_name)
     same_video = (video[:, None] == video[None]).astype(held.dtype)
     both = mask[:, None] & mask[None]
     positive = (held.T > 0) & both
     negative = (same_video @ held.T == 0) & both
     if batch.negative is not None:
-        drawn = score(jnp.einsum("bhwd,bd->bhw", out.v[count:], out.a, precision=EXACT))
+        drawn = jnp.einsum("bhwd,bd->bhw", out.v[count:], out.a, precision=EXACT)
         # Each sound's pair with its drawn image stands in place of the in-batch negatives.
-        scores = jnp.where(own, scores, gather(drawn, axis_name)[None])
+        scores = jnp.where(own, scores, gather(score(drawn), axis_name)[None])
+        if pieces is not None:
+            pieces = jnp.broadcast_to(gather(cut(drawn), axis_name)[None], pieces.shape)
         positive, negative = own & both, jnp.roll(own, 1, axis=0) & mask[None]
     terms = {}
     if spec.info_nce:
         terms["info_nce"] = losses.info_nce(scores, positive, negative, spec.temperature)
     if spec.bce:
-        terms["bce"] = losses.match_bce(out.scale * scores + out.bias, positive, negative)
+        logits = None if pieces is None else out.scale * pieces + out.bias
+        terms["bce"] = losses.match_bce(out.scale * scores + out.bias, positive, negative, logits)
     loss = sum(getattr(spec, name) * value for name, value in terms.items())
     right = jnp.take_along_axis(positive, scores.argmax(axis=1)[:, None], axis=1)[:, 0]
     log = {

@@ -14,9 +14,10 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from avloc import losses
 from avloc.machine.devices import gather
+from avloc.models import AudioVisualNet
 from avloc.models.heads import prototype_similarity
 from avloc.training.methods.alternation import Alternation
-from avloc.training.methods.networks import own_images, sound_input
+from avloc.training.methods.networks import make_network, own_images, sound_input
 from avloc.training.microbatches import in_microbatches
 from avloc.types import Aux, Batch, LossOutput, Phase, Prediction, Variables
 
@@ -25,6 +26,16 @@ class Csol(Alternation):
     """The method of both papers; every choice is a field of `config` (see `configs/csol.py`)."""
 
     title = "CSOL"
+
+    def network(self) -> AudioVisualNet:
+        """The network that `config.model` describes, with what stage two learns besides."""
+        return make_network(
+            AudioVisualNet,
+            self.config,
+            self.info,
+            self.axis_name,
+            object_affine=self.config.stage_two.affine,
+        )
 
     def phases(self) -> Iterator[Phase]:
         """See `avloc.types.Method`."""
@@ -53,7 +64,7 @@ class Csol(Alternation):
         """
         out = self._forward(variables, batch)
         localization = out.localization()
-        s = self._source_maps(out.f, localization, aux)
+        s = self._source_maps(out.f, localization, variables, aux)
         heard = jax.nn.softmax(self._teach(aux, batch))
         if self.config.stage_two.maps == "heard":
             seen = jnp.clip(s, 0.0, 1.0)
@@ -84,7 +95,7 @@ class Csol(Alternation):
         out, stats = self._train_forward(variables, batch)
         own = own_images(out, batch)
         localization = own.localization()
-        s = self._source_maps(own.f, localization, aux)
+        s = self._source_maps(own.f, localization, variables, aux)
         heard, _ = in_microbatches(
             lambda part: (self._teach(aux, part), ()), batch, self.config.accumulate
         )
@@ -99,17 +110,23 @@ class Csol(Alternation):
                 f"config.stage_two.kl is 'visual_to_audio' or 'audio_to_visual', not {two.kl!r}"
             )
         correspondence, log = self._match(
-            out, batch, jnp.eye(len(mask)), self.config.correspondence
+            out, batch, jnp.eye(len(mask)), self.config.correspondence, two.negative_side
         )
         loss = two.matching_weight * matching + two.localization_weight * correspondence
         return loss, LossOutput(stats, {"matching": matching, **log})
 
     def _source_maps(
-        self, f: Float[Array, "B h w C"], localization: Float[Array, "B h w"], aux: Aux
+        self,
+        f: Float[Array, "B h w C"],
+        localization: Float[Array, "B h w"],
+        variables: Variables,
+        aux: Aux,
     ) -> Float[Array, "B h w K"]:
         """`s_k = m_k * l`, `m_k = d_k . f` (CSOL eq. 7 and 8)."""
         two = self.config.stage_two
         m = prototype_similarity(f, aux["dictionary"], aux["feature_mean"], two.similarity)
+        if two.affine:
+            m = self.net.apply(variables, m, method="object_maps")
         if two.product:
             m = m * localization[..., None]
         return two.scale * m

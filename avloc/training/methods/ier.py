@@ -26,6 +26,7 @@ from avloc.models import Embeddings, InstanceNet
 from avloc.models.heads import EXACT, instance_similarity, prototype_similarity
 from avloc.training.methods.alternation import Alternation
 from avloc.training.methods.clusters import finite
+from avloc.training.methods.curriculum import Curriculum
 from avloc.training.methods.lengths import passes
 from avloc.training.methods.mixtures import mixed_sounds
 from avloc.training.methods.networks import make_network, own_images, sound_input
@@ -49,20 +50,7 @@ class Ier(Alternation):
 
     def __init__(self, config: ConfigDict, info: DatasetInfo, axis_name: str | None = None):
         super().__init__(config, info, axis_name)
-        (low, high), (few, many) = config.identification.share, config.identification.sources
-        if not 0 <= low <= high <= 1:
-            raise ValueError(
-                f"config.identification.share is two shares from 0 to 1, not {(low, high)}"
-            )
-        if not 2 <= few <= many:
-            raise ValueError(
-                f"config.identification.sources is two numbers from 2 up, not {(few, many)}"
-            )
-        if high and many > config.clusters:
-            raise ValueError(
-                f"config.identification.sources asks for mixtures of {many} clips of different "
-                f"clusters, but config.clusters is {config.clusters}: lower one or raise the other"
-            )
+        self._curriculum = Curriculum(config.identification, config.clusters)
 
     def network(self) -> InstanceNet:
         """The network that `config.model` and `config.identifier` describe."""
@@ -86,7 +74,7 @@ class Ier(Alternation):
         extra = {
             "audio_prototypes": jnp.zeros((self.config.clusters, channels)),
             "audio_mean": jnp.zeros(channels),
-            "progress": jnp.zeros(()),
+            **self._curriculum.entries(0.0, 0.0, 0),
         }
         return variables, {**aux, **extra}
 
@@ -96,14 +84,17 @@ class Ier(Alternation):
         yield from self.alternation("stage_one")
         epochs = self.config.identification.epochs
         each = -(-self.config.identification.steps // max(epochs, 1))
+        count = passes(self, split, 1, each)
+        steps = count * (self.info.num_examples.get(split, 0) // self.config.batch_size)
         for epoch in range(epochs):
+            progress, rise = self._curriculum.stretch(epoch, epochs, steps)
             yield Phase(
                 "identification",
                 split,
-                passes(self, split, 1, each),
+                count,
                 "identification",
                 self.identification_loss,
-                refresh=partial(self.audio_prototypes, progress=epoch / max(epochs - 1, 1)),
+                refresh=partial(self.audio_prototypes, progress=progress, rise=rise),
                 zoom_out=self.config.identification.zoom_out,
             )
         yield Phase(
@@ -149,12 +140,17 @@ class Ier(Alternation):
     # Stage one: prototypes and the Audio-Instance-Identifier.
 
     def audio_prototypes(
-        self, state: TrainState, scan: Scan, key: PRNGKeyArray, progress: float
+        self,
+        state: TrainState,
+        scan: Scan,
+        key: PRNGKeyArray,
+        progress: float,
+        rise: float = 0.0,
     ) -> TrainState:
         """`P^a_k`, the mean audio feature of the clips with pseudo label k (IEr 3.1).
 
         Computed again at the start of every epoch, because the audio network moves (IEr 3.2).
-        `progress`: of the curriculum, 0 to 1, for the epoch that begins.
+        `progress`: of the curriculum, 0 to 1, as the epoch begins; `rise`: what a step adds to it.
 
         Raises:
           ValueError: a pseudo label has no clips, or a feature is not finite.
@@ -173,7 +169,7 @@ class Ier(Alternation):
             **state.aux,
             "audio_prototypes": dictionary(features, labels, k),
             "audio_mean": features.mean(axis=0),
-            "progress": jnp.asarray(progress, jnp.float32),
+            **self._curriculum.entries(progress, rise, state.step),
         }
         return state._replace(aux=aux)
 
@@ -229,26 +225,20 @@ class Ier(Alternation):
     def mix(
         self, aux: Aux, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Float[Array, "B T"], Float[Array, "B B"]]:
-        """Sounds for this step of the curriculum, and the clips that each of them holds.
-
-        The share of mixtures goes from the first to the second value of `identification.share`,
-        the largest number of sources in one likewise; each mixture has 2 or more, up to it. Both
-        depend on `aux["progress"]`, a traced number, so nothing is compiled again.
-        """
+        """Sounds for this step of the curriculum, and the clips that each of them holds."""
         spec = self.config.identification
-        (low, high), (few, many) = spec.share, spec.sources
-        share = low + (high - low) * aux["progress"]
-        most = few + jnp.floor((many - few) * aux["progress"] + 0.5)
+        share, most = self._curriculum.at(aux)
         return mixed_sounds(
             batch,
             aux["labels"][batch.index],
             share,
             most,
-            many,
+            spec.sources[1],
             spec.gain_db,
             spec.levelled,
             key,
             self.axis_name,
+            exactly=spec.count == "exactly",
         )
 
     def _instance_correspondence(

@@ -24,6 +24,7 @@ def mixed_sounds(
     levelled: bool,
     key: PRNGKeyArray,
     axis_name: str | None,
+    exactly: bool = False,
 ) -> tuple[Float[Array, "B T"], Float[Array, "B B"]]:
     """This device's sounds, a share of them mixtures, and the clips that every sound holds.
 
@@ -32,7 +33,7 @@ def mixed_sounds(
     Args:
       batch: this device's part.
       labels: pseudo label of each of its clips.
-      share, most, limit: see `distinct_mixtures`.
+      share, most, limit, exactly: see `distinct_mixtures`.
       gain_db: clips of a mixture get gains of up to so many dB either way.
       levelled: whether every clip is brought to one level first, so that the gains alone decide
         which one is louder.
@@ -44,7 +45,7 @@ def mixed_sounds(
     """
     waveform, labels, mask = gather((batch.waveform, labels, batch.mask), axis_name)
     held_key, gain_key = jax.random.split(key)
-    held = distinct_mixtures(labels, mask, share, most, limit, held_key)
+    held = distinct_mixtures(labels, mask, share, most, limit, held_key, exactly)
     gains = jax.random.uniform(gain_key, held.shape, minval=-gain_db, maxval=gain_db)
     several = held.sum(axis=1, keepdims=True) > 1
     weights = held * 10 ** (gains / 20) / held.sum(axis=1, keepdims=True)
@@ -63,6 +64,7 @@ def distinct_mixtures(
     most: Float[Array, ""] | float,
     limit: int,
     key: PRNGKeyArray,
+    exactly: bool = False,
 ) -> Float[Array, "B B"]:
     """Which clips each sound of a batch holds: its own, and others of other pseudo labels.
 
@@ -75,6 +77,7 @@ def distinct_mixtures(
       share: of the sounds that are mixtures, 0 to 1; may be traced.
       most: clips of the largest mixture; may be traced.
       limit: the largest value that `most` takes.
+      exactly: whether every mixture is of `most` clips.
 
     Returns:
       Row j is 1 at the clips that sound j holds.
@@ -83,7 +86,8 @@ def distinct_mixtures(
     who, count, *picks = jax.random.split(key, 1 + limit)
     rank = jnp.argsort(jnp.argsort(jax.random.uniform(who, (size,))))
     mixed = (rank < jnp.round(share * size)) & mask
-    wanted = jnp.where(mixed, 2 + jnp.floor(jax.random.uniform(count, (size,)) * (most - 1)), 1)
+    several = 2 + jnp.floor(jax.random.uniform(count, (size,)) * (most - 1))
+    wanted = jnp.where(mixed, most if exactly else several, 1)
     same = labels[:, None] == labels[None]
     held, taken = jnp.eye(size, dtype=bool), same
     for number, pick_key in enumerate(picks, start=2):

@@ -42,20 +42,19 @@ def collection(folder: Folder) -> Collection:
     videos = YouTubeClips(folder)
     splits: dict[str, dict[str, Recording]] = {split: {} for split in SPLITS}
     for id, clip in training.items():
-        found = videos.find(id, clip.start)
-        splits["train" if len(clip.labels) == 1 else "multi_train"][id] = Recording(
-            id, clip.labels, found.path, None, found.start, found.length
-        )
+        found = videos.find(id, clip.start, clip.length)
+        split = splits["train" if len(clip.labels) == 1 else "multi_train"]
+        split[id] = found.recording(id, clip.labels)
     for id, moments in annotated.items():
         sounding = {o.label for moment in moments for o in moment.objects if o.sounding}
         labels = tags[id].labels if id in tags else tuple(sorted(sounding))
-        found = videos.find(id, tags[id].start if id in tags else None)
+        known = (tags[id].start, tags[id].length) if id in tags else (None,)
+        found = videos.find(id, *known)
         moved = tuple(
             m._replace(start=m.start + found.start, time=m.time + found.start) for m in moments
         )
-        splits["multi_test" if len(labels) > 1 else "test"][id] = Recording(
-            id, labels, found.path, None, found.start, found.length, moved
-        )
+        split = splits["multi_test" if len(labels) > 1 else "test"]
+        split[id] = found.recording(id, labels, moved)
     kept, notes = apart({split: list(part) for split, part in splits.items()})
     if unknown := len(annotated.keys() - tags.keys()):
         notes.append(

@@ -42,9 +42,10 @@ did not publish which of them they used."""
 
 
 class Tagged(NamedTuple):
-    """A clip of AudioSet: its start in the video, in seconds, and its instruments."""
+    """A clip of AudioSet: its start in the video, its length, in seconds, and its instruments."""
 
     start: float
+    length: float
     labels: tuple[int, ...]
 
 
@@ -54,7 +55,11 @@ def read_tags(path: Path | None, classes: Sequence[str]) -> dict[str, Tagged]:
         return {}
     places = {code: classes.index(name) for code, name in CODES.items() if name in classes}
     return {
-        id: Tagged(row.start, tuple(sorted({places[c] for c in row.labels if c in places})))
+        id: Tagged(
+            row.start,
+            row.end - row.start if row.end > row.start else 10.0,
+            tuple(sorted({places[c] for c in row.labels if c in places})),
+        )
         for id, row in read_segments(path, labels=places).items()
     }
 

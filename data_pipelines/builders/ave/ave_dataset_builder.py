@@ -32,6 +32,7 @@ def collection(folder: Folder) -> Collection:
                 )
     videos = YouTubeClips(folder)
     ids, notes = apart({split: [event.id for event in part] for split, part in events.items()})
+    files = {event.id: videos.find(event.id) for part in events.values() for event in part}
     splits = {}
     for split, part in events.items():
         whole = [event for event in part if event.end - event.start >= 1]
@@ -42,9 +43,10 @@ def collection(folder: Folder) -> Collection:
             Recording(
                 event.id,
                 (classes.index(event.label),),
-                videos.find(event.id).path,
+                files[event.id].path,
                 start=event.start,
                 length=event.end - event.start,
+                part=files[event.id].part,
             )
             for event in whole
             if event.id in kept

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import tensorflow_datasets as tfds
 
-from avloc.data_pipelines.annotations.music import read_videos
+from avloc.data_pipelines.annotations.music import first_videos, read_videos
 from avloc.data_pipelines.builders.recordings import RecordingsBuilder
-from avloc.data_pipelines.builders.video_folder.folder import Video, split_videos
 from avloc.data_pipelines.collection import SOUND_ENDINGS, Collection, Folder, Recording
 
 VIDEOS = "MUSIC21_solo_videos.json"
 AUTHORS = "github.com/roudimit/MUSIC_dataset"
-SEED = 0
-"""Seed of the division into splits."""
+TESTED = 5
+"""Videos of each category for testing (CSOL 4.1)."""
 
 
 def collection(folder: Folder) -> Collection:
-    """Every video of the list, divided by class.
+    """Every video of the list: the first five of each class for testing, the others for training.
 
-    The authors publish neither splits nor boxes: of each class a fifth of the listed videos is for
-    testing and a tenth for validation, drawn from `SEED` over the whole list, so that all users
-    have the same splits whatever part of the videos they have. Files are named as for `music`.
+    As CSOL divides them (4.1), over the whole list, so that all users have the same splits whatever
+    part of the videos they have. There are no boxes. Files are named as for `music`.
     """
     path = folder.annotation(VIDEOS, of=AUTHORS)
     categories = read_videos(path)
     classes = tuple(sorted({name for names in categories.values() for name in names}))
-    listed = [Video(Path(id), id, names[0]) for id, names in categories.items()]
-    splits, notes = split_videos(sorted(listed, key=lambda video: video.name), seed=SEED)
+    test, train = first_videos(categories, TESTED)
 
     def recording(id: str) -> Recording:
         labels = tuple(classes.index(name) for name in categories[id])
@@ -36,8 +31,7 @@ def collection(folder: Folder) -> Collection:
 
     return Collection(
         classes=classes,
-        splits={split: tuple(recording(v.name) for v in part) for split, part in splits.items()},
-        notes=tuple(notes),
+        splits={"train": tuple(map(recording, train)), "test": tuple(map(recording, test))},
         annotations=(path,),
     )
 
@@ -45,8 +39,8 @@ def collection(folder: Folder) -> Collection:
 class Builder(RecordingsBuilder):
     """MUSIC-21: solos of 21 instruments, from YouTube, without boxes.
 
-    The splits are this library's own, because none are published; many videos are in `music` too.
+    The first five videos of each instrument are for testing; many videos are in `music` too.
     """
 
-    VERSION = tfds.core.Version("1.1.0")
+    VERSION = tfds.core.Version("1.2.0")
     collection = staticmethod(collection)

@@ -41,11 +41,11 @@ def collection(folder: Folder) -> Collection:
     def recording(id: str, split: str) -> Recording:
         clip = clips[id]
         if clip is None:
-            return Recording(id, path=videos.find(id).path, length=10.0)
+            return videos.find(id).recording(id)
         label, found = classes.index(clip.label), videos.find(id, clip.start)
         frame = boxed.get(f"{id}_{clip.start:06.0f}") if split == "test" else None
         moments = (boxed_moment(frame, label, found.start),) if frame else None
-        return Recording(id, (label,), found.path, None, found.start, found.length, moments)
+        return found.recording(id, (label,), moments)
 
     splits = {split: tuple(recording(i, split) for i in part) for split, part in ids.items()}
     if not csv:

@@ -15,8 +15,8 @@ class Builder(ScenesBuilder):
     VGG-SS, test scenes are of clips that have one; else an object's box is its cell.
     """
 
-    VERSION = tfds.core.Version("1.1.0")
+    VERSION = tfds.core.Version("1.2.0")
     SCENES = {  # noqa: RUF012
-        "cocktail_train": SceneSplit("synthesis", "2_2_0", 40_000),
+        "cocktail_train": SceneSplit("synthesis", "2_2_0", 40_000, any_frame=True),
         "cocktail_test": SceneSplit("test", "2_2_0", 500, placed=True),
     }

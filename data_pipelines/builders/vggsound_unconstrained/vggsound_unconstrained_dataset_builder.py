@@ -16,9 +16,9 @@ class Builder(ScenesBuilder):
     the number of scenes; these are VGGSound-Synthetic's, and boxes are as there.
     """
 
-    VERSION = tfds.core.Version("1.1.0")
+    VERSION = tfds.core.Version("1.2.0")
     SCENES = {  # noqa: RUF012
-        "cocktail_train": SceneSplit("synthesis", "2_2_1", 40_000),
+        "cocktail_train": SceneSplit("synthesis", "2_2_1", 40_000, any_frame=True),
         "cocktail_test": SceneSplit("test", "2_2_1", 500, placed=True),
         "cocktail_test_3_3_2": SceneSplit("test", "3_3_2", 500, placed=True),
         "cocktail_test_4_4_3": SceneSplit("test", "4_4_3", 500, placed=True),

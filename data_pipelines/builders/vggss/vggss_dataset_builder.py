@@ -6,7 +6,7 @@ import tensorflow_datasets as tfds
 
 from avloc.data_pipelines.annotations.corner_lists import BoxedFrame, read_vggss
 from avloc.data_pipelines.builders.recordings import RecordingsBuilder
-from avloc.data_pipelines.collection import Collection, Folder, Moment, Object, Recording
+from avloc.data_pipelines.collection import Collection, Folder, Moment, Object
 from avloc.data_pipelines.media.youtube_clips import YouTubeClips
 
 AUTHORS = "github.com/hche11/Localizing-Visual-Sounds-the-Hard-Way"
@@ -27,11 +27,7 @@ def collection(folder: Folder) -> Collection:
     for clip in clips:
         label, found = classes.index(clip.label), videos.find(clip.file[:11], float(clip.file[12:]))
         moment = boxed_moment(clip, label, found.start)
-        recordings.append(
-            Recording(
-                clip.file[:11], (label,), found.path, None, found.start, found.length, (moment,)
-            )
-        )
+        recordings.append(found.recording(clip.file[:11], (label,), (moment,)))
     return Collection(classes, {"test": tuple(recordings)}, annotations=(path,))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 import pytest
 
-from avloc.data_pipelines.builders import decoding, workers
+from avloc.data_pipelines.builders import decoding, limits, workers
 from avloc.data_pipelines.builders.decoding import ClipStore
 from avloc.data_pipelines.collection import Moment, Recording
 from tests.videos import pitch, place, write_video
@@ -108,7 +108,7 @@ def test_a_video_that_crashes_the_decoder_is_a_bad_file(videos, tmp_path, monkey
     monkeypatch.setattr(decoding, "store", _crash)
     store.fill(wanted, 2)
     problems = [store.load(recording).problem for recording in wanted]
-    assert problems == [None, "the decoder crashed on it", None, None]
+    assert problems == [None, workers.CRASHED, None, None]
     assert store.load(wanted[0]).clips == (0, 1)
 
 
@@ -125,8 +125,8 @@ def test_jobs_are_taken_as_they_are_needed(tmp_path):
             yield number, str(tmp_path)
 
     done = workers.run(_square, jobs(), 1)
-    first, crashed = next(done)
-    assert not crashed
+    first, ended = next(done)
+    assert ended is None
     assert len(taken) < 10
     assert sorted([first[0], *(job[0] for job, _ in done)]) == list(range(40))
     assert sorted(int(path.name) for path in tmp_path.iterdir()) == list(np.arange(40) ** 2)
@@ -139,3 +139,36 @@ def _fail(number: int) -> None:
 def test_a_fault_that_is_not_the_videos_stops_everything():
     with pytest.raises(OSError, match="disk full"):
         list(workers.run(_fail, [(1,), (2,)], 1))
+
+
+def _misbehave(kind: str) -> None:
+    if kind == "hang":  # as a decoder that never returns to Python
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+    if kind in ("loop", "hang"):
+        time.sleep(60)
+    if kind == "grow":
+        bytearray(1 << 30)
+
+
+def test_what_takes_too_long_or_too_much_is_ended_and_the_rest_goes_on(monkeypatch):
+    monkeypatch.setattr(limits, "MEMORY", 1 << 29)
+    monkeypatch.setattr(limits, "GRACE", 0.1)
+    kinds = ["fine", "loop", "hang", "grow", "fine too"]
+    done = workers.run(_misbehave, [(kind,) for kind in kinds], 2, seconds=lambda job: 0.5)
+    assert {kind: ended for (kind,), ended in done} == {
+        "fine": None,
+        "loop": "it took longer than 0.5 s",
+        "hang": "the decoder crashed on it, or never ended",
+        "grow": "it needs too much memory",
+        "fine too": None,
+    }
+
+
+def test_a_limit_holds_in_this_process_too():
+    ((_, ended),) = workers.run(_misbehave, [("loop",)], 0, seconds=lambda job: 0.1)
+    assert ended == "it took longer than 0.1 s"
+
+
+def test_a_larger_file_may_take_longer(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(bytes(2_000_000))
+    assert limits.allowed(tmp_path / "a.mp4", None) == 180 + 10

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from avloc.data_pipelines import registry
-from avloc.data_pipelines.annotations.music import MUSIC_CLASSES
+from avloc.data_pipelines.annotations.music import (
+    MUSIC_CLASSES,
+    first_videos,
+    read_pairs,
+    read_videos,
+)
 from avloc.data_pipelines.builders.music.music_dataset_builder import Builder, collection
 from avloc.data_pipelines.builders.music21 import music21_dataset_builder as music21
 from avloc.data_pipelines.collection import Folder
@@ -192,20 +197,29 @@ def test_the_authors_files():
     assert "27 of validation are kept in test and removed from validation" in found.notes
 
 
-def test_music21_is_divided_by_class_whatever_videos_there_are(tmp_path):
+def test_music21_is_tested_on_the_first_five_of_each_class_whatever_videos_there_are(tmp_path):
     videos = {name: [f"{name}-{i:05d}"[:11] for i in range(10)] for name in ("bass0", "drum0")}
+    videos["drum0"].reverse()  # the list's order counts, not the names'
     (tmp_path / music21.VIDEOS).write_text(json.dumps({"version": 2.0, "videos": videos}))
     found = music21.collection(Folder(tmp_path))
     assert found.classes == ("bass0", "drum0")
     sizes = {s: Counter(r.labels for r in part) for s, part in found.splits.items()}
     assert sizes == {
-        "train": {(0,): 7, (1,): 7},
-        "validation": {(0,): 1, (1,): 1},
-        "test": {(0,): 2, (1,): 2},
+        "train": {(0,): 5, (1,): 5},
+        "test": {(0,): 5, (1,): 5},
     }
+    assert [r.id for r in found.splits["test"]] == videos["bass0"][:5] + videos["drum0"][:5]
     listed = [r.id for part in found.splits.values() for r in part]
     assert sorted(listed) == sorted(id for ids in videos.values() for id in ids)
     (tmp_path / f"{listed[0]}.mp4").touch()
     again = music21.collection(Folder(tmp_path))
     assert [r.id for part in again.splits.values() for r in part] == listed
     assert sum(r.path is not None for part in again.splits.values() for r in part) == 1
+
+
+@pytest.mark.skipif(REAL is None, reason="the authors' annotation files are not ours to ship")
+def test_the_authors_tested_on_the_first_five_of_each_class():
+    first, rest = first_videos(read_videos(REAL / "music" / "MUSIC_solo_videos.json"), 5)
+    tested = read_pairs(REAL / "music" / "solo_testing.txt")
+    assert len(first) == 55 and len(tested) == 27 and set(tested) <= set(first)
+    assert len(rest) == 536 - 55

@@ -251,3 +251,38 @@ def test_declared_scenes(name):
         split.placed == kind.startswith("cocktail_test") for kind, split in cls.SCENES.items()
     )
     assert not train.placed and DATASETS[name].made_from == name.partition("_")[0]
+
+
+class Chosen(ScenesBuilder, skip_registration=True):
+    """Scenes of a random frame of each clip, and of the categories with boxes in `test`."""
+
+    name = "chosen"
+    VERSION = "1.0.0"
+    SCENES = {  # noqa: RUF012
+        "some": SceneSplit("synthesis", "2_2_0", 12, boxed_in="test", any_frame=True),
+        "any": SceneSplit("synthesis", "2_2_0", 12),
+    }
+
+
+def test_scenes_of_boxed_categories_and_random_frames(data, solos, monkeypatch):
+    # Five categories have boxes, as a detector knew no more.
+    monkeypatch.setattr(SoloClips, "boxed", lambda self: np.array([0, 2, 3, 5, 7]))
+    builder = Chosen(config=Chosen.config_from(solos), data_dir=data)
+    builder.download_and_prepare(file_format="array_record")
+    made = Dataset(builder)
+    kinds, numbers = set(), set()
+    for record in records(made, "some"):
+        for number, (label, *_) in enumerate(objects_of(record)):
+            y, x = (int((cell + 0.5) * CELL_SIZE) for cell in place(record, number))
+            kinds.add(label)
+            numbers.add(round((int(record["frames"][0][y, x, 0]) - shade(label, 0)) / 5))
+    assert kinds == {0, 2, 3, 5, 7} and numbers == {0, 1, 2, 3}
+    assert {label for r in records(made, "any") for label, *_ in objects_of(r)} == set(range(8))
+    notes = builder.info.metadata["notes"]
+    assert notes == ["some: of the 5 categories that have boxes in test"]
+    assert builder.info.metadata["recipes"]["some"]["name"] == "2_2_0"
+
+
+def test_boxed_categories_are_those_of_placed_clips(solos):
+    assert SoloClips(solos, "test").boxed().tolist() == list(range(8))
+    assert SoloClips(solos, "synthesis").boxed().tolist() == []

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from avloc.data_pipelines.media.image import (
+    boxes_in_crop,
     evaluation_view,
     normalize,
     training_view,
@@ -153,3 +154,34 @@ def test_a_view_in_proportion():
     view = evaluation_view(frame, (16, 32))
     assert view.shape == (16, 32, 3)
     assert view[:, :14].max() == 0 and view[:, 18:].min() == 255
+
+
+def test_a_centre_crop_is_of_224_of_256():
+    frame = np.zeros((256, 512, 3), np.uint8)
+    frame[16:240, 32:480] = np.arange(224)[:, None, None]
+    view = evaluation_view(frame, (224, 448), centre_crop=True)
+    np.testing.assert_array_equal(view, frame[16:240, 32:480])  # pixel by pixel
+    small = evaluation_view(
+        np.pad(np.full((28, 28, 3), 9, np.uint8), ((2, 2), (2, 2), (0, 0))), 28, centre_crop=True
+    )
+    assert (small == 9).all() and small.shape == (28, 28, 3)
+    assert evaluation_view(frame, (256, 512)) is frame
+
+
+def test_boxes_follow_a_centre_crop():
+    # In pixels of 256, the crop is 16 to 240.
+    boxes = np.array(
+        [
+            [16, 16, 240, 240],  # all of it
+            [72, 128, 128, 184],  # inside
+            [0, 128, 128, 256],  # over its edges
+            [0, 0, 16, 256],  # outside
+            [0, 0, 0, 0],  # not known
+        ]
+    )
+    found = boxes_in_crop((boxes / 256).astype(np.float32))
+    expected = np.array(
+        [[0, 0, 1, 1], [0.25, 0.5, 0.5, 0.75], [0, 0.5, 0.5, 1], [0, 0, 0, 0], [0, 0, 0, 0]]
+    )
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-6)
