@@ -21,6 +21,7 @@ from avloc.runs.folder import RunFolder
 from avloc.runs.pretrained import pretrained_arrays
 from avloc.runs.recorded import read_info
 from avloc.runs.weight_files import TREE, Record, read_record
+from avloc.training.bounds import noise_split
 from avloc.types import Aux, DatasetInfo, Phase, Variables
 
 PRETRAINED = "pretrained"
@@ -171,10 +172,10 @@ def require_same_data(config: ConfigDict, info: DatasetInfo) -> None:
             "--config.data.name and --data-dir"
         )
     there = run.config()
-    fields = [*_CLIPS, *(["stage_two"] if config.data.noise else [])]
-    changed = [(f"data.{name}", there.data[name], config.data[name]) for name in fields]
+    changed = [(f"data.{name}", there.data[name], config.data[name]) for name in _CLIPS]
     if config.data.noise:  # the seed draws which clips
         changed.append(("seed", there.seed, config.seed))
+        changed.append(("data.noise_split", noise_split(there), noise_split(config)))
     for name, then, now in changed:
         if then != now:
             raise ValueError(
