@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 from avloc.clustering.assignment import CategoryMap
 from avloc.data_pipelines.checks.preview import spread
 from avloc.data_pipelines.loader import evaluation_batches
+from avloc.data_pipelines.media.image import centre
 from avloc.drawing import rendering, tags
 from avloc.drawing.charts import Curve
 from avloc.drawing.page import Picture, write_report
@@ -207,11 +208,12 @@ def _chosen(
     """Items spread evenly over a split, as drawn, as annotated and as predicted."""
     source = scorer.dataset.source(split)
     records = [source[int(place)] for place in spread(len(source), count)]
-    view = scorer.view(split)
+    view, cropped = scorer.view(split), scorer.config.evaluation.centre_crop
     batches = evaluation_batches(
         records,
         image_size=view,
         batch_size=scorer.batch_size,
+        centre_crop=cropped,
         slots=scorer.dataset.info.max_objects,
         threads=0,
     )
@@ -220,10 +222,12 @@ def _chosen(
         for i in np.flatnonzero(batch.mask):
             frames = records[int(batch.index[i])]["frames"]
             image = Image.fromarray(frames[len(frames) // 2])
+            box = centre(frames[0].shape) if cropped else None
             height, width = (_SIDE * n // min(view) for n in view)
             item = Batch(*(None if x is None else x[i] for x in batch))
             one = Prediction(*(np.asarray(x[i]) for x in found))
-            yield np.asarray(image.resize((width, height), Image.Resampling.BICUBIC)), item, one
+            shown = image.resize((width, height), Image.Resampling.BICUBIC, box=box)
+            yield np.asarray(shown), item, one
 
 
 def _scene_picture(

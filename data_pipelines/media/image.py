@@ -41,13 +41,16 @@ def evaluation_view(
     height, width = (size, size) if isinstance(size, int) else size
     if frame.shape[:2] == (height, width) and not centre_crop:
         return frame
-    box = None
-    if centre_crop:
-        rows, columns = frame.shape[:2]
-        low, high = (1 - CROP) / 2, (1 + CROP) / 2
-        box = (low * columns, low * rows, high * columns, high * rows)
+    box = centre(frame.shape) if centre_crop else None
     view = Image.fromarray(frame).resize((width, height), Image.Resampling.BILINEAR, box=box)
     return np.asarray(view)
+
+
+def centre(shape: tuple[int, ...]) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom, in pixels, of the `CROP` in the middle of a frame."""
+    height, width = shape[:2]
+    low, high = (1 - CROP) / 2, (1 + CROP) / 2
+    return low * width, low * height, high * width, high * height
 
 
 def boxes_in_crop(boxes: Float[np.ndarray, "M 4"]) -> Float[np.ndarray, "M 4"]:

@@ -351,7 +351,7 @@ def check_sides(width: int, height: int, path: str | Path) -> None:
     """Raises VideoError if a picture is a line, of which no cell of a scene can be made."""
     if min(width, height) < MIN_SIDE:
         raise VideoError(
-            f"{path}: its pictures are {width} x {height} pixels, and the least is {MIN_SIDE}"
+            f"{path}: {width} x {height} pixels: each side must be at least {MIN_SIDE}"
         )
 
 

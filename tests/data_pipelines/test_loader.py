@@ -275,3 +275,19 @@ def test_reads_a_stored_set(toy):
     assert (sounding.sum(axis=1) == 2).all()
     ids = [toy.source("cocktail_test")[i]["id"].decode() for i in range(16)]
     assert all(re.match(r"cocktail_test", name) for name in ids) and len(set(ids)) == 16
+
+
+def test_evaluation_of_the_middle_of_pictures_moves_their_boxes():
+    (item,) = make_records(1)
+    item["frames"] = [np.zeros((64, 64, 3), np.uint8)]
+    item["frames"][0][4:60, 4:60] = 200  # the middle 56 of 64
+    item["objects"]["bbox"] = np.array([[4 / 64, 32 / 64, 32 / 64, 1]], np.float32)
+    found = {}
+    for crop in (False, True):
+        (found[crop],) = evaluation_batches(
+            [item], image_size=56, batch_size=1, centre_crop=crop, threads=0
+        )
+    assert (found[True].image == 200).all() and (found[False].image == 0).any()
+    np.testing.assert_allclose(found[True].boxes[0, 0], [0, 0.5, 0.5, 1], atol=1e-6)
+    np.testing.assert_allclose(found[False].boxes[0, 0], [0.0625, 0.5, 0.5, 1])
+    assert not found[True].boxes[0, 1:].any()  # slots without an object stay so

@@ -7,7 +7,7 @@ import pytest
 
 from avloc.runs.experiment import load_config, override
 from avloc.training.bounds import noise_split, require_bounds, require_split
-from avloc.training.preflight import check
+from avloc.training.preflight import check, training_data
 from tests.records import make_dataset, make_records
 from tests.training.tiny_csol import settings
 
@@ -128,3 +128,14 @@ def test_stored_views_are_of_whole_pictures():
 def test_noise_has_a_split_of_its_own_where_one_is_named():
     assert noise_split(config_of("csol_toy")) == "cocktail_train"
     assert noise_split(config_of("csol_music")) == "duet_train"
+
+
+def test_noise_is_drawn_from_the_split_that_is_named():
+    duets = make_records(6)
+    for item in duets:
+        item["id"] = b"duet " + item["id"]
+    data = make_dataset(train=make_records(12), cocktail_train=make_records(6), duets=duets)
+    config = settings(data__noise=0.5, data__noise_split="duets")
+    lessons = training_data(config, data)
+    ids = [item["id"].decode() for item in lessons.source("train")]
+    assert sum(name.startswith("duet ") for name in ids) == 6 and len(ids) == 12

@@ -1,12 +1,15 @@
 """The curriculum of IEr: how the share of mixtures and the clips in one rise, by hand."""
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
 from avloc.configs.ier import base
 from avloc.training.methods import create
 from avloc.training.methods.curriculum import Curriculum
+from avloc.training.methods.mixtures import distinct_mixtures
 from avloc.types import DatasetInfo, TrainState
 
 
@@ -85,3 +88,12 @@ def test_phases_divide_the_way_between_them():
 def test_what_means_nothing_is_refused(fields, sentence):
     with pytest.raises(ValueError, match=sentence):
         curriculum(**({"kind": fields.pop("curriculum", "epochs")} | fields))
+
+
+def test_mixtures_of_exactly_so_many_clips():
+    labels = jnp.array([0, 1, 2, 3, 0, 1, 2, 0])
+    real = jnp.arange(8) < 7
+    mix = jax.jit(lambda key: distinct_mixtures(labels, real, 1.0, 3.0, 4, key, exactly=True))
+    for number in range(5):
+        sizes = np.asarray(mix(jax.random.key(number))).sum(axis=1)
+        np.testing.assert_array_equal(sizes, [3] * 7 + [1])  # the last is padding

@@ -160,13 +160,6 @@ def test_the_curriculum_moves_without_compiling_again(batch, start, progress, sh
     assert mix._cache_size() == 1
 
 
-def test_mixtures_of_exactly_so_many_clips():
-    mix = jax.jit(lambda key: distinct_mixtures(LABELS, REAL, 1.0, 3.0, 4, key, exactly=True))
-    for number in range(5):
-        sizes = np.asarray(mix(jax.random.key(number))).sum(axis=1)
-        np.testing.assert_array_equal(sizes, [3] * 7 + [1])  # the last is padding
-
-
 # Prototypes.
 
 

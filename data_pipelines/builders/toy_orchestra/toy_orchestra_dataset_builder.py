@@ -215,7 +215,7 @@ class Builder(Placed, tfds.core.GeneratorBasedBuilder):
         self, split: str, get_clip: Callable[[str, int], ToyClip]
     ) -> Iterator[tuple[str, dict]]:
         config = self.builder_config
-        source, recipe, count, _ = config.scenes[split]
+        source, recipe, count, *_ = config.scenes[split]
         videos = np.arange(getattr(config, source)) // CLIPS_PER_VIDEO
         plan = plan_scenes(
             videos % config.classes, videos, count, RECIPES[recipe], seed=config.seed
