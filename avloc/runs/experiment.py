@@ -52,7 +52,7 @@ LATER_OF = {
         "curriculum": "rounded",
         "count": "up_to",
     },
-    "evaluation": {"baselines": True, "scene_size": 0, "centre_crop": False},
+    "evaluation": {"scene_size": 0, "centre_crop": False},
     "inference": {"image_size": 0},
     "optimizers": {
         "hearing": {
