@@ -7,27 +7,47 @@ The verbs are in `avloc.verbs`, the only room that knows every other one.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from avloc import faults
 from avloc.command_line import make_parser, split_off_fields
 from avloc.verbs import VERBS
 
-OK, BAD_INPUT, INTERRUPTED = 0, 2, 130
+OK, BAD_INPUT, UNFORESEEN, INTERRUPTED, UNREAD, TERMINATED = 0, 2, 70, 130, 141, 143
 """Exit statuses."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and gives its exit status.
 
-    0, 1 where cells of an ablation failed or a split cannot be built, 2 for bad input, 130 after
-    Ctrl-C. 0 also where SIGTERM took the machine away from a training, which was saved.
+    0, 1 where cells of an ablation failed or a split cannot be built, 2 for bad input, 70 for a
+    fault that nobody foresaw, 130 after Ctrl-C, 141 where nobody reads what is printed (`| head`),
+    143 after SIGTERM. 0 also where SIGTERM took the machine away from a training, which was saved.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        try:
+            return _run(words)
+        finally:
+            sys.stdout.flush()  # else a reader that has gone is met when Python ends
+    except BrokenPipeError:
+        _print_nowhere()
+        return UNREAD
+    except OSError as error:  # of standard output alone
+        _print_nowhere()
+        why = (error.strerror or str(error)).lower()
+        return _fail(f"error: what is printed cannot be written: {why}", BAD_INPUT, False)
+
+
+def _run(words: list[str]) -> int:
     debug = "--debug" in words or os.environ.get("AVLOC_DEBUG", "") not in ("", "0")
+    args = argparse.Namespace()
     try:
         arguments, assignments = split_off_fields(words)
         args = _parser().parse_args(arguments)
@@ -35,11 +55,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ValueError("--config.FIELD=VALUE goes with `avloc train` only")
         args.words, args.assignments = words, assignments
         _quiet_libraries()
-        return args.run(args) or OK
+        with _terminable():
+            return args.run(args) or OK
     except KeyboardInterrupt as stop:
         from avloc.machine.stopping import Terminated
 
-        status = OK if isinstance(stop, Terminated) else INTERRUPTED
+        saved = words[:1] == ["train"]
+        ended = OK if saved else TERMINATED
+        status = ended if isinstance(stop, Terminated) else INTERRUPTED
         said = str(stop) or "stopped"
         again = (
             "goes on from there"
@@ -47,11 +70,33 @@ def main(argv: Sequence[str] | None = None) -> int:
             else "starts again"
         )
         return _fail(f"{said}; the same command {again}", status, debug)
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return _fail(f"error: {where}{(error.strerror or str(error)).lower()}", BAD_INPUT, debug)
+        return _fail(f"error: {faults.of_system(error, args)}", BAD_INPUT, debug)
     except ValueError as error:
-        return _fail(f"error: {error}", BAD_INPUT, debug)
+        return _fail(f"error: {faults.of_value(error)}", BAD_INPUT, debug)
+    except Exception as error:
+        return _fail(f"error: {faults.unforeseen(error)}", UNFORESEEN, debug)
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Ends a verb by SIGTERM as by Ctrl-C: what is half written is removed."""
+    from avloc.machine.stopping import Terminated
+
+    def end(number: int, frame: Any) -> None:
+        raise Terminated("stopped")
+
+    try:
+        before = signal.signal(signal.SIGTERM, end)
+    except ValueError:  # not the main thread: the caller handles signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _fail(sentence: str, status: int, debug: bool) -> int:
@@ -59,6 +104,16 @@ def _fail(sentence: str, status: int, debug: bool) -> int:
         traceback.print_exc()
     print("avloc:", " ".join(sentence.split()), file=sys.stderr)
     return status
+
+
+def _print_nowhere() -> None:
+    """Keeps Python from meeting the broken pipe again when it ends."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            try:
+                stream.flush()
+            except OSError:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -235,7 +235,15 @@ def _look(verb: Callable[..., argparse.ArgumentParser]) -> None:
         "say what a run is: data, stages, scores, when it was trained",
         "avloc info runs/demo",
     )
-    info.add_argument("run_folder", metavar="RUN", help="folder of the run")
+    run = info.add_mutually_exclusive_group(required=True)
+    run.add_argument(
+        "run_folder",
+        metavar="RUN",
+        nargs="?",
+        default=argparse.SUPPRESS,  # else it would hide what --workdir gives
+        help="folder of the run",
+    )
+    run.add_argument("--workdir", metavar="W", dest="run_folder", help="the same")
     info.add_argument("--json", action="store_true", help="the same for programs")
 
 

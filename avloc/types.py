@@ -184,6 +184,8 @@ class DatasetInfo:
       extra: what else a caller wants to remember.
       name: name, configuration and version of the data set; empty where it was not built.
       fingerprint: names what the data set holds, wherever it lies; empty where it was not built.
+      stored: names how it is stored, which differs each time it is built: what runs of earlier
+        versions have as their fingerprint.
     """
 
     num_examples: Mapping[str, int]
@@ -193,6 +195,18 @@ class DatasetInfo:
     extra: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
     fingerprint: str = ""
+    stored: str = ""
+
+    def same_data(self, other: DatasetInfo) -> bool:
+        """Whether both describe the same data; `self` may come from an earlier version's run.
+
+        Without fingerprints, as of data in memory, classes and sizes are compared.
+        """
+        if tuple(self.class_names) != tuple(other.class_names):
+            return False
+        if self.fingerprint and other.fingerprint:
+            return self.fingerprint in (other.fingerprint, other.stored)
+        return dict(self.num_examples) == dict(other.num_examples)
 
 
 class Method(Protocol):

@@ -13,7 +13,11 @@ import tensorflow_datasets as tfds
 from jaxtyping import Int
 
 from avloc.data_pipelines import registry
-from avloc.data_pipelines.records.fingerprint import fingerprint, of_parts
+from avloc.data_pipelines.records.fingerprint import (
+    fingerprint,
+    of_parts,
+    stored_fingerprint,
+)
 from avloc.data_pipelines.records.reading import Records, some_fields
 from avloc.naming import did_you_mean
 from avloc.types import DatasetInfo
@@ -35,6 +39,7 @@ class Dataset:
             max_objects=max(DatasetInfo.max_objects, int(self.metadata.get("max_objects", 0))),
             name=self.name,
             fingerprint=fingerprint(builder),
+            stored=stored_fingerprint(builder),
         )
 
     @staticmethod
@@ -132,6 +137,7 @@ class JoinedDataset(Dataset):
             max_objects=max(part.info.max_objects for part in parts),
             name=self.name,
             fingerprint=of_parts(tuple(part.info.fingerprint for part in parts)),
+            stored=of_parts(tuple(part.info.stored for part in parts)),
         )
 
     @property

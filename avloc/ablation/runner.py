@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from avloc.ablation.grid import Run
+from avloc.json_files import as_count, as_number, read_json
 from avloc.runs.folder import write_atomically
 
 # Seconds between checks of the processes.
@@ -148,7 +149,13 @@ def _finish(process: _Process) -> float:
 
 def _attempts(run: Run) -> Mapping[str, Any]:
     file = run.folder / "attempts.json"
-    return json.loads(file.read_text()) if file.is_file() else {}
+    try:
+        found = read_json(file, dict)
+        as_number(found.get("seconds"), str(file))
+        as_count(found.get("attempts"), str(file))
+    except (FileNotFoundError, ValueError):  # damaged: only the time is lost
+        return {}
+    return found
 
 
 def _stop(running: Sequence[_Process]) -> None:

@@ -16,7 +16,9 @@ from avloc.drawing.table import Cell, Table
 from avloc.evaluation.ordering import in_order
 from avloc.evaluation.results import TOO_FEW, digits
 from avloc.evaluation.telling import NOT_SCORED, reasons_in_words
+from avloc.json_files import read_json, take
 from avloc.runs.folder import write_atomically
+from avloc.runs.recorded import restorable
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,9 @@ def _split_table(
 def _splits(run: Run) -> Mapping[str, Any]:
     if not run.finished:
         return {}
-    return json.loads((run.folder / "metrics.json").read_text())["splits"]
+    file = run.folder / "metrics.json"
+    with restorable(file, "remove it, and run the same command again"):
+        return take(read_json(file, dict), "splits", dict, str(file))
 
 
 def missing(grid: Grid) -> list[tuple[str, int]]:

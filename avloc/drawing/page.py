@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +18,7 @@ from PIL import Image
 from avloc.drawing.bars import Bars, bars_svg
 from avloc.drawing.charts import SERIES_COLOURS, Curve, svg
 from avloc.drawing.table import PROSE, Table
+from avloc.whole_files import replacing
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,8 @@ def write_report(
         )
     )
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(page + "\n", encoding="utf-8")
-    os.replace(unfinished, path)
+    with replacing(path) as unfinished:
+        unfinished.write_text(page + "\n", encoding="utf-8")
     return path
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int16, UInt8
 
 from avloc.inference.localizer import Localizer
+from avloc.json_files import as_count, as_number, read_json, take, take_texts
 from avloc.reports.model_card import FORMAT
+from avloc.runs.recorded import restorable
 
 FUNCTION, ABOUT = "localize.jax_export", "model.json"
 
@@ -34,7 +35,10 @@ class ExportedModel(Localizer):
             threshold that is not between 0 and 1.
         """
         super().__init__(str(folder), threshold)
-        self.about: dict[str, Any] = json.loads((Path(folder) / ABOUT).read_text(encoding="utf-8"))
+        about = Path(folder) / ABOUT
+        with restorable(about, "export the model again"):
+            self.about: dict[str, Any] = read_json(about, dict)
+            _require_fields(self.about, str(about))
         file = Path(folder) / FUNCTION
         if not file.is_file():
             raise ValueError(f"{file}: no such file; export the model again")
@@ -54,6 +58,11 @@ class ExportedModel(Localizer):
                 f"{file} is damaged, or too new for this JAX ({jax.__version__}; it was made with "
                 f"{made}): export the model again"
             ) from fault
+
+    @property
+    def _told(self) -> str:
+        data = self.about.get("data") or {}
+        return f"export of {self.about.get('row')}, trained on {data.get('name')}"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -79,9 +88,23 @@ class ExportedModel(Localizer):
         return self._function(image, waveform)
 
 
+def _require_fields(about: Mapping[str, Any], place: str) -> None:
+    """Looks at the fields that a model is applied with."""
+    take_texts(about, "classes", place)
+    take(about, "digest", str, place)
+    take(take(about, "function", dict, place), "jax", str, f'{place}, "function"')
+    as_number(about.get("sounding_from"), f'{place}, "sounding_from"')
+    inputs = take(about, "inputs", dict, place)
+    image = take(inputs, "image", dict, f'{place}, "inputs"')
+    shape = take(image, "shape", list, f'{place}, "inputs", "image"')
+    if len(shape) != 4:
+        raise ValueError(f'{place}, "inputs", "image", "shape": must have four sides')
+    as_count(shape[1], f'{place}, "inputs", "image", "shape"', 1)
+
+
 def is_export(folder: Path) -> bool:
     """Whether `avloc export` wrote the folder."""
     try:
-        return json.loads((folder / ABOUT).read_text(encoding="utf-8"))["format"] == FORMAT
-    except (OSError, ValueError, TypeError, KeyError):
+        return read_json(folder / ABOUT, dict).get("format") == FORMAT
+    except (OSError, ValueError):
         return False

@@ -12,6 +12,8 @@ from avloc.evaluation.boxes import boxes_from_map
 from avloc.inference.items import items
 from avloc.inference.localization import Localization
 
+_SHOWN = 5  # names of categories
+
 
 class Localizer(ABC):
     """A trained model, applied to pictures and sounds.
@@ -29,6 +31,20 @@ class Localizer(ABC):
         if threshold is not None and not 0 <= threshold <= 1:
             raise ValueError(f"the threshold must be between 0 and 1, not {threshold}")
         self.checkpoint, self._threshold = checkpoint, threshold
+
+    def __repr__(self) -> str:
+        """What it is, in two lines."""
+        names = ", ".join(self.names[:_SHOWN]) + (", ..." if len(self.names) > _SHOWN else "")
+        return (
+            f"{type(self).__name__}({self.checkpoint!r}): {self._told}\n"
+            f"{len(self.names)} categories ({names}); a score of {self.threshold:g} sounds; "
+            f"pictures of {self.image_size} x {self.image_size} pixels"
+        )
+
+    @property
+    @abstractmethod
+    def _told(self) -> str:
+        """Method and data, in a few words."""
 
     @property
     @abstractmethod

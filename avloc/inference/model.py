@@ -74,6 +74,11 @@ class Model(Localizer):
         return _remade, (*parts, self._threshold)
 
     @property
+    def _told(self) -> str:
+        data = self._info.name if self._info is not None and self._info.name else "unnamed data"
+        return f"{self.config.get('method', type(self._method).__name__)} trained on {data}"
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Names of the categories; `object 3` and the like where the data had none."""
         return self.categories.names

@@ -89,7 +89,7 @@ def _meet(
     if process:
         _await(coordinator, meeting)
     elif coordinator is not None:
-        _require_free(int(coordinator.rpartition(":")[2]))
+        _require_free(_port(coordinator))
     # Printed first, because JAX ends a process that waits too long without telling Python.
     those = "the other processes" if coordinator is None else f"{processes} processes"
     where = "" if coordinator is None else f" to connect to {coordinator}"
@@ -134,13 +134,23 @@ def _require_free(port: int) -> None:
         ) from None
 
 
+def _port(coordinator: str) -> int:
+    port = coordinator.rpartition(":")[2]
+    if not (port.isascii() and port.isdigit() and int(port[:6]) < 2**16):
+        raise ValueError(
+            f"--coordinator is HOST:PORT with a port of 0 to 65535, not {coordinator!r}"
+        )
+    return int(port)
+
+
 def _await(coordinator: str, meeting: int) -> None:
     """Waits until the first process listens."""
-    host, _, port = coordinator.rpartition(":")
+    host = coordinator.rpartition(":")[0]
     end = time.monotonic() + meeting
     while True:
         try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+            address = host.strip("[]"), _port(coordinator)
+            socket.create_connection(address, timeout=5).close()
             return
         except OSError as error:
             if time.monotonic() > end:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -33,6 +32,7 @@ from avloc.reports.data_tables import (
     source_tables,
     unused,
 )
+from avloc.whole_files import replacing
 
 
 def examine_source(
@@ -109,10 +109,8 @@ def write_preview(spec: str, dataset: Dataset, split: str, count: int, out: Path
     total = dataset.info.num_examples[split]
     title = f"{spec}, split {split}: {len(items)} of {total} items, evenly spaced"
     sheet = Image.fromarray(contact_sheet(items, dataset.info.class_names, title))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = out.with_name(out.name + ".part")
-    sheet.save(unfinished, format="PNG")
-    os.replace(unfinished, out)
+    with replacing(out) as unfinished:
+        sheet.save(unfinished, format="PNG")
     return out
 
 
@@ -131,7 +129,5 @@ def _source_notes(
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    os.replace(unfinished, path)
+    with replacing(path) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=1), encoding="utf-8")

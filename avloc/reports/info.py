@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from avloc.json_files import read_json
 from avloc.reports.other_folders import require_run
+from avloc.runs.recorded import data_fields, history_row, read_sessions
 
 UNKNOWN = "unknown"
 _SHOWN = 4  # metrics of a split, of those that are in the table
@@ -25,8 +27,10 @@ def info(path: str | Path) -> dict[str, Any]:
     """
     run = Path(path).absolute()
     config = require_run(run)
-    rows, sessions = _rows(run / "train.jsonl"), _json(run / "sessions.json") or []
-    data, metrics = _json(run / "data.json") or {}, _json(run / "metrics.json") or {}
+    rows = _rows(run / "train.jsonl")
+    sessions = _known(read_sessions, run / "sessions.json") or []
+    data = _known(data_fields, run / "data.json") or {}
+    metrics = _known(partial(read_json, kind=dict), run / "metrics.json") or {}
     scores = _scores(metrics)
     stages = _stages(run, sessions)
     root, name = data.get("extra", {}).get("data_dir"), data.get("name")
@@ -100,9 +104,10 @@ def trained_by(facts: Mapping[str, Any]) -> str:
 # What is in the files.
 
 
-def _json(file: Path) -> Any:
+def _known(read: Callable[[Path], Any], file: Path) -> Any:
+    """What a file says; None where it is not there or damaged, which whoever needs it says."""
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return read(file)
     except (OSError, ValueError):
         return None
 
@@ -110,10 +115,10 @@ def _json(file: Path) -> Any:
 def _rows(file: Path) -> list[dict[str, Any]]:
     """The lines of the history that can be read."""
     rows = []
-    for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
+    for line in file.read_text("utf-8", "replace").splitlines() if file.is_file() else ():
         try:
-            rows.append(json.loads(line))
-        except ValueError:  # broken off, or damaged: training says so
+            rows.append(history_row(line))
+        except (ValueError, RecursionError):  # broken off, or damaged: training says so
             continue
     return rows
 
@@ -160,13 +165,17 @@ def _parameters(file: Path) -> int | None:
 
 def _scores(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
     """Split -> row -> metric -> value."""
-    return {
-        split: {
-            row: {name: value["value"] for name, value in entry["metrics"].items()}
-            for row, entry in rows.items()
-        }
-        for split, rows in metrics.get("splits", {}).items()
-    } or None
+    try:
+        return {
+            split: {
+                row: {name: value["value"] for name, value in entry["metrics"].items()}
+                for row, entry in rows.items()
+            }
+            for split, rows in metrics.get("splits", {}).items()
+            if rows
+        } or None
+    except (AttributeError, KeyError, TypeError):  # damaged, or of another version
+        return None
 
 
 def _training(rows: Sequence[Mapping], sessions: Sequence[Mapping]) -> dict[str, Any]:
@@ -214,9 +223,9 @@ def _stages_text(stages: Mapping[str, Any]) -> str:
 
 
 def _commit(entry: Mapping[str, Any]) -> str:
-    if not entry["commit"]:
+    if not entry.get("commit"):
         return "not from a checkout"
-    return f"commit {entry['commit'][:12]}{' with changes' if entry['changed'] else ''}"
+    return f"commit {entry['commit'][:12]}{' with changes' if entry.get('changed') else ''}"
 
 
 def _devices(sessions: Sequence[Mapping]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -11,8 +12,10 @@ from jax.export import Exported
 
 import avloc
 from avloc.data_pipelines.records.features import SAMPLE_RATE
+from avloc.json_files import read_json
 from avloc.runs.checkpoints import finished_stages
 from avloc.runs.folder import RunFolder
+from avloc.runs.recorded import restorable
 from avloc.scoring.scores import network_row, stored_scores
 from avloc.training.loading import LoadedRun
 from avloc.training.methods import method_title
@@ -32,7 +35,7 @@ def describe(
       digest: `Model.digest`.
       function: as it is exported.
     """
-    config, info = loaded.config, json.loads((run.path / "data.json").read_text())
+    config, info = loaded.config, loaded.info
     last = finished_stages(run, loaded.method)[-1]
     scores = run.path / "metrics.json"
     image, waveform = map(_array, function.in_avals)
@@ -64,12 +67,17 @@ def describe(
         },
         "data": {
             "name": config.data.name,
-            "fingerprint": info.get("fingerprint") or None,
-            "items": info["num_examples"],
+            "fingerprint": info.fingerprint or None,
+            "items": dict(info.num_examples),
         },
         "config": config.to_dict(),
-        "metrics": json.loads(scores.read_text()) if scores.is_file() else None,
+        "metrics": _metrics(scores) if scores.is_file() else None,
     }
+
+
+def _metrics(file: Path) -> dict[str, Any]:
+    with restorable(file, "run `avloc evaluate` again"):
+        return read_json(file, dict)
 
 
 def card(run: RunFolder, about: Mapping[str, Any]) -> str:

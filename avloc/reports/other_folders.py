@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from avloc.json_files import read_json
+from avloc.runs.recorded import read_config, restorable
+
 _DATA_SET = "dataset_info.json"
 
 
@@ -19,22 +22,16 @@ def require_run(path: Path) -> dict[str, Any]:
     file = path / "config.json"
     if not file.is_file():
         raise ValueError(next(_what_it_is(path)))
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise ValueError(
-            f"{file} is damaged ({error}): restore it, or train again in a new workdir"
-        ) from None
-    try:
-        names = config["method"], config["data"]["name"]
-    except (KeyError, TypeError):
-        names = (None,)
+    with restorable(file, "restore it, or train again in a new workdir"):
+        config = read_json(file, dict)
+    data = config.get("data")
+    names = config.get("method"), data.get("name") if isinstance(data, dict) else None
     if not all(isinstance(name, str) for name in names):
         raise ValueError(
             f"{file} is no config of avloc (it lacks method or data.name): name the folder of a "
             "run, the --workdir of `avloc train`"
         )
-    return config
+    return read_config(file)
 
 
 def _what_it_is(path: Path) -> Iterator[str]:

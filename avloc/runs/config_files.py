@@ -42,6 +42,18 @@ def call(name: str | Path, function: str, shipped: Path) -> Any:
         raise ValueError(_explain(error, file)) from error
     except SyntaxError as error:
         raise ValueError(f"{error.filename}, line {error.lineno}: {error.msg}") from error
+    except (ValueError, TypeError):
+        raise
+    except Exception as error:  # the file is a program, which may do anything
+        raise ValueError(failed(error, file)) from error
+
+
+def failed(error: Exception, file: str | Path) -> str:
+    """One sentence about an error in a config file: where, and what."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename) == Path(file).absolute()]
+    where = f"{file}, line {own[-1].lineno}" if own else file
+    return f"{where}: {type(error).__name__}: {error}".rstrip(": ")
 
 
 def _find(name: str | Path, function: str, shipped: Path) -> Path:
@@ -52,6 +64,8 @@ def _find(name: str | Path, function: str, shipped: Path) -> Path:
     ours = {file.stem: file for file in files_with(function, shipped)}
     if stem in ours:
         return ours[stem]
+    if Path(name).is_file():
+        raise ValueError(f"{name} is not a Python file: rename it to {name}.py")
     theirs = {file.stem: file for file in files_with(function, Path(name).parent)}
     paths = {stem: str(file) for stem, file in theirs.items()}
     hint = did_you_mean(stem, [*theirs, *ours], " (did you mean {}?)", paths)

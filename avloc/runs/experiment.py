@@ -10,7 +10,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from avloc.naming import did_you_mean
-from avloc.runs.config_files import call
+from avloc.runs.config_files import call, failed
 
 # Top fields that came after the first runs, with what those did: old runs stay usable.
 LATER = {
@@ -73,11 +73,21 @@ def load_config(path: str | Path) -> ConfigDict:
     come with the package.
 
     Raises:
-      ValueError: there is no such file, it cannot be imported, or it has no `get_config`.
+      ValueError: there is no such file, it cannot be imported, or it has no `get_config` that
+        gives a config.
     """
     import avloc.configs
 
-    return call(path, "get_config", Path(avloc.configs.__file__).parent)
+    try:
+        config = call(path, "get_config", Path(avloc.configs.__file__).parent)
+    except TypeError as error:
+        raise ValueError(failed(error, path)) from error
+    if not isinstance(config, ConfigDict):
+        raise ValueError(
+            f"{path} is not a config: its get_config() gives {type(config).__name__}, not the "
+            "ConfigDict that avloc.configs.csol.base() is"
+        )
+    return config
 
 
 def override(config: ConfigDict, assignments: Iterable[tuple[str, str]]) -> ConfigDict:
@@ -109,7 +119,7 @@ def _parse(name: str, text: str, old: Any) -> Any:
         return text
     try:
         value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         value = {"true": True, "false": False}.get(text.lower(), text)
     if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)

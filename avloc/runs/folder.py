@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from avloc.machine import hosts
 from avloc.runs.experiment import differences, with_later_fields
+from avloc.runs.recorded import history_row, read_config, require_fields, restorable
 
 
 class RunFolder:
@@ -59,10 +60,10 @@ class RunFolder:
                 f"{self.path} holds no run (no config.json): train one with "
                 f"`avloc train --config FILE --workdir {self.path}`"
             )
-        try:
-            config = with_later_fields(ConfigDict(json.loads(file.read_text())))
-        except ValueError as error:
-            raise ValueError(f"{file} is damaged ({error}): restore it or start again") from None
+        fields = read_config(file)
+        with restorable(file):
+            config = with_later_fields(ConfigDict(fields))
+        require_fields(config.to_dict(), file)
         config.lock()
         return config
 
@@ -132,8 +133,8 @@ class RunFolder:
             return []
         lines = self.history.read_bytes().split(b"\n")[:-1]
         try:
-            return [json.loads(line) for line in lines if line]
-        except ValueError:
+            return [history_row(line) for line in lines if line]
+        except (ValueError, RecursionError):
             raise ValueError(
                 f"{self.history} is damaged: restore it, or remove it; only the curves of the "
                 "epochs so far are lost"

@@ -17,6 +17,7 @@ import jax
 import avloc
 from avloc.machine.stopping import Interrupted
 from avloc.runs.folder import RunFolder, write_atomically
+from avloc.runs.recorded import read_sessions
 from avloc.runs.unwritable import writing
 from avloc.types import Phase
 
@@ -73,8 +74,8 @@ def _read(run: RunFolder) -> list[dict[str, Any]]:
     if not file.is_file():
         return []
     try:
-        return list(json.loads(file.read_text()))
-    except (ValueError, TypeError):
+        return read_sessions(file)
+    except ValueError:
         raise ValueError(
             f"{file} is damaged: restore it, or remove it: only who trained the run when is lost"
         ) from None

@@ -25,12 +25,12 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except Exception as error:  # Orbax has no single error for this
         raise ValueError(
-            f"{path} cannot be written ({_reason(error)}): fix that and run the same command "
+            f"{path} cannot be written ({reason(error)}): fix that and run the same command "
             "again; it continues from the last checkpoint, which is kept"
         ) from error
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """The system's message, if it is among the error's causes; else the error's first line."""
     link: BaseException | None = error
     while link is not None:

@@ -15,11 +15,14 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from avloc.json_files import as_count, read_json, take, take_texts
 from avloc.models.backbones.resnet import BLOCKS
 from avloc.models.weight_import import ImportedWeights, from_torch, some
 from avloc.runs.folder import write_atomically
 from avloc.runs.foundation_files import foundation_file, read_foundation
 from avloc.runs.legacy_torch import is_legacy, read_legacy
+from avloc.runs.recorded import restorable
+from avloc.runs.unwritable import reason
 from avloc.safetensors import Safetensors
 
 RECORD, TREE = "weights.json", "weights"
@@ -94,13 +97,18 @@ def read_record(folder: Path) -> Record | None:
     """
     if not (folder / RECORD).is_file():
         return None
-    try:
-        record = Record(**json.loads((folder / RECORD).read_text(encoding="utf-8")))
-        return record._replace(blocks=tuple(record.blocks), unused=tuple(record.unused))
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"{folder / RECORD} is damaged ({error}): import the weights again"
-        ) from None
+    file = folder / RECORD
+    with restorable(file, "import the weights again"):
+        fields, place = read_json(file, dict), str(file)
+        source, sha256, architecture = (
+            take(fields, name, str, place) for name in ("source", "sha256", "architecture")
+        )
+        width = as_count(fields.get("width"), f'{place}, "width"', 1)
+        blocks = [as_count(x, f'{place}, "blocks"') for x in take(fields, "blocks", list, place)]
+        unused = take_texts(fields, "unused", place)
+        if more := fields.keys() - set(Record._fields):
+            raise ValueError(f'there is no field "{min(more)}"')
+        return Record(source, sha256, architecture, width, tuple(blocks), unused)
 
 
 def read_arrays(file: Path) -> Mapping[str, np.ndarray]:
@@ -168,15 +176,33 @@ def _why(error: Exception) -> str:
 
 def _write(out: Path, made: ImportedWeights, record: Record) -> None:
     tree = {"variables": {kind: {"visual": x} for kind, x in made.variables.items()}}
-    out.parent.mkdir(parents=True, exist_ok=True)
+    there = next(folder for folder in out.parents if folder.is_dir())
     draft = out.with_name(f".{out.name}.{os.getpid()}")
     try:
+        draft.mkdir(parents=True)  # Orbax tries for minutes where it may not write
+        _require_room(draft, tree)
         with ocp.StandardCheckpointer() as checkpointer:
             checkpointer.save(draft / TREE, tree)
         write_atomically(draft / RECORD, json.dumps(record._asdict(), indent=2) + "\n")
         draft.rename(out)  # over nothing, or an empty folder
+    except Exception as error:  # Orbax has no single error for this
+        raise ValueError(
+            f"{out} cannot be written ({reason(error)}): fix that, or name another folder by --out"
+        ) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+        for folder in out.parents:  # those that were made for it
+            if folder == there or not folder.is_dir() or any(folder.iterdir()):
+                break
+            folder.rmdir()
+
+
+def _require_room(folder: Path, tree: Any) -> None:
+    needed = sum(np.asarray(x).nbytes for x in jax.tree.leaves(tree)) + 2**20
+    if (free := shutil.disk_usage(folder).free) < needed:
+        raise ValueError(
+            f"the disk has {free / 1e6:.0f} MB free, and {needed / 1e6:.0f} MB are needed"
+        )
 
 
 def _summary(made: ImportedWeights, record: Record, out: Path) -> str:

@@ -14,7 +14,9 @@ from avloc.data_pipelines.dataset import Dataset
 from avloc.evaluation import protocols
 from avloc.evaluation.class_match import ClassMatch
 from avloc.evaluation.protocols import Protocol
+from avloc.json_files import read_json
 from avloc.runs.folder import RunFolder, write_atomically
+from avloc.runs.recorded import restorable
 from avloc.runs.thresholds import Sounding, stored_threshold
 from avloc.scoring.run import Network, Scorer
 from avloc.scoring.scores import Scores
@@ -71,8 +73,9 @@ class ElsewhereScorer(Scorer):
         if self.writes:
             file = self.folder / "metrics.json"
             made = self._about() | scores.to_json()
-            before = json.loads(file.read_text()) if file.is_file() else {}
-            if before.get("fingerprint") == made["fingerprint"]:
+            with restorable(file, "remove it, and run the same command again"):
+                before = read_json(file, dict) if file.is_file() else {}
+            if before.get("fingerprint") in (made["fingerprint"], self.dataset.info.stored):
                 made["splits"] = before["splits"] | made["splits"]
                 left_out = before["left_out"] | made["left_out"]
                 made["left_out"] = {k: v for k, v in left_out.items() if k not in made["splits"]}
@@ -149,5 +152,5 @@ def stored_elsewhere(run: RunFolder) -> Iterator[tuple[str, Scores, list[str]]]:
         try:
             data = json.loads(file.read_text())
             yield data["data"], Scores.from_json(data), data["remarks"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             continue  # of another version: it is scored again when asked for

@@ -40,12 +40,7 @@ _LOOKED_AT = 50  # records of a split, to tell scenes from single clips
 
 def require_own_data(run: RunFolder, info: DatasetInfo) -> None:
     """Raises ValueError if the run was trained on other data than these."""
-    before = recorded_info(run)
-    if before.fingerprint and info.fingerprint:
-        same = before.fingerprint == info.fingerprint
-    else:  # from before fingerprints were kept
-        same = (before.class_names, before.num_examples) == (info.class_names, info.num_examples)
-    if not same:
+    if not recorded_info(run).same_data(info):
         raise ValueError(
             f"{info.name or 'this data set'} is not what {run.path} was trained on (another state "
             "or another set), and its scores would replace the run's own: name the folder of its "

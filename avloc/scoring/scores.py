@@ -166,7 +166,7 @@ def stored_scores(run: RunFolder) -> Scores | None:
         return None
     try:
         return Scores.from_json(json.loads(file.read_text()))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

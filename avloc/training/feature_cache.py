@@ -104,9 +104,12 @@ class FeatureCache:
             return None
         if (split, view) not in self._known:
             parts = self._parts(split, view, state)
-            name = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
-            name = f"{split}_{view.count or 'whole'}_{name}"
-            found = self._found(name, split, view.count)
+            name, earlier = (
+                f"{split}_{view.count or 'whole'}_{_digest_of({**parts, 'data': data})}"
+                # The second is what an earlier avloc named them by.
+                for data in (parts["data"], self._dataset.info.stored)
+            )
+            found = self._found(name, split, view.count) or self._found(earlier, split, view.count)
             self._known[split, view] = found or self._made(name, parts, split, view, state)
         return self._known[split, view]
 
@@ -251,6 +254,10 @@ def require_still(config: ConfigDict, method: Method) -> None:
 
 def _batch(pictures: np.ndarray) -> Batch:
     return Batch.of(pictures, np.zeros((len(pictures), 0), np.int16))
+
+
+def _digest_of(parts: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def _digest(state: TrainState) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from avloc.clustering.assignment import CategoryMap
 from avloc.naming import did_you_mean
 from avloc.runs.checkpoints import example_batch, finished_stages, read_stage, shapes
 from avloc.runs.folder import RunFolder
+from avloc.runs.recorded import read_categories, read_info, restorable
 from avloc.runs.thresholds import stored_threshold
 from avloc.training.methods import create
 from avloc.types import Aux, DatasetInfo, Method, Variables
@@ -58,11 +58,12 @@ def load_run(workdir: str | Path, stage: str | None = None) -> LoadedRun:
         )
     variables, aux = shapes(method, config)
     tree = read_stage(run.stages / stage, {"variables": variables, "aux": aux})
+    made = jax.eval_shape(method.predict, variables, aux, example_batch(config))
+    clusters = made.scores.shape[-1]
     if run.categories.is_file():
-        categories = CategoryMap.from_json(json.loads(run.categories.read_text()))
+        categories = read_categories(run.categories, clusters)
     else:
-        made = jax.eval_shape(method.predict, variables, aux, example_batch(config))
-        categories = CategoryMap.unnamed(made.scores.shape[-1])
+        categories = CategoryMap.unnamed(clusters)
     return LoadedRun(config, method, tree["variables"], tree["aux"], categories, info)
 
 
@@ -70,10 +71,15 @@ def recorded_info(run: RunFolder) -> DatasetInfo:
     """What the run was trained on.
 
     Raises:
-      ValueError: it never started.
+      ValueError: it never started, or its `data.json` is damaged.
     """
     file = run.path / "data.json"
     if not file.is_file():
         raise ValueError(f"{run.path} has no data.json: the run never started; train it again")
-    info = json.loads(file.read_text())
-    return DatasetInfo(**{**info, "class_names": tuple(info["class_names"])})
+    info, split = read_info(file), run.config().data.stage_one
+    if split not in info.num_examples:
+        with restorable(file):
+            raise ValueError(
+                f'{file}, "num_examples": the run trained on {split}, which is missing'
+            )
+    return info

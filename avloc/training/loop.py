@@ -30,7 +30,7 @@ from avloc.training.optimizers import make_optimizers
 from avloc.training.resuming import Checkpoints, Progress
 from avloc.training.scan import scan_split
 from avloc.training.time_left import TimeLeft
-from avloc.training.warm_start import first_phase, warm_start
+from avloc.training.warm_start import first_phase, require_same_data, warm_start
 from avloc.types import Phase, TrainState
 
 # What an epoch's line says of it, in this order, where a phase has it; the rest is in train.jsonl.
@@ -154,6 +154,7 @@ class _Trainer:
         if not self.config.init_from:
             return self.devices.replicate(state), progress
         start = warm_start(self.config, state.variables, state.aux)
+        require_same_data(self.config, self.dataset.info)
         say(start.said)
         state = state._replace(variables=start.variables, aux=start.aux)
         state = self.devices.replicate(state)

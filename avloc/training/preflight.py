@@ -10,6 +10,7 @@ from avloc.data_pipelines.dataset import Dataset
 from avloc.data_pipelines.scenes.imperfect import imperfect
 from avloc.evaluation import protocols
 from avloc.machine.devices import Devices
+from avloc.naming import did_you_mean
 from avloc.runs.checkpoints import example_batch, shapes
 from avloc.runs.folder import RunFolder
 from avloc.training.bounds import noise_split, require_bounds, require_split
@@ -17,7 +18,7 @@ from avloc.training.epoch import skips_nonfinite
 from avloc.training.feature_cache import require_still
 from avloc.training.methods import create, located
 from avloc.training.resuming import Checkpoints, origin, refuse_another
-from avloc.training.warm_start import first_phase, warm_start
+from avloc.training.warm_start import first_phase, require_same_data, warm_start
 from avloc.types import Method, Phase
 
 
@@ -55,6 +56,7 @@ def check(config: ConfigDict, dataset: Dataset, run: RunFolder | None = None) ->
     """
     require_bounds(config)
     require_split(config, dataset)
+    _require_validation(config, dataset)
     resumed = run is not None and Checkpoints.present(run)
     if resumed:
         refuse_another(run, origin(config, dataset.info))
@@ -68,6 +70,8 @@ def check(config: ConfigDict, dataset: Dataset, run: RunFolder | None = None) ->
                 f"split {phase.split} holds {items} items, fewer than config.batch_size, "
                 f"{config.batch_size}: lower --config.batch_size, or add data"
             )
+    if any(phase.epochs and phase.split == config.data.stage_one for phase in phases[start:]):
+        _require_videos(config, dataset)
     _require_waveforms(config, dataset)
     _require_weights(config)
     require_still(config, method)
@@ -94,6 +98,7 @@ def check(config: ConfigDict, dataset: Dataset, run: RunFolder | None = None) ->
         )
     if config.init_from and not resumed:
         warm_start(config, *shapes(method, config))
+        require_same_data(config, dataset.info)
     protocols.get(config.evaluation.single_protocol)
     protocols.get(config.evaluation.scene_protocol)
     for name in config.evaluation.split_protocols.values():
@@ -103,6 +108,30 @@ def check(config: ConfigDict, dataset: Dataset, run: RunFolder | None = None) ->
     Devices(config.parallel).require_even(config.batch_size, config.accumulate)
     skips_nonfinite(config)
     _trace(config, method, phases)
+
+
+def _require_validation(config: ConfigDict, dataset: Dataset) -> None:
+    """Refuses a misspelt split; without the usual one, training goes on as long as it may."""
+    split, have = config.data.validation, dataset.info.num_examples
+    if split and split not in have and split != "validation":
+        raise ValueError(
+            f"config.data.validation is {split!r}, which {config.data.name} does not have: set "
+            f"--config.data.validation to one of {', '.join(have)}, or to nothing"
+            + did_you_mean(split, have)
+        )
+
+
+def _require_videos(config: ConfigDict, dataset: Dataset) -> None:
+    """Refuses clips of one video: a sound is told from those of others."""
+    split = config.data.stage_one
+    source = dataset.source(split)
+    first = source[0]["video"]
+    if all(source[place]["video"] == first for place in range(1, len(source))):
+        name = first.decode(errors="replace") if isinstance(first, bytes) else first
+        raise ValueError(
+            f"split {split} of {config.data.name} has clips of one video only, {name}: networks "
+            "learn by telling a sound from those of other videos, so add videos to it"
+        )
 
 
 def _require_weights(config: ConfigDict) -> None:

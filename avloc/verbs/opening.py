@@ -25,14 +25,13 @@ def open_dataset(name: str, run: RunFolder, data_dir: str | None) -> Dataset:
 
     Its `info.extra` tells where it lies, for the run to remember.
     """
-    import json
-
     from avloc.data_pipelines import registry
     from avloc.data_pipelines.dataset import Dataset
+    from avloc.runs.recorded import read_info
 
     file = run.path / "data.json"
     if data_dir is None and "TFDS_DATA_DIR" not in os.environ and file.is_file():
-        data_dir = json.loads(file.read_text()).get("extra", {}).get("data_dir")
+        data_dir = read_info(file).extra.get("data_dir")
     dataset = Dataset.open(name, data_dir)
     root = str(registry.data_root(data_dir).absolute())
     dataset.info = replace(dataset.info, extra={"data_dir": root})

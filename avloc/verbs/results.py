@@ -29,7 +29,7 @@ def evaluate(args: argparse.Namespace) -> None:
                 scorer: Scorer = _elsewhere(run, args)
             else:
                 scorer = Scorer(run, open_dataset(run.config().data.name, run, args.data_dir))
-        hosts.require_same("data", str(replace(scorer.dataset.info, extra={})))
+        hosts.require_same("data", str(replace(scorer.dataset.info, extra={}, stored="")))
         scores = scorer.score(args.split, args.protocol, args.stage)
         told = [scores.text(terminal_width()), *scorer.remarks()]
         print("\n\n".join(told) + f"\n\neach item's scores are in {scorer.evaluation}")

@@ -49,7 +49,7 @@ def _train_and_score(args: argparse.Namespace) -> None:
         if hosts.first():
             run.open_for_training(config)
     hosts.require_same("config", config.to_json(sort_keys=True))
-    hosts.require_same("data", str(replace(lessons.info, extra={})))
+    hosts.require_same("data", str(replace(lessons.info, extra={}, stored="")))
     with hosts.together():
         run.require_shared()
     try:
@@ -94,6 +94,7 @@ def ablate(args: argparse.Namespace) -> int:
 
     from avloc.ablation.grid import Grid, check_stage, load_ablation
     from avloc.ablation.runner import train_all
+    from avloc.ablation.same_data import require_same_data
     from avloc.ablation.table import write
     from avloc.drawing.table import terminal_width
     from avloc.runs.folder import RunFolder
@@ -116,6 +117,8 @@ def ablate(args: argparse.Namespace) -> int:
         lessons = training_data(run.config, datasets[name])
         check(run.config, lessons)
         check_stage(run, lessons.info)
+    table = [run for row in (*grid.shared.values(), *grid.rows.values()) for run in row.values()]
+    require_same_data(dict.fromkeys(table), {name: d.info for name, d in datasets.items()})
     failed = train_all(runs, args.jobs, args.data_dir)
     print(write(grid, title, terminal_width()))
     for file in ("ablation.md", "ablation.json"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +11,7 @@ from avloc.data_pipelines.annotations.reading import (
     as_kind,
     as_number,
     as_row,
+    cells,
     read_json,
     read_lines,
     take,
@@ -95,7 +95,7 @@ def read_duets(path: Path) -> list[Duet]:
     """
     duets = []
     for place, line in read_lines(path):
-        row = next(csv.reader([line]))
+        row = cells(line, place)
         if len(row) != 4:
             raise ValueError(f"{place}: must be ID_START,label,ID_START,label, not {line!r}")
         first, first_label, second, second_label = row

@@ -60,6 +60,8 @@ def read_videos(path: Path) -> dict[str, tuple[str, ...]]:
     """
     names: dict[str, tuple[str, ...]] = {}
     for key, ids in take(read_json(path, dict), "videos", dict, str(path)).items():
+        if not key.split():
+            raise ValueError(f'{path}: a key of "videos" is empty, and must name instruments')
         for member in as_kind(ids, list, f"{path}, {key}"):
             known = names.get(as_kind(member, str, f"{path}, {key}"), ())
             names[member] = tuple(dict.fromkeys((*known, *key.split())))

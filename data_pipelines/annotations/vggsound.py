@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import NamedTuple
 
-from avloc.data_pipelines.annotations.reading import as_number, read_lines
+from avloc.data_pipelines.annotations.reading import as_number, cells, read_lines
 
 
 class Clip(NamedTuple):
@@ -31,7 +30,7 @@ def read_clips(path: Path) -> dict[str, Clip]:
     """
     clips: dict[str, Clip] = {}
     for place, line in read_lines(path):
-        row = next(csv.reader([line], skipinitialspace=True))
+        row = cells(line, place)
         if len(row) != 4 or row[3] not in ("train", "test"):
             raise ValueError(f'{place}: must be id,start,"label",train or test, not {line!r}')
         member, start, label, split = row

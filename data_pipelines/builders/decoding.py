@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 import shutil
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,6 +29,7 @@ from avloc.data_pipelines.media.video import QUARTERS, Clip, cut, cut_at
 from avloc.data_pipelines.media.waveform import is_silent
 from avloc.data_pipelines.records.features import encode_frame
 from avloc.progress import bar
+from avloc.whole_files import replacing
 
 _LAYOUT = 2
 """Of the files; those of another layout, left by a stopped build, are not read."""
@@ -122,18 +122,25 @@ class ClipStore:
           processes: number of processes that decode; 0 decodes in this one.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        for left_over in self._folder.glob("*.part"):
-            left_over.unlink()
+        self._clear_up()
         wanted = {self._target(r): r for r in recordings if r.path is not None}
         jobs = [(r, self._cutting, path) for path, r in wanted.items() if not path.exists()]
         done = len(wanted) - len(jobs)
-        with bar("decoding", len(wanted), "video", done) as shown:
-            for (recording, _, target), ended in workers.run(store, jobs, processes, _seconds):
-                if ended:  # report it, keep the rest
-                    with _written(target) as archive:
-                        _report(archive, [], ended)
-                shown.note(recording.path.name)
-                shown.update()
+        try:
+            with bar("decoding", len(wanted), "video", done) as shown:
+                for (recording, _, target), ended in workers.run(store, jobs, processes, _seconds):
+                    if ended:  # report it, keep the rest
+                        with _written(target) as archive:
+                            _report(archive, [], ended)
+                    shown.note(recording.path.name)
+                    shown.update()
+        finally:
+            self._clear_up()
+
+    def _clear_up(self) -> None:
+        """Removes what processes that were killed left."""
+        for left_over in self._folder.glob("*.part"):
+            left_over.unlink(missing_ok=True)
 
     def load(self, recording: Recording) -> StoredClips:
         """What `fill` stored for a recording that has a file."""
@@ -231,13 +238,8 @@ def _all_clips(recording: Recording, cutting: Cutting) -> Iterator[Clip]:
 @contextlib.contextmanager
 def _written(target: Path) -> Iterator[zipfile.ZipFile]:
     """A zip file that gets its final name once it is complete."""
-    partial = target.with_suffix(f".{os.getpid()}.part")
-    try:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
-            yield archive
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(target) as partial, zipfile.ZipFile(partial, "w") as archive:
+        yield archive
 
 
 def _report(

@@ -183,8 +183,14 @@ def examine(collection: Collection, facts: Mapping[Path, FileFacts]) -> Findings
         findings.blocked.append(findings.notes.pop(0))
     for name, split in findings.splits.items():
         count = split.count
-        if not count.wanted:
+        if not count.wanted and name.endswith("validation"):
             findings.notes.append(f"the lists have no recording for split {name}")
+        elif not count.wanted:
+            files = ", ".join(path.name for path in collection.annotations)
+            findings.blocked.append(
+                f"{name}: the lists have no recording for it"
+                + (f" (read: {files}): get them again" if files else "")
+            )
         elif not count.found:
             findings.blocked.append(f"{name}: none of its {count.wanted} recordings was found")
         elif not split.items and count.found == count.damaged:

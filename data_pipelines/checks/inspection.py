@@ -30,6 +30,7 @@ from avloc.data_pipelines.media.tracks import decode as decoded
 from avloc.data_pipelines.media.video import cut, probe
 from avloc.data_pipelines.media.waveform import is_silent
 from avloc.progress import bar
+from avloc.whole_files import replacing
 
 
 @dataclass(frozen=True)
@@ -252,8 +253,6 @@ def _read(notes: Path) -> dict[str, FileFacts]:
 
 
 def _write(notes: Path, files: dict[str, FileFacts]) -> None:
-    notes.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = notes.with_name(notes.name + ".part")
     content = {"files": {path: asdict(facts) for path, facts in files.items()}}
-    unfinished.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    os.replace(unfinished, notes)
+    with replacing(notes) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=1), encoding="utf-8")

@@ -153,7 +153,7 @@ def test_a_folder_with_a_run_of_another_config(tmp_path):
     config = there.config.copy_and_resolve_references()
     with config.unlocked():
         config.init_from = there.init_from
-        del config.evaluation["baselines"]  # an older version's
+        del config.evaluation["scene_size"]  # an older version's
     (there.folder / "config.json").write_text(config.to_json_best_effort())
     there.check_folder()
     with pytest.raises(ValueError, match=r"config\.stage_two\.product: True there, False here"):

@@ -236,7 +236,7 @@ def test_what_is_no_run_is_named(tmp_path, fails, old):
         ("data", f"holds data sets, not a run: type `avloc data list --data-dir {tmp_path}/data`"),
         ("weights", f"--config.init_from={tmp_path / 'weights'}`"),
         ("other", "is no config of avloc (it lacks method or data.name)"),
-        ("broken", "is damaged (Expecting value"),
+        ("broken", "is damaged (not JSON (Expecting value"),
         ("empty", "holds no run (no config.json): name the --workdir"),
         ("nowhere", "no such folder"),
         ("run/stages/stage_two", f"lies inside a run: type `avloc info {old}`"),

@@ -3,15 +3,16 @@
 import json
 
 import pytest
-from ml_collections import ConfigDict
 
+from avloc.configs.csol import base
 from avloc.runs.folder import RunFolder, write_atomically
 from avloc.runs.history import Writer, mean_of
 
 
 @pytest.fixture
 def config():
-    config = ConfigDict({"seed": 0, "model": {"blocks": (1, 2)}})
+    config = base()
+    config.model.blocks = (1, 2)
     config.lock()
     return config
 
@@ -35,7 +36,8 @@ def test_a_second_process_is_turned_away(tmp_path, config):
 
 def test_another_config_is_refused_by_field(tmp_path, config):
     RunFolder(tmp_path).open_for_training(config)
-    other = ConfigDict({"seed": 1, "model": {"blocks": (1, 2)}})
+    other = base()
+    other.update(seed=1, model={"blocks": (1, 2)})
     with pytest.raises(ValueError, match=r"another config.*config.seed: 0 there, 1 here$"):
         RunFolder(tmp_path).open_for_training(other)
     assert json.loads((tmp_path / "config.json").read_text())["seed"] == 0

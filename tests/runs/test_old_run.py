@@ -44,6 +44,9 @@ def test_it_localizes_and_reports(old, tmp_path, capsys):
     model = avloc.load(run)
     found = model.localize(np.zeros((32, 32, 3), np.uint8), np.zeros(16000, np.int16), 16000)
     assert found.scores.shape == (10,)
+    first, second = repr(model).splitlines()
+    assert first == f"Model({str(run)!r}): csol trained on toy_orchestra/tiny/1.3.0"
+    assert second.startswith("10 categories (") and "32 x 32 pixels" in second
     assert main(["report", "--workdir", str(run)]) == 0
     assert "CSOL after stage two" in (run / "report.html").read_text()
 

@@ -111,9 +111,29 @@ def test_it_is_whole_or_not_there(file, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("avloc.runs.weight_files.write_atomically", full)
-    with pytest.raises(OSError, match="No space left"):
+    said = r"weights cannot be written \(no space left on device\): fix that, or name another f"
+    with pytest.raises(ValueError, match=said):
         import_weights(file, tmp_path / "weights")
+    with pytest.raises(ValueError, match=said):
+        import_weights(file, tmp_path / "new" / "folder" / "weights")
     assert [path.name for path in tmp_path.iterdir()] == ["given"]
+
+
+def test_a_place_that_takes_no_weights_is_named_at_once(file, tmp_path, monkeypatch):
+    """Before Orbax, which tries for minutes."""
+
+    def never(*arguments, **more):
+        raise AssertionError("Orbax was asked to write")
+
+    monkeypatch.setattr("orbax.checkpoint.StandardCheckpointer", never)
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(ValueError, match=r"taken/weights cannot be written \(not a directory\)"):
+        import_weights(file, tmp_path / "taken" / "weights")
+    small = type("Usage", (), {"free": 3_000_000})
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: small)
+    with pytest.raises(ValueError, match=r"written \(the disk has 3 MB free, and \d+ MB are n"):
+        import_weights(file, tmp_path / "weights")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["given", "taken"]
 
 
 def test_what_cannot_be_read(file, tmp_path, state):

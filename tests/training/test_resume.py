@@ -231,6 +231,20 @@ def test_the_data_and_the_config_of_a_run_are_known_again(tmp_path):
         assert sentence in str(error.value)
 
 
+def test_a_run_that_recorded_how_its_data_are_stored_goes_on(tmp_path):
+    """As runs did before fingerprints were of what the items hold."""
+    then = DatasetInfo({"train": 9}, ("a", "b"), name="x/y/1.0.0", fingerprint="bytes")
+    run, config = RunFolder(tmp_path), settings()
+    made = Checkpoints(run, config, then)
+    made.save(small(1.0), Progress())
+    made.close()
+    now = replace(then, fingerprint="items", stored="bytes")
+    refuse_another(run, origin(config, now))
+    for other in (replace(now, stored="other"), replace(now, num_examples={"train": 8})):
+        with pytest.raises(ValueError, match="holds a run on other data"):
+            refuse_another(run, origin(config, other))
+
+
 def test_other_data_are_refused_before_anything_is_written(bench):
     bench.train()
     before = contents(bench.run.path)

@@ -1,6 +1,7 @@
 """Training that starts after a stage of another run."""
 
 import shutil
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -9,9 +10,12 @@ import pytest
 
 from avloc.machine.stopping import Interrupted
 from avloc.runs.checkpoints import save_stage
+from avloc.training.methods import METHODS
+from avloc.training.preflight import check
 from avloc.training.resuming import Checkpoints
-from avloc.training.warm_start import first_phase, warm_start
+from avloc.training.warm_start import first_phase, require_same_data, warm_start
 from avloc.types import Phase, TrainState
+from tests.records import make_dataset, make_records
 from tests.training.line import BATCH, SCENES, Line, after, settings
 from tests.training.test_resume import PowerCut, cut, numbers, spoil
 
@@ -210,6 +214,50 @@ def test_where_to_start(bench, tmp_path):
         first_phase(start(tmp_path), phases)
     with pytest.raises(ValueError, match="is the last stage of this config: nothing is left"):
         first_phase(start("runs/a/stages/stage_two"), phases)
+
+
+def test_a_stage_of_other_data_is_refused_though_all_shapes_are_the_same(bench):
+    info = bench.dataset.info
+    bench.dataset.info = replace(info, name="a/b/1.0.0", fingerprint="then", stored="bytes")
+    bench.train("other")
+    stage = bench.run.stages / "stage_one"
+    bench.dataset.info = replace(info, name="c/d/1.0.0", fingerprint="now")
+    said = r"other was trained on other data \(a/b/1.0.0, fingerprint then; here: c/d/1.0.0, fin"
+    with pytest.raises(ValueError, match=said):
+        bench.train("new", config=start(stage))
+    with pytest.raises(ValueError, match=said):
+        check(start(stage, clusters=3), bench.dataset)
+    # The same again: as it is, and as an earlier avloc knew it.
+    for fingerprint, stored in (("then", "built again"), ("later", "then")):
+        bench.dataset.info = replace(info, fingerprint=fingerprint, stored=stored)
+        require_same_data(start(stage), bench.dataset.info)
+    other = start(stage)
+    other.data.noise = 0.25
+    with pytest.raises(ValueError, match=r"other clips \(config.data.noise is 0.0 there, 0.25 her"):
+        require_same_data(other, bench.dataset.info)
+    other = start(stage)
+    other.data.stage_one = "scenes"
+    with pytest.raises(ValueError, match=r"config.data.stage_one is 'train' there, 'scenes' here"):
+        require_same_data(other, bench.dataset.info)
+
+
+def test_a_misspelt_start(bench):
+    phases = list(Line(settings(), bench.dataset.info).phases())
+    with pytest.raises(ValueError, match=r"; did you mean 'pretrained'\?$"):
+        first_phase(start("pretraind"), phases)
+    with pytest.raises(ValueError, match=r"; did you mean 'stage_one'\?$"):
+        first_phase(start("runs/a/stages/stage_on"), phases)
+
+
+def test_what_nothing_is_learnt_from_is_refused(bench, monkeypatch):
+    monkeypatch.setitem(METHODS, "line", Line)
+    one = make_dataset(train=make_records(10, videos=1), scenes=make_records(8, videos=2))
+    with pytest.raises(ValueError, match="split train of records has clips of one video only, vid"):
+        check(settings(), one)
+    config = settings()
+    config.data.validation = "scens"
+    with pytest.raises(ValueError, match=r"to one of train, scenes, or to nothing; did you mean '"):
+        check(config, bench.dataset)
 
 
 def test_weights_that_are_not_there_are_named_with_both_ways_out(bench):

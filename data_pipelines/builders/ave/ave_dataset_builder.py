@@ -23,6 +23,13 @@ def collection(folder: Folder) -> Collection:
     events = {split: read_events(path) for split, path in lists.items()}
     names = folder.annotation("Annotations.txt", of=AUTHORS)
     classes = tuple(sorted({event.label for event in read_events(names)}))
+    for split, part in events.items():
+        for event in part:
+            if event.label not in classes:
+                raise ValueError(
+                    f"{lists[split]}: {event.id} is of {event.label!r}, which {names.name} lacks: "
+                    "get both files again from one place"
+                )
     videos = YouTubeClips(folder)
     ids, notes = apart({split: [event.id for event in part] for split, part in events.items()})
     files = {event.id: videos.find(event.id) for part in events.values() for event in part}

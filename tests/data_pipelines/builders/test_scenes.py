@@ -101,7 +101,8 @@ def test_splits_and_sizes(synthetic):
     assert metadata["scene_boxes"] == {"cocktail_train": "cell", "cocktail_test": "moved"}
     assert metadata["recipes"]["cocktail_test"]["name"] == "2_2_0"
     assert metadata["summary"] == (
-        "Made from music/default.\ncocktail_train: 24 scenes, not 24,978: synthesis has only 24 "
+        "Made from music/default.\ncocktail_train: of the 8 categories that have boxes in test; "
+        "24 scenes, not 24,978: synthesis has only 24 "
         "clips.\ncocktail_test: 17 scenes, not 456: test has only 17 clips with boxes."
     )
     most = max(len(r["objects"]["label"]) for r in records(synthetic, "cocktail_test"))

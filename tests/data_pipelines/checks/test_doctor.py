@@ -169,11 +169,15 @@ def test_what_blocks_a_split():
         broken=[Recording("three", (), b)],
         late=[Recording("one", (), a, moments=late)],
         empty=[],
+        validation=[],
     )
     found = examine(wanted, {a: facts(), b: facts("b", problem="damaged", good=0.0)})
-    assert [sentence.partition(":")[0] for sentence in found.blocked] == ["gone", "broken", "late"]
+    assert [sentence.partition(":")[0] for sentence in found.blocked] == [
+        *("gone", "broken", "late", "empty")
+    ]
+    assert found.blocked[3].startswith("empty: the lists have no recording for it")
     assert "none of its 1 recordings was found" in found.blocked[0]
-    assert found.notes == ["the lists have no recording for split empty"]
+    assert found.notes == ["the lists have no recording for split validation"]
 
 
 def test_on_real_files(tmp_path):
