@@ -80,11 +80,14 @@ def evaluate(
         why = unagreed(measured.items, categories)
     else:
         found, rows, detected = _multiple(measured, protocol, names, resample)
-        perceived, told = perceive(measured.items, names, resample)
-        found |= perceived | detected
-        why = _unplaced(measured, protocol) | unheard(measured.items, len(names))
-        rows = [row | {"heard": text} for row, text in zip(rows, told, strict=True)]
-        if named_from is not None:
+        found |= detected
+        why = _unplaced(measured, protocol)
+        if protocol.truth == "sounding":  # else nothing says what is heard
+            perceived, told = perceive(measured.items, names, resample)
+            found |= perceived
+            why |= unheard(measured.items, len(names))
+            rows = [row | {"heard": text} for row, text in zip(rows, told, strict=True)]
+        if named_from is not None and protocol.truth == "sounding":
             named, told = naming(measured.items, names, named_from, resample)
             found |= named
             why |= unnamed(measured.items, len(names))

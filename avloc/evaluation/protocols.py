@@ -94,7 +94,7 @@ class Protocol:
         every higher level too.
       silent_at_tau: whether a pixel exactly at tau is silent.
       truth: which boxes are to be found: of what is marked as `sounding`, or of `all` objects, as
-        if everything in the picture sounded.
+        if everything in the picture sounded; then what is heard is not scored.
     """
 
     name: str

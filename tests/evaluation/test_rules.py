@@ -155,6 +155,8 @@ def test_levels_count_every_box():
         for row in ("ceiling", "all that sounds"):
             assert rows[row].items[0]["level"] == level
             assert rows[row].items[0]["ciou"] == pytest.approx(1 if row == "ceiling" else 1 / level)
+        # What is heard is known where boxes say what sounds.
+        assert ("mAP" in rows["ceiling"].metrics) == (level == 1)
     assert "all boxes count as sounding" in get("c2f-levels").describe()
 
 
