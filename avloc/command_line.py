@@ -295,7 +295,7 @@ def _ablate(verb: Callable[..., argparse.ArgumentParser]) -> None:
         "--config",
         metavar="FILE",
         required=True,
-        help="a file, or the name of a shipped ablation (csol_lambda)",
+        help="a file, or a shipped one, as csol_lambda",
     )
     _workdir(ablate)
     ablate.add_argument(

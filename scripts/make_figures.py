@@ -96,8 +96,8 @@ def scene_at(run: LoadedRun, dataset: Dataset, place: int | None) -> Scene:
     parts = (
         np.asarray(log_mel(batch.waveform))[..., 0],
         np.asarray(found.localization),
-        np.asarray(run.method._source_maps(out.f, everywhere, run.aux)),
-        np.asarray(run.method._source_maps(out.f, found.localization, run.aux)),
+        np.asarray(run.method._source_maps(out.f, everywhere, run.variables, run.aux)),
+        np.asarray(run.method._source_maps(out.f, found.localization, run.variables, run.aux)),
         run.categories.merge(np.asarray(found.maps)),
         run.categories.strongest(np.asarray(found.scores)),
     )

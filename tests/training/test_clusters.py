@@ -200,7 +200,7 @@ def csol_predicting(maps):
     made._forward = lambda variables, batch: SimpleNamespace(
         f=None, localization=lambda: np.full((2, 3, 3), 0.25, np.float32)
     )
-    made._source_maps = lambda f, localization, aux: jnp.asarray(s)
+    made._source_maps = lambda f, localization, variables, aux: jnp.asarray(s)
     made._teach = lambda aux, batch: jnp.asarray(logits)
     made.cluster_of = lambda out, localization, aux: np.zeros(2, int)
     return made.predict({}, {}, None), s.astype(np.float64), softmax(logits, axis=1)
