@@ -114,6 +114,11 @@ def report(args: argparse.Namespace) -> None:
     try:
         scorer = Scorer(run, open_dataset(name, run, args.data_dir))
     except ValueError as error:
+        if scores is None and (run.path / "metrics.json").is_file():
+            raise ValueError(
+                f"{run.path / 'metrics.json'} is damaged, or was made under rules of scoring that "
+                f"have changed since, and cannot be made again: {error}"
+            ) from error
         if scores is None:
             raise
         missing = str(error)

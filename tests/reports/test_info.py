@@ -16,6 +16,7 @@ from avloc.cli import main
 from avloc.reports.info import in_a_sentence, info, text
 from avloc.runs.weight_files import RECORD
 from avloc.training.epoch import NonFiniteLoss
+from tests.runs.old_scores import as_if_scored_today
 from tests.training.line import Line, after, settings
 
 REPOSITORY = Path(avloc.__file__).parents[1]
@@ -184,6 +185,7 @@ def test_the_report_says_by_what_it_was_trained(old):
     }
     (old / "sessions.json").write_text(json.dumps([entry]))
     (old / "parameters.txt").write_text("| a |\nTotal: 12,345 -- 49,380 bytes\n")
+    as_if_scored_today(old)
     assert main(["report", "--workdir", str(old)]) == 0
     sentence = (
         "Trained by avloc 0.1.7, commit 0123456789ab with changes, Python 3.12.1, JAX 0.10.1, "

@@ -18,6 +18,7 @@ from avloc.cli import main
 from avloc.data_pipelines.dataset import Dataset
 from avloc.training.loading import load_run
 from avloc.types import Batch
+from tests.runs.old_scores import as_if_scored_today
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,12 @@ def test_it_localizes_and_reports(old, tmp_path, capsys):
     first, second = repr(model).splitlines()
     assert first == f"Model({str(run)!r}): csol trained on toy_orchestra/tiny/1.3.0"
     assert second.startswith("10 categories (") and "32 x 32 pixels" in second
+    # Its scores were made under other rules, and its data is gone.
+    capsys.readouterr()
+    assert main(["report", "--workdir", str(run)]) == 2
+    assert "rules of scoring that have changed since" in capsys.readouterr().err
+    assert not (run / "report.html").exists()
+    as_if_scored_today(run)
     assert main(["report", "--workdir", str(run)]) == 0
     assert "CSOL after stage two" in (run / "report.html").read_text()
 

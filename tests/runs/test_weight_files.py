@@ -129,9 +129,9 @@ def test_a_place_that_takes_no_weights_is_named_at_once(file, tmp_path, monkeypa
     (tmp_path / "taken").write_text("")
     with pytest.raises(ValueError, match=r"taken/weights cannot be written \(not a directory\)"):
         import_weights(file, tmp_path / "taken" / "weights")
-    small = type("Usage", (), {"free": 3_000_000})
+    small = type("Usage", (), {"free": 1_000_000})
     monkeypatch.setattr("shutil.disk_usage", lambda folder: small)
-    with pytest.raises(ValueError, match=r"written \(the disk has 3 MB free, and \d+ MB are n"):
+    with pytest.raises(ValueError, match=r"written \(the disk has 1 MB free, and \d+ MB are n"):
         import_weights(file, tmp_path / "weights")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["given", "taken"]
 
@@ -287,9 +287,7 @@ def test_a_run_starts_with_them_and_needs_the_folder_no_more(bench, folder, stat
     assert Checkpoints.present(bench.run)
     shutil.rmtree(folder)
     check(config, bench.dataset, bench.run)
-    with pytest.raises(
-        ValueError, match="holds no imported weights and ends with no stage of line"
-    ):
+    with pytest.raises(ValueError, match=r"config\.init_from: there is no .*weights: make it"):
         check(config, bench.dataset)
     resumed = bench.train("run", Seeing, config=config)
     assert_equal(resumed.variables, whole.variables)
