@@ -95,7 +95,7 @@ def test_from_one_rule_to_all_rules(place, spaced, capsys):
         ("toy_orchestra/wild", ("train", "wild_train"), "csol_wild"),
         ("toy_orchestra/tiny_wild", ("train", "wild_train"), "csol_wild"),
         ("video_folder/band", ("train", "cocktail_train"), "csol_folder"),
-        ("music/default", ("train",), "dsol_music"),
+        ("music/default", ("train",), "csol_music"),
         ("vggss/default", ("test",), None),
     ],
 )

@@ -34,7 +34,7 @@ def test_help_of_the_config_and_of_process_zero(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     for verb, sentences in (
         ("train", ("the name of a shipped config (csol_toy)", "address of process 0, HOST:PORT")),
-        ("ablate", ("the name of a shipped ablation (csol_lambda)",)),
+        ("ablate", ("a file, or a shipped one, as csol_lambda",)),
     ):
         with pytest.raises(SystemExit):
             main([verb, "--help"])

@@ -18,6 +18,7 @@ from avloc.data_pipelines.scenes.mixing import EQUAL_RMS_DBFS
 from avloc.evaluation.bootstrap import interval
 from avloc.evaluation.evaluator import evaluate
 from avloc.evaluation.results import Evaluation, metric
+from avloc.machine.devices import to_host
 from avloc.types import Batch, Prediction
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ OWN = "its own sound"
 
 def silence(batch: Batch) -> Int16[np.ndarray, "B T"]:
     """Zeros."""
-    return np.zeros_like(batch.waveform)
+    return np.zeros(np.shape(batch.waveform), np.int16)
 
 
 def white_noise(batch: Batch) -> Int16[np.ndarray, "B T"]:
@@ -80,7 +81,7 @@ class Watched:
 
     def __call__(self, batch: Batch) -> Prediction:
         found, mask = self._predict(batch), np.asarray(batch.mask)
-        scores = np.asarray(found.scores, np.float32)
+        scores = to_host(found.scores).astype(np.float32)
         if self.categories is not None and scores.shape[-1] > 1:
             scores = self.categories.strongest(scores)
         self._called.append((scores >= self._threshold).any(-1)[mask])

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from avloc.clustering.assignment import CategoryMap
 from avloc.data_pipelines.checks.preview import spread
 from avloc.data_pipelines.scenes.mixing import Clip, compose
+from avloc.machine.devices import to_host
 from avloc.runs.thresholds import Sounding
 from avloc.types import Prediction
 
@@ -49,8 +49,7 @@ def of_network(scorer: Scorer, network: Network, categories: CategoryMap | None)
         size = config.image_size if records is clips else side
         parts = []
         for batch in scorer.batches_of(records, (size, size)):
-            found = jax.device_get(apply(batch))
-            parts.append([np.asarray(field)[np.asarray(batch.mask)] for field in found])
+            parts.append([field[np.asarray(batch.mask)] for field in to_host(apply(batch))])
         return Prediction(*map(np.concatenate, zip(*parts, strict=True)))
 
     found = "its clips hold several objects" if not clips else ""

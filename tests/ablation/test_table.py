@@ -163,7 +163,7 @@ def test_columns_and_missing_cells(tmp_path):
 
 
 def test_json(grid, tmp_path):
-    (grid.cells["whole"][1].folder / "attempts.json").write_text('{"seconds": 12.5}')
+    (grid.cells["whole"][1].folder / "attempts.json").write_text('{"seconds": 12.5, "attempts": 1}')
     assert write(grid, "mine") == (tmp_path / "ablation.md").read_text()
     data = json.loads((tmp_path / "ablation.json").read_text())
     assert data == json.loads(json.dumps(to_json(grid, "mine", split_tables(grid))))

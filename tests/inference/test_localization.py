@@ -58,8 +58,8 @@ def test_repr_has_two_lines():
     assert repr(silent).splitlines()[0] == "Localization: nothing sounds"
     batch = red_blob_model().localize(np.stack([scene()] * 9), np.stack([HIGH] * 9), 16000)
     first, second = repr(batch).splitlines()
-    assert first.startswith("Localization of 9 items: [0] drum 0.90; [1] drum 0.90; ")
-    assert first.endswith("[7] drum 0.90; ...")
+    assert first.startswith("Localization of 9 items: [0] drum 0.60; [1] drum 0.60; ")
+    assert first.endswith("[7] drum 0.60; ...")
     assert second == "maps 9 x 12 x 12 of 3 categories"
 
 
@@ -70,7 +70,7 @@ def test_a_notebook_shows_the_picture():
     shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
     found = red_blob_model().localize(image, HIGH, 16000)
     np.testing.assert_array_equal(shown, draw(image, found))
-    assert "<figcaption>drum 0.90</figcaption>" in html
+    assert "<figcaption>drum 0.60</figcaption>" in html
     batch = red_blob_model().localize(np.stack([image] * 2), np.stack([HIGH, LOW]), 16000)
     assert batch._repr_html_().count("<img ") == 2
 
