@@ -101,7 +101,8 @@ class Task:
         waveform = batch.waveform
         if self.phase.name == "identification":
             key = jax.random.fold_in(jax.random.key(0), 0)
-            waveform, held = jax.jit(self.method.mix)(self.state.aux, batch, key)
+            aux = {**self.state.aux, "step": self.state.step}  # as the step passes it
+            waveform, held = jax.jit(self.method.mix)(aux, batch, key)
             labels = jax.nn.one_hot(self.state.aux["labels"][batch.index], self.config.clusters)
             found = {"present": held @ labels > 0, "mixed": held.sum(axis=1) > 1}
         found |= {
