@@ -56,6 +56,14 @@ SHORT = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def in_haste():
+    """Programs are compiled in haste: each runs for a few steps, whose values no test looks at."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 def tiny(name):
     config = load_config(f"{name}.py")
     assert config.is_locked
