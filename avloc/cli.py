@@ -9,10 +9,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import signal
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from avloc import faults
@@ -55,7 +54,9 @@ def _run(words: list[str]) -> int:
             raise ValueError("--config.FIELD=VALUE goes with `avloc train` only")
         args.words, args.assignments = words, assignments
         _quiet_libraries()
-        with _terminable():
+        from avloc.machine.stopping import terminable
+
+        with terminable():
             return args.run(args) or OK
     except KeyboardInterrupt as stop:
         from avloc.machine.stopping import Terminated
@@ -78,25 +79,6 @@ def _run(words: list[str]) -> int:
         return _fail(f"error: {faults.of_value(error)}", BAD_INPUT, debug)
     except Exception as error:
         return _fail(f"error: {faults.unforeseen(error)}", UNFORESEEN, debug)
-
-
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """Ends a verb by SIGTERM as by Ctrl-C: what is half written is removed."""
-    from avloc.machine.stopping import Terminated
-
-    def end(number: int, frame: Any) -> None:
-        raise Terminated("stopped")
-
-    try:
-        before = signal.signal(signal.SIGTERM, end)
-    except ValueError:  # not the main thread: the caller handles signals
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _fail(sentence: str, status: int, debug: bool) -> int:

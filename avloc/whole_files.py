@@ -1,10 +1,10 @@
-"""Files that are complete or not there."""
+"""Files that are complete or not there, and folders that are only there for something."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -18,3 +18,17 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def made_folder(path: Path) -> Iterator[None]:
+    """A folder, made with its parents; those of them that are new and empty go after a failure."""
+    new = [place for place in (path, *path.parents) if not place.exists()]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for place in new:
+            with suppress(OSError):  # something is in it
+                place.rmdir()
+        raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from avloc.drawing.charts import Curve
 from avloc.drawing.page import write_report
 from avloc.drawing.table import Table
+from avloc.whole_files import replacing
 from benchmarks.row import COLUMNS, REMARKS, Row
 
 
@@ -82,10 +82,8 @@ class Results:
     def write_json(self, path: str | Path) -> Path:
         """Writes the file completely or not at all."""
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(path.name + ".part")
-        unfinished.write_text(json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n")
-        os.replace(unfinished, path)
+        with replacing(path) as unfinished:
+            unfinished.write_text(json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n")
         return path
 
     def write_report(self, folder: str | Path) -> Path:

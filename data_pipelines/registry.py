@@ -88,7 +88,7 @@ def build(
         )
     if source is not None and not entry.needs:
         raise ValueError(f"{name} is not built from a folder: leave out --source")
-    root, cls = data_root(data_dir), _builder_class(entry)
+    root, cls = data_root(data_dir), builder_class(entry)
     if entry.declared:
         chosen = _static_config(cls, name, given or config)
     elif source is not None:
@@ -139,7 +139,7 @@ def open_dataset(spec: str, data_dir: str | Path | None = None) -> tfds.core.Dat
     entry, root = _entry(name), data_root(data_dir)
     _check_config(config)
     if entry.declared:
-        config = _static_config(_builder_class(entry), name, config or None).name
+        config = _static_config(builder_class(entry), name, config or None).name
     elif not config:
         built = _configs_built(root / name, entry)
         if "default" in built:
@@ -166,7 +166,7 @@ def list_datasets(data_dir: str | Path | None = None) -> list[Listing]:
     root, listings = data_root(data_dir), []
     for name, entry in DATASETS.items():
         if entry.declared:
-            configs = [config.name for config in _builder_class(entry).BUILDER_CONFIGS]
+            configs = [config.name for config in builder_class(entry).BUILDER_CONFIGS]
         else:
             configs = _configs_built(root / name, entry)
         specs = [f"{name}/{config}" for config in configs] or [name]
@@ -196,7 +196,7 @@ def collection(spec: str, source: str | Path) -> Collection:
     """
     name, _, config = spec.partition("/")
     _check_config(config)
-    cls = _builder_class(_entry(name))
+    cls = builder_class(_entry(name))
     if not hasattr(cls, "collection"):
         raise ValueError(
             f"{name} has no list of files to check a folder against: build it, then check the "
@@ -220,7 +220,8 @@ def _check_config(config: str | None) -> None:
         plain_name(config, "a configuration")
 
 
-def _builder_class(entry: Entry) -> type[tfds.core.DatasetBuilder]:
+def builder_class(entry: Entry) -> type[tfds.core.DatasetBuilder]:
+    """The class that builds a data set, imported when it is asked for."""
     module, _, name = entry.builder.partition(":")
     return getattr(importlib.import_module(module), name)
 
@@ -257,7 +258,7 @@ def _configs_built(folder: Path, entry: Entry) -> list[str]:
 
 def _version(folder: Path, entry: Entry) -> Path | None:
     """Folder of a built configuration in the current layout, if there is one."""
-    version = str(_builder_class(entry).VERSION)
+    version = str(builder_class(entry).VERSION)
     return folder / version if version in _versions(folder) else None
 
 

@@ -36,7 +36,7 @@ class Listed(RecordingsBuilder, skip_registration=True):
 @pytest.fixture
 def source(tmp_path, monkeypatch):
     """A folder of videos, and a data set that has the list beside them."""
-    monkeypatch.setattr(registry, "_builder_class", lambda entry: Listed)
+    monkeypatch.setattr(registry, "builder_class", lambda entry: Listed)
     folder = tmp_path / "source"
     folder.mkdir()
     write_video(folder / "one.mp4", seconds=1)

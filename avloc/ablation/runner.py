@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from avloc.ablation.grid import Run
 from avloc.json_files import as_count, as_number, read_json
+from avloc.machine.stopping import handling
 from avloc.runs.folder import write_atomically
 
 # Seconds between checks of the processes.
@@ -209,12 +210,5 @@ def _sigterm_is_ctrl_c() -> Iterator[None]:
     def stop(number: int, frame: Any) -> None:
         raise KeyboardInterrupt
 
-    try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not the main thread: the caller handles signals
+    with handling({signal.SIGTERM: stop}):
         yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

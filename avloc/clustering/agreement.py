@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
+from scipy.special import entr
 
 from avloc.clustering.assignment import cluster_counts
 
@@ -29,14 +30,22 @@ def nmi(
     counts = cluster_counts(
         labels, clusters, labels.max(initial=-1) + 1, clusters.max(initial=-1) + 1
     )
-    joint = counts / max(counts.sum(), 1)
-    entropies = _entropy(joint.sum(axis=1)) + _entropy(joint.sum(axis=0))
-    if entropies == 0:
-        return 1.0
+    return float(nmi_of_table(counts, 1.0))
+
+
+def nmi_of_table(joint: Float[np.ndarray, "*draws N K"], constant: float) -> np.ndarray:
+    """The same of counts, or weights, of labels and clusters; `constant` where both sides are."""
+    flat = joint.reshape(*joint.shape[:-2], joint.shape[-2] * joint.shape[-1])
+    return nmi_of(flat, joint.sum(-1), joint.sum(-2), constant)
+
+
+def nmi_of(
+    joint: np.ndarray, label: np.ndarray, cluster: np.ndarray, constant: float
+) -> np.ndarray:
+    """The same of weights of pairs, of labels and of clusters, along the last axis."""
+    sizes = np.maximum(joint.sum(-1, keepdims=True), 1e-12)
+    both, *sides = (entr(x / sizes).sum(-1) for x in (joint, label, cluster))
+    total = sum(sides)
     # Rounding may leave a value slightly outside.
-    return float(np.clip(2 * (entropies - _entropy(joint)) / entropies, 0, 1))
-
-
-def _entropy(probabilities: np.ndarray) -> float:
-    positive = probabilities[probabilities > 0]
-    return float(-(positive * np.log(positive)).sum())
+    shared = 2 * (total - both) / np.where(total > 0, total, 1)
+    return np.where(total > 1e-12, np.clip(shared, 0, 1), constant)

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float, Int
-from scipy.special import entr
+from jaxtyping import Int
 
 from avloc.clustering import (
     CategoryMap,
@@ -16,6 +15,7 @@ from avloc.clustering import (
     match,
     purity_report,
 )
+from avloc.clustering.agreement import nmi_of, nmi_of_table
 from avloc.clustering.assignment import majority
 from avloc.evaluation.bootstrap import Chance, Interval
 from avloc.evaluation.items import Items, clip_label
@@ -154,7 +154,7 @@ def weighted_nmi(
     joint = np.add.reduceat(weights[..., order], starts, axis=-1)
     sides = (np.unique(part, return_inverse=True)[1] for part in divmod(cells, size))
     label, cluster = (joint @ np.eye(side.max() + 1)[side] for side in sides)
-    return _nmi_of(joint, label, cluster, 1.0 if len(cells) == 1 else np.nan)
+    return nmi_of(joint, label, cluster, 1.0 if len(cells) == 1 else np.nan)
 
 
 def nmi_by_chance(
@@ -178,20 +178,5 @@ def nmi_by_chance(
     drawn = [label.T @ cluster[rng.permutation(size)] for _ in range(draws)]
     pairs = rng.permutation(size)[:draws]
     more = label[pairs, :, None] * cluster[rng.permutation(size)[:draws], None, :]
-    moved = _nmi_of_table(joint + more) - _nmi_of_table(joint)
-    return Chance(float(_nmi_of_table(np.stack(drawn)).mean()), float(np.mean(moved**2)))
-
-
-def _nmi_of_table(joint: Float[np.ndarray, "*draws N K"]) -> np.ndarray:
-    return _nmi_of(joint.reshape(*joint.shape[:-2], -1), joint.sum(-1), joint.sum(-2), np.nan)
-
-
-def _nmi_of(
-    joint: np.ndarray, label: np.ndarray, cluster: np.ndarray, constant: float
-) -> np.ndarray:
-    """From weights of pairs, of labels and of clusters along the last axis."""
-    sizes = np.maximum(joint.sum(-1, keepdims=True), 1e-12)
-    both, *sides = (entr(x / sizes).sum(-1) for x in (joint, label, cluster))
-    total = sum(sides)
-    shared = 2 * (total - both) / np.where(total > 0, total, 1)
-    return np.where(total > 1e-12, np.clip(shared, 0, 1), constant)
+    moved = nmi_of_table(joint + more, np.nan) - nmi_of_table(joint, np.nan)
+    return Chance(float(nmi_of_table(np.stack(drawn), np.nan).mean()), float(np.mean(moved**2)))

@@ -6,9 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int16
 
 from avloc.clustering.assignment import CategoryMap
-
-SILENCE = 1e-3
-"""A second in which no sample reaches this share of full scale (-60 dBFS) counts as silent."""
+from avloc.data_pipelines.media.waveform import SILENCE
 
 
 def by_category(

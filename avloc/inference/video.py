@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -25,6 +24,7 @@ from avloc.inference.localization import draw
 from avloc.inference.localizer import Localizer
 from avloc.inference.redraw import redraw
 from avloc.progress import bar, track
+from avloc.whole_files import made_folder, replacing
 
 
 def localize_video(
@@ -64,7 +64,7 @@ def localize_video(
     if not about.has_audio:
         raise VideoError(f"{path}: no sound track")
     target = out_dir / f"{name or path.stem}.localized.mp4"
-    with _folder(out_dir):
+    with made_folder(out_dir):
         _check_output(model, path, target)
         _localize(model, path, about, target, batch_size, progress)
     return target
@@ -111,7 +111,7 @@ def _localize(
     seconds = list(found)
     until = None if clips.damage is None else seconds[-1].second + 1.0
     length = min(length, seconds[-1].second + LONGEST_GAP)  # whatever the header claims
-    with _replacing(record_of(target)) as record, _replacing(target) as video:
+    with replacing(record_of(target)) as record, replacing(target) as video:
         seen = {s.second for s in seconds}
         head = {
             "video": path.name,
@@ -196,7 +196,7 @@ def localize_image(
     }
     out_dir.mkdir(parents=True, exist_ok=True)
     target = out_dir / f"{image.stem}.localized.png"
-    with _replacing(record_of(target)) as text, _replacing(target) as drawn:
+    with replacing(record_of(target)) as text, replacing(target) as drawn:
         text.write_text(json.dumps(record, indent=1), encoding="utf-8")
         Image.fromarray(draw(picture, found)).save(drawn, format="PNG")
     return target
@@ -241,28 +241,3 @@ def _write_seconds(
         entry = {"second": s.second, "classes": _classes(names, s.scores, s.sounding, s.boxes)}
         file.write(("," if i else "") + "\n  " + json.dumps(entry))
     file.write("\n ]\n}\n")
-
-
-@contextmanager
-def _folder(path: Path) -> Iterator[None]:
-    """Creates a folder if it is missing, and removes it again after a failure."""
-    new = not path.exists()
-    path.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    except BaseException:
-        if new:
-            with suppress(OSError):  # something is in it
-                path.rmdir()
-        raise
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A path to write to that replaces `path` at the end, and is removed after a failure."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

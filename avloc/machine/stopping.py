@@ -77,7 +77,7 @@ def signals() -> Iterator[Stop]:
         stop.number = number
         say("stopping after this step; press Ctrl-C again to stop at once", sys.stderr)
 
-    with _handled(dict.fromkeys((signal.SIGINT, signal.SIGTERM), ask)):
+    with handling(dict.fromkeys((signal.SIGINT, signal.SIGTERM), ask)):
         yield stop
 
 
@@ -102,15 +102,26 @@ def preemptible() -> Iterator[None]:
     `HURRY` seconds.
     """
 
-    def end(number: int, frame: Any) -> None:
-        raise Terminated("stopped")
-
-    with _handled({signal.SIGTERM: end}) as ours, _watched(ours):
+    with terminable() as ours, _watched(ours):
         yield
 
 
 @contextmanager
-def _handled(handlers: dict[int, Any]) -> Iterator[bool]:
+def terminable() -> Iterator[bool]:
+    """Raises `Terminated` at a SIGTERM, so that what is half written is removed as by Ctrl-C.
+
+    Yields whether it could be set up, as `handling` does.
+    """
+
+    def end(number: int, frame: Any) -> None:
+        raise Terminated("stopped")
+
+    with handling({signal.SIGTERM: end}) as ours:
+        yield ours
+
+
+@contextmanager
+def handling(handlers: dict[int, Any]) -> Iterator[bool]:
     """Sets handlers, yields whether it could, and restores the previous ones afterwards."""
     previous = {}
     for number, handler in handlers.items():

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from avloc.machine import hosts
 from avloc.runs.experiment import differences, with_later_fields
 from avloc.runs.recorded import history_row, read_config, require_fields, restorable
+from avloc.whole_files import replacing
 
 
 class RunFolder:
@@ -151,13 +152,7 @@ def write_atomically(path: Path, text: str) -> None:
     """Writes a text file completely or not at all; only the first of several processes writes."""
     if not hosts.first():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())  # else a power cut can leave the name without the text
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as part, part.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())  # else a power cut can leave the name without the text

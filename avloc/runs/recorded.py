@@ -1,4 +1,4 @@
-"""What a run's folder says of itself in JSON, field by field: its config, data and categories."""
+"""What a run's folder says in JSON, field by field: its config, data and categories."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ from avloc.runs.legacy_torch import is_legacy, read_legacy
 from avloc.runs.recorded import restorable
 from avloc.runs.unwritable import reason
 from avloc.safetensors import Safetensors
+from avloc.whole_files import made_folder
 
 RECORD, TREE = "weights.json", "weights"
 """Content of the folder: the origin of the weights, and the weights."""
@@ -176,25 +177,21 @@ def _why(error: Exception) -> str:
 
 def _write(out: Path, made: ImportedWeights, record: Record) -> None:
     tree = {"variables": {kind: {"visual": x} for kind, x in made.variables.items()}}
-    there = next(folder for folder in out.parents if folder.is_dir())
     draft = out.with_name(f".{out.name}.{os.getpid()}")
     try:
-        draft.mkdir(parents=True)  # Orbax tries for minutes where it may not write
-        _require_room(draft, tree)
-        with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(draft / TREE, tree)
-        write_atomically(draft / RECORD, json.dumps(record._asdict(), indent=2) + "\n")
-        draft.rename(out)  # over nothing, or an empty folder
+        with made_folder(draft):  # Orbax tries for minutes where it may not write
+            try:
+                _require_room(draft, tree)
+                with ocp.StandardCheckpointer() as checkpointer:
+                    checkpointer.save(draft / TREE, tree)
+                write_atomically(draft / RECORD, json.dumps(record._asdict(), indent=2) + "\n")
+                draft.rename(out)  # over nothing, or an empty folder
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
     except Exception as error:  # Orbax has no single error for this
         raise ValueError(
             f"{out} cannot be written ({reason(error)}): fix that, or name another folder by --out"
         ) from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-        for folder in out.parents:  # those that were made for it
-            if folder == there or not folder.is_dir() or any(folder.iterdir()):
-                break
-            folder.rmdir()
 
 
 def _require_room(folder: Path, tree: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from avloc.data_pipelines.catalogue import DATASETS
 from avloc.data_pipelines.collection import Folder, Object, Offscreen, Recording
+from avloc.data_pipelines.registry import builder_class
 from avloc.data_pipelines.scenes.plan import RECIPES, SceneSplit, plan_scenes
 from avloc.drawing.table import Table
 from avloc.evaluation import HEARD_METRICS, protocols
@@ -76,11 +76,11 @@ def _items(data: str, source: Folder, split: str) -> tuple[list[Item], Sequence[
     name, _, variant = data.partition("/")
     if name not in DATASETS:
         raise ValueError(f"there is no data set {name!r}{did_you_mean(name, DATASETS)}")
-    builder = _builder(name)
+    builder = builder_class(DATASETS[name])
     scenes: dict[str, SceneSplit] = getattr(builder, "SCENES", {})
     if scenes:
         _check_split(data, split, scenes)
-        base = _builder(DATASETS[name].made_from)
+        base = builder_class(DATASETS[DATASETS[name].made_from])
         collection = base.collection(source)
         solos = list(_annotated(collection.splits[scenes[split].source]))
         return list(_scenes(solos, scenes[split])), collection.classes
@@ -100,11 +100,6 @@ def _check_split(data: str, split: str, there: Any) -> None:
         raise ValueError(
             f"{data} has no annotated split {split!r}; it has {', '.join(there) or 'none'}"
         )
-
-
-def _builder(name: str) -> Any:
-    module, _, kind = DATASETS[name].builder.partition(":")
-    return getattr(importlib.import_module(module), kind)
 
 
 def _annotated(recordings: Sequence[Recording]) -> Iterator[Item]:

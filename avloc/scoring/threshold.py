@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 
 from avloc.clustering.assignment import CategoryMap
 from avloc.data_pipelines.checks.preview import spread
+from avloc.data_pipelines.media.waveform import SILENCE
 from avloc.data_pipelines.scenes.mixing import Clip, compose
 from avloc.machine.devices import to_host
 from avloc.runs.thresholds import Sounding
@@ -31,7 +32,6 @@ CLIPS, SCENES = 200, 100
 
 _CELLS = 4
 _GRID = np.arange(1, 100) / 100
-_SILENT = 33  # no sample of the clip reaches -60 dB of full scale
 
 
 def of_network(scorer: Scorer, network: Network, categories: CategoryMap | None) -> Sounding:
@@ -83,7 +83,7 @@ def choose(
     kinds = np.asarray(found.cluster)
     if categories is not None:
         kinds = np.where(kinds >= 0, np.array(categories.of_cluster)[kinds], -1)
-    loud = [np.abs(clip["waveform"].astype(np.int32)).max() >= _SILENT for clip in clips]
+    loud = [np.abs(clip["waveform"].astype(np.int32)).max() >= SILENCE * 32768 for clip in clips]
     kinds = np.where(loud, kinds, -1)
     if len(np.unique(kinds[kinds >= 0])) < 2:
         return "its validation clips are all taken for one kind"

@@ -98,19 +98,23 @@ def real_length(path: str | Path) -> float:
     """
     with open_file(path) as container:
         begin = clock_start(container)
-    return max(0.0, last_time(path) - begin)
+        return max(0.0, _last_time(container) - begin)
 
 
 def last_time(path: str | Path) -> float:
     """Time up to which the file holds packets, in seconds of its own clock."""
-    last = 0.0
     with open_file(path) as container:
-        tracks = [*container.streams.video[:1], *container.streams.audio[:1]]
-        try:
-            for packet in container.demux(tracks):
-                if packet.pts is not None and not packet.is_discard:
-                    end = packet.pts + (packet.duration or 0)
-                    last = max(last, float(end * packet.time_base))
-        except FFmpegError:  # what cannot be read counts as absent
-            pass
+        return _last_time(container)
+
+
+def _last_time(container) -> float:
+    last = 0.0
+    tracks = [*container.streams.video[:1], *container.streams.audio[:1]]
+    try:
+        for packet in container.demux(tracks):
+            if packet.pts is not None and not packet.is_discard:
+                end = packet.pts + (packet.duration or 0)
+                last = max(last, float(end * packet.time_base))
+    except FFmpegError:  # what cannot be read counts as absent
+        pass
     return last

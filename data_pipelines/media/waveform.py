@@ -19,6 +19,9 @@ from avloc.data_pipelines.records.features import SAMPLE_RATE
 SILENT_DB = -60.0
 """A sound whose loudest tenth of a second lies below this RMS level, in dB of full scale."""
 
+SILENCE = 1e-3
+"""A second in which no sample reaches this share of full scale (-60 dBFS) counts as silent."""
+
 CANCEL_DB = 20.0
 """Where the mean of the channels is so much fainter than they are, they cancel each other."""
 

@@ -14,6 +14,8 @@ from array_record.python.array_record_module import ArrayRecordReader
 from google.protobuf.message import DecodeError
 from tensorflow_datasets.core.example_parser import tf_example_pb2
 
+from avloc.whole_files import replacing
+
 NOTE = "fingerprint.json"
 """In the data set's folder: its fingerprint, and the shards that this was computed of."""
 
@@ -111,13 +113,8 @@ def _noted(note: Path, files: dict[str, list[int]]) -> str | None:
 
 def _write(note: Path, content: dict[str, object]) -> None:
     """Keeps the note where that is possible: a folder that cannot be written is read again."""
-    unfinished = note.with_name(f".{note.name}.{os.getpid()}")
-    try:
+    with contextlib.suppress(OSError), replacing(note) as unfinished:
         unfinished.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        unfinished.replace(note)
-    except OSError:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
 
 
 def _look_at(shard: Path, known: hashlib._Hash) -> None:

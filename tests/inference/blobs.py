@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import jax.numpy as jnp
+import numpy as np
 from ml_collections import ConfigDict
+from PIL import Image
 
 from avloc.clustering.assignment import CategoryMap
 from avloc.inference.model import Model
@@ -38,3 +42,11 @@ def red_blob_model(names=("drum", "flute", "harp"), of_cluster=(0, 1, 0, 2), gai
     variables = {"gain": jnp.float32(gain)}
     categories = CategoryMap(of_cluster, names)
     return Model(config, RedBlobs(), variables, {}, categories, checkpoint="none")
+
+
+def red_picture(path: Path, height: int, width: int) -> Path:
+    """A grey picture file with a red block."""
+    image = np.full((height, width, 3), 128, np.uint8)
+    image[30:60, 40:80] = (250, 10, 10)
+    Image.fromarray(image).save(path)
+    return path

@@ -12,8 +12,8 @@ from PIL import Image
 
 import avloc
 from avloc.clustering.assignment import CategoryMap
+from avloc.data_pipelines.media.waveform import SILENCE
 from avloc.drawing.rendering import palette
-from avloc.inference.category_maps import SILENCE
 from avloc.inference.items import one_second
 from avloc.inference.localization import draw
 from avloc.inference.model import Model, load

@@ -13,7 +13,7 @@ from avloc.data_pipelines.media.video import VideoError
 from avloc.inference.items import one_second
 from avloc.inference.summary import of_sound
 from avloc.inference.video import localize_image, localize_video, record_of
-from tests.inference.blobs import red_blob_model
+from tests.inference.blobs import red_blob_model, red_picture
 from tests.pictures import claim_png
 from tests.videos import write_video
 
@@ -43,10 +43,7 @@ def test_a_video_whose_channels_cancel_is_heard_and_it_is_said(tmp_path):
 
 @pytest.fixture
 def picture(tmp_path):
-    image = np.full((96, 96, 3), 128, np.uint8)
-    image[30:60, 40:80] = (250, 10, 10)
-    Image.fromarray(image).save(tmp_path / "photo.png")
-    return tmp_path / "photo.png"
+    return red_picture(tmp_path / "photo.png", 96, 96)
 
 
 def write_wav(path, *channels):

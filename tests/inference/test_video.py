@@ -13,7 +13,7 @@ from avloc.data_pipelines.media.video import Clip, VideoError, cut
 from avloc.drawing.rendering import palette
 from avloc.inference.analysis import Overlay, Second, analyse
 from avloc.inference.video import localize_image, localize_video, record_of
-from tests.inference.blobs import HIGH, red_blob_model
+from tests.inference.blobs import HIGH, red_blob_model, red_picture
 from tests.videos import damage, pitch, square_frame, truncate, write_video
 
 SIZE = (160, 120)
@@ -304,10 +304,7 @@ def test_interruption_leaves_what_was_there(video, tmp_path, monkeypatch, stop):
 
 @pytest.fixture
 def picture(tmp_path):
-    image = np.full((120, 160, 3), 128, np.uint8)
-    image[30:60, 40:80] = (250, 10, 10)
-    Image.fromarray(image).save(tmp_path / "photo.png")
-    return tmp_path / "photo.png"
+    return red_picture(tmp_path / "photo.png", 120, 160)
 
 
 def write_tone(path, rate=44100, seconds=2.0):

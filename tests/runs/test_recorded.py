@@ -1,4 +1,4 @@
-"""What a run's folder says of itself: a field of another type is named."""
+"""What a run's folder says: a field of another type is named."""
 
 import json
 import shutil
