@@ -14,7 +14,7 @@ from tests.videos import write_video
 @pytest.fixture(autouse=True)
 def _in_process(monkeypatch):
     """Decodes in this process."""
-    cls = registry._builder_class(registry.DATASETS["video_folder"])
+    cls = registry.builder_class(registry.DATASETS["video_folder"])
     real = cls.config_of
 
     def config_of(source, name=None):
@@ -286,7 +286,7 @@ def test_list(band, tmp_path):
 
 def test_every_data_set_of_the_catalogue_has_a_builder_and_says_where_it_comes_from():
     for name, entry in registry.DATASETS.items():
-        cls = registry._builder_class(entry)
+        cls = registry.builder_class(entry)
         assert cls.name == name
         assert entry.description
         assert hasattr(cls, "config_of") or not entry.needs

@@ -239,7 +239,7 @@ def test_a_base_that_was_built_anew_is_noticed(synthetic, solos, data, tmp_path)
 
 @pytest.mark.parametrize("name", SETS)
 def test_declared_scenes(name):
-    cls = registry._builder_class(DATASETS[name])
+    cls = registry.builder_class(DATASETS[name])
     train, test = cls.SCENES["cocktail_train"], cls.SCENES["cocktail_test"]
     counts = (24_978, 456) if name.startswith("music") else (40_000, 500)
     assert (train.count, test.count) == counts
