@@ -3,6 +3,7 @@
 from avloc.losses.correspondence import info_nce, match_bce, pool, quarters
 from avloc.losses.distributions import cross_entropy, kl_divergence, masked_mean
 from avloc.losses.instances import instance_bce, presence
+from avloc.losses.masks import mask_error
 from avloc.losses.referrer import (
     audio_guided_logits,
     cross_distillation,
@@ -17,6 +18,7 @@ __all__ = [
     "info_nce",
     "instance_bce",
     "kl_divergence",
+    "mask_error",
     "masked_mean",
     "match_bce",
     "pool",

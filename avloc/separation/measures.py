@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.fft
-from jaxtyping import Array, Bool, Float, Int
 from jax.scipy.linalg import solve_triangular
+from jaxtyping import Array, Bool, Float, Int
 
 DELAYS = 512
 """Length of the filters by which an estimate may differ from a source without being wrong."""

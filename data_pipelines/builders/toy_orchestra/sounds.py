@@ -141,11 +141,11 @@ TIMBRES: dict[str, Timbre] = {
 
 
 class Sound(NamedTuple):
-    """A second of one instrument.
+    """A second or more of one instrument.
 
     Attributes:
       waveform: int16 at `SAMPLE_RATE`.
-      pitches: fundamental of each of the one to three notes, in Hz.
+      pitches: fundamental of each note, one to three a second, in Hz.
     """
 
     waveform: Int16[np.ndarray, " T"]
@@ -201,6 +201,12 @@ def play(timbre: Timbre, rng: np.random.Generator) -> Sound:
     mixture = (clean + noise) * FULL_RMS * 10 ** (rng.uniform(*GAIN_RANGE) / 20)
     mixture /= max(1.0, np.abs(mixture).max())
     return Sound(np.round(mixture * 32767).astype(np.int16), pitches)
+
+
+def perform(timbre: Timbre, rng: np.random.Generator, seconds: int) -> Sound:
+    """So many seconds of `play`, one behind the other."""
+    parts = [play(timbre, rng) for _ in range(seconds)]
+    return Sound(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def _note(
