@@ -99,13 +99,20 @@ class GuidedSeparator(nn.Module):
       visual: the backbone, see `avloc.models.backbones`.
       sound: of as many channels as a guide has.
       frozen: `("visual",)` where the backbone stays as it is.
+      standardized: whether each channel of the backbone's map has mean 0 and deviation 1, over a
+        batch in training; for backbones with weights from elsewhere.
     """
 
     visual: nn.Module
     sound: UNet
     frozen: tuple[str, ...] = ()
+    standardized: bool = False
 
     def setup(self) -> None:
+        if self.standardized:
+            self.standard = nn.BatchNorm(
+                momentum=0.9, use_scale=False, use_bias=False, axis_name=self.sound.axis_name
+            )
         self.objects = nn.Conv(self.sound.channels, (3, 3), padding=1)
         self.mask_scale = self.param("mask_scale", nn.initializers.ones, (self.sound.channels,))
         self.mask_bias = self.param("mask_bias", nn.initializers.zeros, ())
@@ -126,7 +133,10 @@ class GuidedSeparator(nn.Module):
     def see(self, image: Float[Array, "B H W c"], train: bool = False) -> Float[Array, "B h w K"]:
         """`i(x, y)`; `image` may be what `look` made of it before."""
         raw = self.look(image, train) if image.shape[-1] == 3 else image
-        return self.objects(raw.astype(jnp.float32))
+        raw = raw.astype(jnp.float32)
+        if self.standardized:
+            raw = self.standard(raw, use_running_average=not train)
+        return self.objects(raw)
 
     def listen(
         self, spectrum: Float[Array, "B R N 1"], train: bool = False

@@ -21,9 +21,9 @@ from avloc.models.backbones import visual_backbone
 from avloc.separation.masking import MASKS, Grid, network_input, targets, weights
 from avloc.separation.resampling import resample
 from avloc.separation.spectrum import Stft
-from avloc.training.methods.networks import PRECISIONS
+from avloc.training.methods.networks import PRECISIONS, picture_input
 from avloc.training.microbatches import in_microbatches
-from avloc.types import Batch, DatasetInfo, LossOutput, Variables
+from avloc.types import Aux, Batch, DatasetInfo, LossOutput, Variables
 
 
 class Mixed(NamedTuple):
@@ -80,7 +80,12 @@ class Separating:
             visual=visual_backbone(model, remat=self.config.remat, **common),
             sound=UNet(spec.channels, spec.levels, spec.width, spec.deviation, **common),
             frozen=tuple(model.frozen),
+            standardized=model.standardized,
         )
+
+    def look(self, variables: Variables, aux: Aux, batch: Batch) -> Float[Array, "B h w C"]:
+        """See `avloc.types.Looks`."""
+        return self.net.apply(variables, picture_input(self.net, batch), method="look")
 
     def guide(
         self, variables: Variables, batch: Batch, train: bool

@@ -260,6 +260,7 @@ def _coloured(
     if band:
         low, high = band
         gain = gain / (1 + (low / np.maximum(frequency, 1)) ** 8) / (1 + (frequency / high) ** 8)
-    spectrum = gain * (rng.normal(size=(2, len(frequency))).T @ [1, 1j])
+    real, imaginary = rng.normal(size=(2, len(frequency)))
+    spectrum = gain * (real + 1j * imaginary)
     noise = np.fft.irfft(spectrum, _SAMPLES)
     return (noise / np.sqrt(np.mean(noise**2))).astype(np.float32)
