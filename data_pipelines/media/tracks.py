@@ -243,6 +243,29 @@ class Sound:
             if stretch.reached >= length - slack:
                 yield stretch.place, stretch.want, stretch.mono()
 
+    def seconds(self, pictures: float) -> Iterator[Mono]:
+        """Every second from the start of the file, with silence where samples are missing.
+
+        The last one is as long as the track. A second in which nothing was read is silent.
+
+        Args:
+          pictures: where the file starts on its own clock.
+        """
+        self.origin = pictures
+        stretch = None
+        for time, samples in self._segments(None):
+            start = round((time - pictures) * SAMPLE_RATE)
+            while start + len(samples) > 0:
+                stretch = stretch or _Stretch.second(0, samples.shape[1])
+                stretch.fill(start, samples)
+                if start + len(samples) < stretch.start + SAMPLE_RATE:
+                    break
+                yield stretch.mono()
+                stretch = _Stretch.second(stretch.place + 1, samples.shape[1])
+        if stretch is not None and stretch.reached:
+            whole = stretch.mono()
+            yield whole._replace(samples=whole.samples[: stretch.reached])
+
     def _segments(self, begin: float | None) -> Iterator[tuple[float, Float32[np.ndarray, "n C"]]]:
         """Resampled pieces with the time of their first sample, all or from before `begin` on.
 
@@ -285,6 +308,12 @@ class _Stretch:
     def __init__(self, place: int, want: Want, start: int, length: int, channels: int):
         self.place, self.want, self.start, self.reached = place, want, start, 0
         self.wave = np.zeros((length, channels), np.float32)
+
+    @classmethod
+    def second(cls, place: int, channels: int) -> _Stretch:
+        """The second of this number."""
+        want = Want(float(place), (float(place),), float(place), float(place))
+        return cls(place, want, place * SAMPLE_RATE, SAMPLE_RATE, channels)
 
     def fill(self, start: int, samples: Float32[np.ndarray, "n C"]) -> None:
         """Takes its part of the samples from `start` on."""
