@@ -26,7 +26,7 @@ def base() -> ConfigDict:
     config.sound.rows = 256
 
     config.separation = ConfigDict()
-    config.separation.epochs = 100
+    config.separation.epochs = 0
     # At least so many steps, whatever the size of the split.
     config.separation.steps = 0
     # Clips of a mixture, and the range of their gains.
@@ -43,13 +43,15 @@ def base() -> ConfigDict:
     config.separation.width = 64
     config.separation.deviation = 0.001
 
-    del config.optimizers
+    # SGD, where `momentum` is there; the paper's rates fall to a tenth twice.
     config.optimizers = ConfigDict()
     config.optimizers.separation = ConfigDict(
         dict(
             learning_rates=ConfigDict(dict(default=1e-3, visual=1e-4)),
+            momentum=0.9,
             weight_decay=1e-4,
             clip_norm=0.0,
+            tenth_every=0,
             half_life=0,
             decay_from=0,
         )

@@ -29,6 +29,7 @@ def get_config() -> ConfigDict:
         dict(epochs=0, steps=1200, channels=16, levels=5, width=16, deviation=0.0)
     )
     config.optimizers.separation.learning_rates.default = 2e-3
+    del config.optimizers.separation.momentum
     config.optimizers.separation.update(dict(weight_decay=0.0, half_life=150, decay_from=700))
     config.lock()
     return config

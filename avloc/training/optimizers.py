@@ -27,6 +27,9 @@ def make_optimizer(spec: ConfigDict, frozen: Sequence[str] = ()) -> optax.Gradie
     global norm of the gradient, 0 for none. All rates halve every `spec.half_life` of this
     optimizer's steps from step `spec.decay_from` on; with a half-life of 0 they stay.
 
+    Where the spec has `momentum`, the optimizer is SGD with it in place of Adam; where it has
+    `tenth_every`, rates fall to a tenth after every so many steps.
+
     Args:
       spec: one of `config.optimizers`.
       frozen: modules that have the rate 0 whatever `spec` says, `config.model.frozen`.
@@ -34,6 +37,8 @@ def make_optimizer(spec: ConfigDict, frozen: Sequence[str] = ()) -> optax.Gradie
     rates = {**spec.learning_rates, **dict.fromkeys(frozen, 0.0)}
 
     def schedule(rate: float) -> optax.ScalarOrSchedule:
+        if every := spec.get("tenth_every", 0):
+            return optax.exponential_decay(rate, every, 0.1, staircase=True)
         if not spec.half_life:
             return rate
         return optax.exponential_decay(rate, spec.half_life, 0.5, transition_begin=spec.decay_from)
@@ -46,7 +51,7 @@ def make_optimizer(spec: ConfigDict, frozen: Sequence[str] = ()) -> optax.Gradie
             # Checkpoints of before have a place for the decay, which was in the chain.
             optax.chain(
                 optax.identity(),
-                optax.scale_by_adam(),
+                optax.trace(spec.momentum) if "momentum" in spec else optax.scale_by_adam(),
                 optax.scale_by_learning_rate(schedule(rate)),
             ),
         )
