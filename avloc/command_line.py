@@ -274,9 +274,9 @@ def _use(verb: Callable[..., argparse.ArgumentParser]) -> None:
     separate = verb(
         "separate",
         "take the sound of a video apart by what sounds in it",
-        "avloc separate --workdir runs/sop --video band.mp4 --out apart --solo violin",
-        "Writes NAME.KIND.wav for each kind that sounds, NAME.rest.wav with what is left, and\n"
-        "NAME.separation.json with the loudness of each over time.",
+        "avloc separate --workdir runs/sop --video a.mp4 --out apart --solo cello",
+        "Writes NAME.KIND.wav for each kind that sounds, NAME.rest.wav with what is\n"
+        "left, and NAME.separation.json with the loudness of each over time.",
     )
     _workdir(separate)
     separate.add_argument("--video", metavar="FILE", required=True, help="a video with sound")

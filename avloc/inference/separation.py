@@ -7,6 +7,7 @@ import math
 import wave
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,12 +15,14 @@ import numpy as np
 from jaxtyping import Float32, Int16, UInt8
 
 from avloc.data_pipelines.media.image import evaluation_view
+from avloc.data_pipelines.media.tracks import LONGEST_GAP
 from avloc.data_pipelines.media.video import cut, probe, sound_of_video
 from avloc.data_pipelines.records.features import SAMPLE_RATE
 from avloc.inference.analysis import Overlay, Second, analyse
 from avloc.inference.localizer import Localizer
 from avloc.inference.redraw import redraw
 from avloc.inference.stems import level_db, require_known, to_int16
+from avloc.inference.video import UpToDamage
 from avloc.naming import file_names
 from avloc.progress import bar, track
 from avloc.separation.overlap import apart
@@ -60,7 +63,8 @@ def separate_video(
     mono and as long as the sound of the video, which they add up to; `<name>.separation.json`, with
     the loudness of each in every second; and for each kind of `solo` a video,
     `<name>.KIND.mp4`, in which it is heard alone. Sound is streamed in windows that overlap by
-    half, so memory does not grow with the length of the video but by what was found in it.
+    half, so memory grows with the length of the video only by what was found in it. A damaged video
+    is taken apart up to the last whole second before the damage.
 
     Args:
       model: of a method that can separate.
@@ -73,18 +77,19 @@ def separate_video(
 
     Raises:
       ValueError: a method that cannot separate sounds, or a kind that the model does not know.
-      VideoError: a video that cannot be read to its end, or without sound or pictures.
+      VideoError: a video without pictures or sound, not readable, or without a whole second.
     """
     path, out_dir = Path(path), Path(out_dir)
     name = path.stem if name is None else name
-    window = model.window
+    _ = model.window  # a model that cannot is refused before the work
     require_known(model, solo)
     length = probe(path).duration or 0.0
-    clips = cut(path, model.image_size)
+    clips = UpToDamage(cut(path, model.image_size), path)
     whole = math.floor(length) or None
     found = analyse(model, clips, batch_size)
     said = f"{path.name}: analysing"
     seconds = list(track(found, said, whole, "second", shown=progress))
+    until = None if clips.damage is None else seconds[-1].second + 1
     kinds = [int(n) for n in np.flatnonzero(np.any([s.sounding for s in seconds], axis=0))]
     names = [*(model.names[n] for n in kinds), _REST]
     called = file_names(["rest", *names[:-1]])
@@ -93,13 +98,14 @@ def separate_video(
     record = out_dir / f"{name}.separation.json"
     with made_folder(out_dir), ExitStack() as stack:
         parts = {kind: stack.enter_context(replacing(file)) for kind, file in files.items()}
-        levels = _write_stems(model, path, window, kinds, parts, whole, progress)
-        text = _record(model, path, seconds, files, levels)
+        levels = _write_stems(model, path, kinds, parts, until or whole, until, progress)
+        text = _record(model, path, clips.damage, seconds, files, levels)
         stack.enter_context(replacing(record)).write_text(text, encoding="utf-8")
         solos: dict[str, Path] = {}
         for kind in [kind for kind in dict.fromkeys(solo) if kind in parts]:
             target = out_dir / f"{name}.{called[kind]}.mp4"
-            _solo(model, path, seconds, kind, parts[kind], stack.enter_context(replacing(target)))
+            drawn = stack.enter_context(replacing(target))
+            _solo(model, path, seconds, kind, until, parts[kind], drawn)
             solos[kind] = target
     rest = files.pop(_REST)
     return Separated(record, files, rest, solos)
@@ -108,14 +114,14 @@ def separate_video(
 def _write_stems(
     model: Localizer,
     path: Path,
-    window: int,
     kinds: Sequence[int],
     files: dict[str, Path],
     whole: int | None,
+    until: int | None,
     progress: bool,
 ) -> dict[str | None, list[float]]:
     """Writes the sounds, and gives the loudness of each, and of the whole, in every second."""
-    views = _Views(model, path)
+    views, window = _Views(model, path), model.window
     among = np.isin(np.arange(len(model.names)), kinds)
     said = f"{path.name}: separating"
     meters = [_Meter() for _ in range(len(kinds) + 2)]
@@ -123,7 +129,7 @@ def _write_stems(
         tracks = [stack.enter_context(_open(file)) for file in files.values()]
 
         def pieces() -> Iterator[Float32[np.ndarray, " t"]]:
-            for second in sound_of_video(path):
+            for second in islice(sound_of_video(path), until):
                 yield second.samples.astype(np.float32) / 32768
                 told.update()
 
@@ -154,7 +160,7 @@ class _Views:
 
     def __init__(self, model: Localizer, path: Path) -> None:
         size = model.image_size
-        self._clips = cut(path, size, shares=(0.5,))
+        self._clips = iter(UpToDamage(cut(path, size, shares=(0.5,)), path))
         self._size, self._place = size, -1
         self._view = np.zeros((size, size, 3), np.uint8)
 
@@ -194,7 +200,13 @@ class _Meter:
 
 
 def _solo(
-    model: Localizer, path: Path, seconds: Sequence[Second], kind: str, sound: Path, target: Path
+    model: Localizer,
+    path: Path,
+    seconds: Sequence[Second],
+    kind: str,
+    until: int | None,
+    sound: Path,
+    target: Path,
 ) -> None:
     """A video with the sound of one kind, in which that kind alone is shown."""
     place = model.names.index(kind)
@@ -205,13 +217,15 @@ def _solo(
         )
         for s in seconds
     ]
-    length = probe(path).duration or 0.0
-    redraw(path, target, Overlay(only, model.names, length).draw, sound=sound)
+    length = min(probe(path).duration or 0.0, seconds[-1].second + LONGEST_GAP)
+    draw = Overlay(only, model.names, length if until is None else until).draw
+    redraw(path, target, draw, until=until, sound=sound)
 
 
 def _record(
     model: Localizer,
     path: Path,
+    damage: str | None,
     seconds: Sequence[Second],
     files: dict[str, Path],
     levels: dict[str | None, list[float]],
@@ -232,6 +246,7 @@ def _record(
         "checkpoint": model.checkpoint,
         "digest": model.digest(),
         "threshold": model.threshold,
+        "damage": damage,
         "sample_rate": SAMPLE_RATE,
         "loudness_db": levels[_WHOLE],
         "stems": stems,

@@ -130,9 +130,11 @@ def _separate(model: Localizer, video: Path, out: Path, name: str, solo: Sequenc
 
     made = separate_video(model, video, out, solo=solo, name=name)
     record = json.loads(made.record.read_text(encoding="utf-8"))
-    print(f"in numbers   {made.record}\nwhat is left {made.rest}")
+    print(f"in numbers   {made.record}")
+    if record["damage"]:
+        print(f"damaged      {video}: {record['damage']}; taken apart up to there")
     for kind, file in made.solos.items():
-        print(f"{kind} alone  {file}")
+        print(f"alone        {kind}: {file}")
     for kind in solo:
         if kind not in made.solos:
             print(f"not heard    {kind}: it sounds in no second of {video}, so no video was made")

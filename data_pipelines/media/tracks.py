@@ -256,12 +256,13 @@ class Sound:
         for time, samples in self._segments(None):
             start = round((time - pictures) * SAMPLE_RATE)
             while start + len(samples) > 0:
-                stretch = stretch or _Stretch.second(0, samples.shape[1])
+                stretch = stretch or _Stretch(0, None, 0, SAMPLE_RATE, samples.shape[1])
                 stretch.fill(start, samples)
                 if start + len(samples) < stretch.start + SAMPLE_RATE:
                     break
                 yield stretch.mono()
-                stretch = _Stretch.second(stretch.place + 1, samples.shape[1])
+                place, begin = stretch.place + 1, stretch.start + SAMPLE_RATE
+                stretch = _Stretch(place, None, begin, SAMPLE_RATE, samples.shape[1])
         if stretch is not None and stretch.reached:
             whole = stretch.mono()
             yield whole._replace(samples=whole.samples[: stretch.reached])
@@ -305,15 +306,9 @@ class Sound:
 class _Stretch:
     """Sound being collected, from sample `start` on; `reached` samples of it are known."""
 
-    def __init__(self, place: int, want: Want, start: int, length: int, channels: int):
+    def __init__(self, place: int, want: Want | None, start: int, length: int, channels: int):
         self.place, self.want, self.start, self.reached = place, want, start, 0
         self.wave = np.zeros((length, channels), np.float32)
-
-    @classmethod
-    def second(cls, place: int, channels: int) -> _Stretch:
-        """The second of this number."""
-        want = Want(float(place), (float(place),), float(place), float(place))
-        return cls(place, want, place * SAMPLE_RATE, SAMPLE_RATE, channels)
 
     def fill(self, start: int, samples: Float32[np.ndarray, "n C"]) -> None:
         """Takes its part of the samples from `start` on."""
