@@ -15,8 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.fft
-from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float, Int
+
+from avloc.separation.toeplitz import inverse_form
 
 DELAYS = 512
 """Length of the filters by which an estimate may differ from a source without being wrong."""
@@ -97,30 +98,26 @@ def _pairs(
     sources: Float[Array, "B N T"], estimates: Float[Array, "B N T"], delays: int
 ) -> Float[Array, "4 B N N"]:
     """SDR, SIR, SAR and SI-SDR of each source (third axis) by each estimate (last axis)."""
-    return jax.lax.map(lambda pair: _measured(*pair, delays), (sources, estimates)).swapaxes(0, 1)
-
-
-def _measured(
-    sources: Float[Array, "N T"], estimates: Float[Array, "N T"], delays: int
-) -> Float[Array, "4 N N"]:
-    count, samples = sources.shape
-    size = scipy.fft.next_fast_len(samples + delays - 1, real=True)
-    f, e = jnp.fft.rfft(sources, size), jnp.fft.rfft(estimates, size)
-    # Of source i with source j at each lag; a negative index is a negative lag.
-    lags = jnp.fft.irfft(f[:, None].conj() * f[None], size)
-    gram = lags[..., np.subtract.outer(np.arange(delays), np.arange(delays))]
-    cross = jnp.fft.irfft(f[:, None].conj() * e[None], size)[..., :delays]  # [N, estimate, delay]
-    energy = jnp.sum(estimates**2, axis=-1)
-
-    def projected(matrix: Float[Array, "n n"], d: Float[Array, "n E"]) -> Float[Array, " E"]:
-        return jnp.sum(solve_triangular(jnp.linalg.cholesky(matrix), d, lower=True) ** 2, axis=0)
-
-    own = jnp.stack([projected(gram[n, n], cross[n].T) for n in range(count)])
-    whole = gram.swapaxes(1, 2).reshape(count * delays, count * delays)
-    every = projected(whole, cross.swapaxes(1, 2).reshape(count * delays, -1))[None]
-    inner, square = cross[..., 0], jnp.sum(sources**2, axis=-1)[:, None]
-    scaled = inner**2 / square
-    signal = jnp.stack(jnp.broadcast_arrays(own, own, every, scaled))
+    batch, count = sources.shape[:2]
+    lags, cross = jax.lax.map(lambda pair: _correlations(*pair, delays), (sources, estimates))
+    every = inverse_form(lags, cross)[:, None]
+    own = jnp.diagonal(lags, axis1=1, axis2=2).swapaxes(1, 2).reshape(-1, 1, 1, 2 * delays)
+    own = inverse_form(own, cross.reshape(batch * count, 1, count, delays))
+    own = own.reshape(batch, count, count)
+    energy = jnp.sum(estimates**2, axis=-1)[:, None]
+    scaled = cross[..., 0] ** 2 / jnp.sum(sources**2, axis=-1)[..., None]
+    signal = jnp.stack([own, own, every + 0 * own, scaled])
     noise = jnp.stack([energy - own, every - own, energy - every + 0 * own, energy - scaled])
     # The smallest noise is the rounding of 64 bits: no ratio is above 300 dB.
     return 10 * jnp.log10(signal / jnp.maximum(noise, 1e-30 * signal))
+
+
+def _correlations(
+    sources: Float[Array, "N T"], estimates: Float[Array, "N T"], delays: int
+) -> tuple[Float[Array, "N N lags"], Float[Array, "N N D"]]:
+    """Of each two sources at lags 0 .. D - 1 and -D .. -1; of sources with estimates from 0 on."""
+    size = scipy.fft.next_fast_len(sources.shape[-1] + delays, real=True)
+    f, e = jnp.fft.rfft(sources, size), jnp.fft.rfft(estimates, size)
+    lags = jnp.fft.irfft(f[:, None].conj() * f[None], size)
+    lags = jnp.concatenate([lags[..., :delays], lags[..., -delays:]], axis=-1)
+    return lags, jnp.fft.irfft(f[:, None].conj() * e[None], size)[..., :delays]
