@@ -44,6 +44,7 @@ def base() -> ConfigDict:
     # How the maps of pictures and sounds become one vector each: `mean`, the simplified code's;
     # `max`, the original's.
     config.multi_task.pooling = "mean"
+    # Share of views of clips that are shrunk.
     config.multi_task.zoom_out = 0.0
 
     # Class activation maps: whether `ReLU(W - threshold)` are the weights (the paper does not say),

@@ -11,33 +11,21 @@ of CSOL's stage one, which then comes first in the same run (`config.labels`).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from avloc import losses
 from avloc.machine.devices import gather
 from avloc.models.coarse import Branches, CoarseNet
 from avloc.models.grad_cam import activation, grad_cam, linear_cam, pooled_by
 from avloc.models.heads import EXACT
-from avloc.training.methods.alternation import Alternation
-from avloc.training.methods.labels import read_scores, rows_of, softened
-from avloc.training.methods.networks import inputs, make_network, sound_input
+from avloc.training.methods.labels import Labelled
+from avloc.training.methods.networks import inputs, make_network
 from avloc.training.microbatches import in_microbatches
-from avloc.types import (
-    Aux,
-    Batch,
-    LossOutput,
-    Phase,
-    Prediction,
-    Scan,
-    TrainState,
-    Variables,
-)
+from avloc.types import Aux, Batch, LossOutput, Phase, Prediction, Variables
 
 PARTS = ("full", "multi_task", "avc")
 
@@ -60,7 +48,7 @@ class Features(NamedTuple):
     audio_logits: Float[Array, "B K"]
 
 
-class CoarseToFine(Alternation):
+class CoarseToFine(Labelled):
     """The whole method, and the rows of its ablation (`config.parts`); see `configs/c2f.py`."""
 
     title = "C2F"
@@ -79,13 +67,6 @@ class CoarseToFine(Alternation):
             branch_axis=self.axis_name,
         )
 
-    def init(self, key: PRNGKeyArray, batch: Batch) -> tuple[Variables, Aux]:
-        """See `avloc.types.Method`. `targets` are the labels of all clips, split after split."""
-        variables, aux = super().init(key, batch)
-        rows = sum(self.info.num_examples.get(split, 0) for split in self._splits())
-        targets = {"targets": jnp.zeros((rows, self.config.clusters)), "offset": jnp.zeros(())}
-        return variables, {**aux, **targets}
-
     def phases(self) -> Iterator[Phase]:
         """See `avloc.types.Method`."""
         config = self.config
@@ -101,19 +82,19 @@ class CoarseToFine(Alternation):
             self.multi_task_loss,
             refresh=self.label,
         )
-        yield from self._passes("multi-task", "multi_task", config.multi_task.epochs)
-        words, optimizer = "alignment", "alignment"
+        yield from self._passes(
+            "multi-task", self.multi_task_loss, config.multi_task.epochs, "multi_task", "multi_task"
+        )
+        words, loss = "alignment", self.alignment_loss
         if config.parts != "full":
-            words = "multi-task, second stage"
-        yield from self._passes(words, optimizer, config.stage_two.epochs)
+            words, loss = "multi-task, longer", self.multi_task_loss
+        yield from self._passes(words, loss, config.stage_two.epochs, "alignment", "stage_two")
 
-    def _passes(self, name: str, optimizer: str, epochs: int) -> Iterator[Phase]:
+    def _passes(
+        self, name: str, loss: Any, epochs: int, optimizer: str, checkpoint_name: str
+    ) -> Iterator[Phase]:
         """Epochs over every split in turn; the last pass ends with a checkpoint."""
-        loss = self.multi_task_loss
-        if optimizer == "alignment" and self.config.parts == "full":
-            loss = self.alignment_loss
-        stage = {"multi_task": "multi_task", "alignment": "stage_two"}[optimizer]
-        splits, offset = list(self._splits()), 0
+        splits, clips = self.labelled_splits(), self.config.data.stage_one
         for epoch in range(epochs):
             offset = 0
             for split in splits:
@@ -125,68 +106,10 @@ class CoarseToFine(Alternation):
                     optimizer,
                     loss,
                     aux={"offset": offset},
-                    zoom_out=self.config.multi_task.zoom_out,
-                    checkpoint_name=stage if last else None,
+                    zoom_out=self.config.multi_task.zoom_out if split == clips else 0.0,
+                    checkpoint_name=checkpoint_name if last else None,
                 )
                 offset += self.info.num_examples.get(split, 0)
-
-    def _splits(self) -> tuple[str, ...]:
-        data = self.config.data
-        return tuple(dict.fromkeys(data[name] for name in self.config.multi_task.splits))
-
-    # Labels.
-
-    def label(self, state: TrainState, scan: Scan, key: PRNGKeyArray) -> TrainState:
-        """Sets the labels of every clip; `labels` is the likeliest one of those of stage one.
-
-        Raises:
-          ValueError: `config.labels` is not what it can be, or its file lacks something.
-        """
-        found = {split: self._labels_of(split, state, scan) for split in self._splits()}
-        targets = np.concatenate(list(found.values())).astype(np.float32)
-        aux = {**state.aux, "targets": jnp.asarray(targets)}
-        first = self.config.data.stage_one
-        if self.config.labels.source != "clusters" and first in found:
-            aux["labels"] = jnp.asarray(found[first].argmax(axis=1), jnp.int32)
-        return state._replace(aux=aux)
-
-    def _labels_of(self, split: str, state: TrainState, scan: Scan) -> Float[np.ndarray, "N K"]:
-        labels, k = self.config.labels, self.config.clusters
-        if labels.source == "clusters":
-            if split == self.config.data.stage_one:
-                return np.eye(k)[np.asarray(state.aux["labels"])]
-            scores = np.asarray(scan(self._teach_step, state, split))
-        elif labels.source == "file":
-            file = Path(labels.file).expanduser()
-            videos = np.asarray(scan(self._video_step, state, split))
-            scores = rows_of(videos, read_scores(file, k), split, file)
-        elif labels.source == "tags":
-            names = len(self.info.class_names)
-            if names > k:
-                raise ValueError(
-                    f"config.clusters is {k}, but the data set has {names} categories, which are "
-                    f"the classes where config.labels.source is 'tags': set it to {names}"
-                )
-            return np.asarray(scan(self._tag_step, state, split))
-        else:
-            raise ValueError(
-                f"config.labels.source is 'clusters', 'file' or 'tags', not {labels.source!r}"
-            )
-        return softened(scores, labels.threshold, labels.floor)
-
-    def _teach_step(self, variables: Variables, aux: Aux, batch: Batch) -> Float[Array, "B K"]:
-        """What the audio network of stage one hears in scenes."""
-        sound = sound_input(self.net, batch)
-        logits = self.net.apply(aux["teacher"], sound, method="hear_clusters")
-        return jax.nn.softmax(logits)
-
-    def _video_step(self, variables: Variables, aux: Aux, batch: Batch) -> Int[Array, " B"]:
-        return batch.video
-
-    def _tag_step(self, variables: Variables, aux: Aux, batch: Batch) -> Float[Array, "B K"]:
-        """What sounds in a clip, as the data set says: the config asks for supervision."""
-        tags = jax.nn.one_hot(batch.labels, self.config.clusters)
-        return (tags * batch.sounding[..., None]).max(axis=1)
 
     # Losses.
 
@@ -228,7 +151,7 @@ class CoarseToFine(Alternation):
         loss, log = spec.correspondence_weight * matching, {"matching": matching}
         log["accuracy"] = right
         if self.config.parts != "avc":
-            targets = gather(self._targets(aux, batch), axis)
+            targets = gather(self.targets(aux, batch), axis)
             logits = gather((out.visual_logits, out.audio_logits), axis)
             seen, heard = (losses.multi_label_bce(x, targets, mask) for x in logits)
             loss = loss + seen + heard
@@ -258,16 +181,13 @@ class CoarseToFine(Alternation):
         right = 0.5 * (_share(logits > 0, positive) + _share(logits <= 0, negative))
         return losses.match_bce(logits, positive, negative), right
 
-    def _targets(self, aux: Aux, batch: Batch) -> Float[Array, "B K"]:
-        return aux["targets"][aux["offset"].astype(jnp.int32) + batch.index]
-
     def _valid(self, out: Features, aux: Aux, batch: Batch) -> Bool[Array, "B K"]:
         """Which classes a clip takes part with: those found on both sides, or labelled."""
         two = self.config.stage_two
         if two.valid == "predicted":
             return self._found(out.visual_logits, out.audio_logits)
         if two.valid == "labelled":
-            return self._targets(aux, batch) > two.valid_threshold
+            return self.targets(aux, batch) > two.valid_threshold
         raise ValueError(f"config.stage_two.valid is 'predicted' or 'labelled', not {two.valid!r}")
 
     def _found(self, *logits: Float[Array, "B K"]) -> Bool[Array, "B K"]:

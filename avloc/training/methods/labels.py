@@ -1,102 +1,90 @@
-"""Class scores of clips from a file, for training by the pseudo labels of any tagger (C2F 4.3)."""
+"""Labels of several classes for every clip: clusters, scores from a file, or tags of the data set.
+
+Losses read them from aux, never from a batch. Tags are read where the config asks for supervision.
+"""
 
 from __future__ import annotations
 
-import csv
-import json
-import zlib
-from collections.abc import Mapping
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from avloc.training.methods.alternation import Alternation
+from avloc.training.methods.label_files import read_scores, rows_of, softened
+from avloc.training.methods.networks import sound_input
+from avloc.types import Aux, Batch, Scan, TrainState, Variables
 
 
-def softened(
-    scores: Float[np.ndarray, "N K"], threshold: float, floor: float
-) -> Float[np.ndarray, "N K"]:
-    """`y > threshold` becomes `floor + (1 - floor) y`; lower scores stay as they are.
+class Labelled(Alternation):
+    """A method whose clips have scores of `config.clusters` classes, by `config.labels`."""
 
-    With 0.3 and 0.6 the published code's rule: a tag that is likely is nearly certain.
-    """
-    return np.where(scores > threshold, floor + (1 - floor) * scores, scores).astype(np.float32)
+    def init(self, key: PRNGKeyArray, batch: Batch) -> tuple[Variables, Aux]:
+        """See `avloc.types.Method`. `targets` are the labels of all clips, split after split."""
+        variables, aux = super().init(key, batch)
+        rows = sum(self.info.num_examples.get(split, 0) for split in self.labelled_splits())
+        targets = {"targets": jnp.zeros((rows, self.config.clusters)), "offset": jnp.zeros(())}
+        return variables, {**aux, **targets}
 
+    def labelled_splits(self) -> tuple[str, ...]:
+        """The splits whose clips have labels, in the order of `targets`."""
+        data = self.config.data
+        return tuple(dict.fromkeys(data[name] for name in self.config.multi_task.splits))
 
-def video_number(name: str | bytes) -> int:
-    """The number by which a batch knows a video (`Batch.video`)."""
-    raw = name.encode() if isinstance(name, str) else name
-    return zlib.crc32(raw) & 0x7FFFFFFF
+    def targets(self, aux: Aux, batch: Batch) -> Float[Array, "B K"]:
+        """Labels of a batch; `offset` is the place of the phase's split."""
+        return aux["targets"][aux["offset"].astype(jnp.int32) + batch.index]
 
+    def label(self, state: TrainState, scan: Scan, key: PRNGKeyArray) -> TrainState:
+        """Sets the labels of every clip; `labels` is the likeliest one of those of stage one.
 
-def read_scores(file: Path, classes: int) -> dict[int, Float[np.ndarray, " K"]]:
-    """Scores of each video, by its number.
+        Raises:
+          ValueError: `config.labels` is not what it can be, or its file lacks something.
+        """
+        found = {split: self._labels_of(split, state, scan) for split in self.labelled_splits()}
+        targets = np.concatenate(list(found.values())).astype(np.float32)
+        aux = {**state.aux, "targets": jnp.asarray(targets)}
+        first = self.config.data.stage_one
+        if self.config.labels.source != "clusters" and first in found:
+            aux["labels"] = jnp.asarray(found[first].argmax(axis=1), jnp.int32)
+        return state._replace(aux=aux)
 
-    Args:
-      file: `.json`: an object of video id to a list of scores, or to an object of class to score
-        (its classes in the order of the first video). `.csv`: a header, then a row for each video:
-        its id and a score for each class.
-      classes: how many there must be, `config.clusters`.
-
-    Raises:
-      ValueError: no such file, or a row that is not what it should be; the sentence names it.
-    """
-    if not file.is_file():
-        raise ValueError(f"config.labels.file: there is no file {str(file)!r}")
-    rows = _json(file) if file.suffix == ".json" else _csv(file)
-    if not rows:
-        raise ValueError(f"config.labels.file: {file} has no video")
-    found = {}
-    for name, values in rows.items():
-        try:
-            scores = np.asarray(values, np.float32)
-        except (TypeError, ValueError):
-            scores = np.full(1, np.nan)
-        if scores.shape != (classes,):
+    def _labels_of(self, split: str, state: TrainState, scan: Scan) -> Float[np.ndarray, "N K"]:
+        labels, k = self.config.labels, self.config.clusters
+        if labels.source == "clusters":
+            if split == self.config.data.stage_one:
+                return np.eye(k)[np.asarray(state.aux["labels"])]
+            scores = np.asarray(scan(self._teach_step, state, split))
+        elif labels.source == "file":
+            file = Path(labels.file).expanduser()
+            videos = np.asarray(scan(self._video_step, state, split))
+            scores = rows_of(videos, read_scores(file, k), split, file)
+        elif labels.source == "tags":
+            names = len(self.info.class_names)
+            if names > k:
+                raise ValueError(
+                    f"config.clusters is {k}, but the data set has {names} categories, which are "
+                    f"the classes where config.labels.source is 'tags': set it to {names}"
+                )
+            return np.asarray(scan(self._tag_step, state, split))
+        else:
             raise ValueError(
-                f"config.labels.file: {file} has {scores.size} scores for {name!r}, and "
-                f"config.clusters is {classes}: set one by the other"
+                f"config.labels.source is 'clusters', 'file' or 'tags', not {labels.source!r}"
             )
-        if not ((scores >= 0) & (scores <= 1)).all():
-            raise ValueError(
-                f"config.labels.file: {file} has scores for {name!r} that are not from 0 to 1"
-            )
-        found[video_number(name)] = scores
-    return found
+        return softened(scores, labels.threshold, labels.floor)
 
+    def _teach_step(self, variables: Variables, aux: Aux, batch: Batch) -> Float[Array, "B K"]:
+        """What the audio network of stage one hears in scenes."""
+        sound = sound_input(self.net, batch)
+        logits = self.net.apply(aux["teacher"], sound, method="hear_clusters")
+        return jax.nn.softmax(logits)
 
-def rows_of(
-    videos: Int[np.ndarray, " N"], scores: Mapping[int, np.ndarray], split: str, file: Path
-) -> Float[np.ndarray, "N K"]:
-    """The scores of each clip of a split, by its video.
+    def _video_step(self, variables: Variables, aux: Aux, batch: Batch) -> Int[Array, " B"]:
+        return batch.video
 
-    Raises:
-      ValueError: the file lacks videos of the split.
-    """
-    absent = {int(v) for v in videos} - scores.keys()
-    if absent:
-        raise ValueError(
-            f"config.labels.file: {file} lacks {len(absent)} of {len({*videos.tolist()})} videos "
-            f"of split {split}: give each its scores, under the id that the data set has"
-        )
-    return np.stack([scores[int(v)] for v in videos])
-
-
-def _json(file: Path) -> Mapping[str, object]:
-    try:
-        rows = json.loads(file.read_text())
-    except ValueError as error:
-        raise ValueError(f"config.labels.file: {file} is not JSON: {error}") from None
-    if not isinstance(rows, dict):
-        raise ValueError(f"config.labels.file: {file} is no object of video id to scores")
-    named = [row for row in rows.values() if isinstance(row, dict)]
-    order = list(named[0]) if named else []
-    return {
-        name: [row.get(key) for key in order] if isinstance(row, dict) else row
-        for name, row in rows.items()
-    }
-
-
-def _csv(file: Path) -> Mapping[str, object]:
-    with file.open(newline="") as lines:
-        _, *rows = csv.reader(lines)
-    return {row[0]: row[1:] for row in rows if row}
+    def _tag_step(self, variables: Variables, aux: Aux, batch: Batch) -> Float[Array, "B K"]:
+        """What sounds in a clip, as the data set says: the config asks for supervision."""
+        tags = jax.nn.one_hot(batch.labels, self.config.clusters)
+        return (tags * batch.sounding[..., None]).max(axis=1)
