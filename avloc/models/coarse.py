@@ -57,7 +57,7 @@ class CoarseNet(AudioVisualNet):
         self.visual_classes = nn.Dense(self.clusters, dtype=self.dtype)
         self.audio_classes = nn.Dense(self.clusters, dtype=self.dtype)
         self.visual_branch = _Stage(*_last_stage(self.visual), **common)
-        if self.audio_branch == "stage" and hasattr(self.audio, "blocks"):
+        if self.audio_branch == "stage" and hasattr(self.audio, "strides"):
             self.sound_branch = _Stage(*_last_stage(self.audio), **common)
         elif self.audio_branch == "convolutions":
             self.sound_branch = _Convolutions(self.visual.channels, **common)
