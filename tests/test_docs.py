@@ -38,6 +38,8 @@ from avloc.training.preflight import check
 from avloc.types import Batch, DatasetInfo, TrainState
 from tests.videos import write_video
 
+pytestmark = pytest.mark.usefixtures("in_haste")
+
 ROOT = Path(__file__).parents[1]
 make_figures, make_showcase = (
     SimpleNamespace(**runpy.run_path(str(ROOT / "scripts" / f"make_{what}.py")))
