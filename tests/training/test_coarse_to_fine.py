@@ -87,6 +87,7 @@ def test_both_stages_read_clips_and_scenes_in_turn():
         *[("alignment", *rest) for rest in 2 * _turn("alignment")],
     ]
     stages = [p.checkpoint_name for p in made[-6:]]
+    assert made[-7].checkpoint_name == "labels"
     assert stages == [None, "multi_task", None, None, None, "stage_two"]
     assert [p.zoom_out for p in made[-2:]] == [0.5, 0.0]
 

@@ -81,6 +81,7 @@ class CoarseToFine(Labelled):
             "multi_task",
             self.multi_task_loss,
             refresh=self.label,
+            checkpoint_name="labels",
         )
         yield from self._passes(
             "multi-task", self.multi_task_loss, config.multi_task.epochs, "multi_task", "multi_task"
