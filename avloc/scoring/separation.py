@@ -16,6 +16,7 @@ from avloc.separation.masking import targets
 from avloc.separation.measures import Separation, separation
 from avloc.separation.resampling import resample
 from avloc.training.loading import LoadedRun
+from avloc.training.methods.csol_separation import CsolSeparation
 from avloc.training.methods.separating import Separating, to_float
 from avloc.types import Batch
 
@@ -70,13 +71,13 @@ def score_separation(
       ValueError: the method cannot separate by guides, or the split has one kind only.
     """
     method = run.method
-    if not isinstance(method, Separating):
+    if not isinstance(method, Separating | CsolSeparation):
         raise ValueError(
             f"method {run.config.method!r} cannot separate sounds: choose one that can"
         )
     chosen = mixture_pairs(dataset.labels(split), pairs, seed)
     found: dict[str, list[Separation]] = {row: [] for row in ROWS}
-    separate = jax.jit(lambda clips: _separated(method, run.variables, clips))
+    separate = jax.jit(lambda clips: _separated(method, run.variables, run.aux, clips))
     for clips in _batches(run, dataset, split, chosen, batch):
         sources, mixture, by_method, ideal = map(np.asarray, separate(clips))
         same = np.broadcast_to(mixture[:, None], sources.shape)
@@ -111,13 +112,17 @@ def _batches(
 
 
 def _separated(
-    method: Separating, variables: Any, clips: Batch
+    method: Separating | CsolSeparation, variables: Any, aux: Any, clips: Batch
 ) -> tuple[
     Float[Array, "B 2 T"], Float[Array, "B T"], Float[Array, "B 2 T"], Float[Array, "B 2 T"]
 ]:
     """Sources, mixture, the method's estimates, and those of the ideal masks."""
+    if isinstance(method, CsolSeparation):
+        variables, guides = method.guide(variables, aux, clips)
+        method = method.separator
+    else:
+        guides, _ = method.guide(variables, clips, False)
     spec, grid = method.config.separation, method.grid
-    guides, _ = method.guide(variables, clips, False)
     sounds = resample(
         to_float(clips.waveform), method.info.sample_rate, method.config.sound.sample_rate
     )
