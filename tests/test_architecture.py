@@ -146,7 +146,8 @@ def test_no_arrow_points_up(path: Path):
 
 
 def test_no_room_is_a_wide_flat_floor():
-    folders = Counter(path.parent for path in SOURCES)
+    # Configs are no room to walk through, but a list to choose from.
+    folders = Counter(path.parent for path in SOURCES if path.parent.name != "configs")
     wide = {str(folder.relative_to(ROOT)): n for folder, n in folders.items() if n > 20}
     assert not wide, f"more than 20 files side by side: {wide}; give them rooms"
 

@@ -56,6 +56,9 @@ TINY_SOP = {
     "separation.width": "2",
     "separation.channels": "10",
 }
+TINY_C2F = {"model.projection": "(16,8)", "model.pair_hidden": "8"}
+# The papers' own, which differ in where labels come from.
+TAGGED = {"labels.source": "tags", "labels.file": "", "stage_two.valid": "labelled"}
 SHORT = {
     "stage_one.warmup_epochs": 1,
     "stage_one.warmup_steps": 5,
@@ -65,6 +68,7 @@ SHORT = {
     "identification.steps": 10,
     "separation.steps": 5,
     "stage_two.epochs": 1,
+    "multi_task.epochs": 1,
 }
 
 
@@ -78,6 +82,10 @@ def tiny(name):
         override(config, TINY_IER.items())
     if config.method == "sop":
         override(config, TINY_SOP.items())
+    if config.method == "c2f":
+        override(
+            config, (TINY_C2F | (TAGGED if config.labels.source != "clusters" else {})).items()
+        )
     # What a config leaves out stays out; the rest is short.
     for field, most in SHORT.items():
         *parents, leaf = field.split(".")
@@ -166,7 +174,30 @@ def test_the_duet_run_goes_on_with_duets():
 
 
 # What these did before the fields were there, whatever the papers do.
-@pytest.mark.parametrize("name", sorted(set(NAMES) - set(PAPERS)))
+def test_c2f_does_as_its_paper():
+    flickr, audioset = load_config("c2f_flickr"), load_config("c2f_audioset")
+    for config in (flickr, audioset):
+        assert (config.image_size, config.batch_size, config.negatives) == (256, 16, "drawn")
+        assert (config.model.audio, config.model.audio_branch) == ("crnn", "convolutions")
+        assert (config.multi_task.epochs, config.stage_two.epochs) == (20, 20)
+        for name, rate in (("multi_task", 1e-3), ("alignment", 1e-4)):
+            optimizer = config.optimizers[name]
+            assert optimizer.momentum == 0.9 and optimizer.learning_rates.default == rate
+            assert optimizer.learning_rates.visual == pytest.approx(rate / 10)
+        assert (config.stage_two.form, config.parts) == ("sum", "full")
+    assert (flickr.clusters, audioset.clusters) == (7, 15)
+    assert (flickr.labels.source, audioset.labels.source) == ("file", "tags")
+    # One split of all levels, by the protocol that counts all boxes.
+    assert audioset.data.name == "audioset_instrument/all_boxes"
+    assert audioset.data.scene_tests == ("test",)
+    assert audioset.evaluation.scene_protocol == "c2f-levels"
+    assert flickr.evaluation.single_protocol == "c2f-flickr"
+
+
+OLD = sorted(name for name in set(NAMES) - set(PAPERS) if not name.startswith("c2f_"))
+
+
+@pytest.mark.parametrize("name", OLD)
 def test_the_others_keep_what_old_runs_did(name):
     config, old = load_config(name), load_config(name)
     with old.unlocked():
@@ -224,11 +255,18 @@ def test_config_trains(names, toy, tmp_path):
         last = (["hearing"] * 2 + ["clusters", "matching"]) if config.method == "csol" else last
     if config.method == "sop":
         warm, first, second, last = ["separation"] * 2, [], [], []
+    scenes = int(config.stage_two.epochs > 0)
+    if config.method == "c2f":
+        # Clips, then scenes, in each of both stages.
+        scenes, last = 2, ["clusters", *["multi-task"] * 2, *["alignment"] * 2]
+        if config.labels.source == "tags":
+            warm, first, second, last = [], [], [], last[1:]
     assert phases == [*warm, *first, *second, "clusters", *last]
     assert all(np.isfinite(row["loss"]) for row in run.epochs() if row["phase"] != "clusters")
     # 64 clips and 16 scenes, in batches of 16.
     clips = [phase for phase in phases if phase not in ("clusters", "matching", "referral")]
-    assert int(state.step) == 4 * len(clips) + (config.stage_two.epochs > 0)
+    passes = len(clips) - (scenes if config.method == "c2f" else 0)
+    assert int(state.step) == 4 * passes + scenes
     assert not (tmp_path / "features").exists()  # they are beside the data
     assert (toy.folder / "features").is_dir() or not config.stored_views
     loaded = load_run(tmp_path)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Complex, Float, Int, PRNGKeyArray, Shaped
+from jaxtyping import Array, Bool, Complex, Float, Int, PRNGKeyArray, Shaped
 from ml_collections import ConfigDict
 
 from avloc import losses
@@ -156,12 +156,23 @@ class Separating:
 
     # Prediction.
 
+    @property
+    def window(self) -> int:
+        """See `avloc.types.Separates`."""
+        return self._length + self._length % 2
+
+    @property
+    def _length(self) -> int:
+        """Samples, at the data's rate, of the window that is trained on."""
+        spec = self.config.sound
+        return -(-spec.samples * self.info.sample_rate // spec.sample_rate)
+
     def separate_by(
         self,
         variables: Variables,
         waveform: Shaped[Array, "B T"],
         guides: Float[Array, "B G K"],
-        share: bool = False,
+        among: Bool[Array, "B G"] | None = None,
     ) -> Float[Array, "B G T"]:
         """What each guide takes out of a sound of any length, at the data's sample rate, -1 to 1.
 
@@ -169,7 +180,7 @@ class Separating:
         """
         ours, theirs = self.config.sound.sample_rate, self.info.sample_rate
         sound = resample(to_float(waveform), theirs, ours)
-        parts = self.unmix(variables, sound, guides, share)
+        parts = self.unmix(variables, sound, guides, among)
         return jnp.clip(resample(parts, ours, theirs, waveform.shape[-1]), -1, 1)
 
     def unmix(
@@ -177,7 +188,7 @@ class Separating:
         variables: Variables,
         sound: Float[Array, "B T"],
         guides: Float[Array, "B G K"],
-        share: bool = False,
+        among: Bool[Array, "B G"] | None = None,
     ) -> Float[Array, "B G T"]:
         """What each guide takes out of a sound, at the method's sample rate.
 
@@ -185,14 +196,16 @@ class Separating:
           variables: of the network.
           sound: mixtures.
           guides: vectors in 0..1; G of each mixture.
-          share: whether masks are soft, and those that add up to more than 1 at a cell are scaled
-            down, so that the results add up to no more than the sound.
+          among: the guides that share the sound: their masks are soft, and where these add up to
+            more than 1 they are scaled down, so that the results add up to no more than the sound.
+            None: each guide is alone with it.
         """
         spectra = self.grid.spectra(sound)
         s = self.net.apply(variables, network_input(self.grid.loudness(spectra)), method="listen")
         masks = jax.nn.sigmoid(self.net.apply(variables, guides, s, method="mask"))
         kind = self.config.separation.mask
-        if share:
+        if among is not None:
+            masks = jnp.where(among[..., None, None], masks, 0)
             masks, kind = masks / jnp.maximum(masks.sum(axis=1, keepdims=True), 1), "ratio"
         return self.grid.apply(masks, spectra[:, None], sound.shape[-1], kind)
 
@@ -204,8 +217,7 @@ class Separating:
         self, sounds: Float[Array, "B T"], key: PRNGKeyArray | None
     ) -> Float[Array, "B samples"]:
         """A window of each sound at the method's rate: a random one, or the middle without key."""
-        spec, rate = self.config.sound, self.info.sample_rate
-        length = -(-spec.samples * rate // spec.sample_rate)
+        spec, rate, length = self.config.sound, self.info.sample_rate, self._length
         room = sounds.shape[-1] - length
         if room > 0 and key is None:
             sounds = sounds[:, room // 2 :][:, :length]

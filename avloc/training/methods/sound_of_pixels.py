@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from avloc.clustering.dictionary import dictionary
 from avloc.clustering.kmeans import assign, kmeans
@@ -163,11 +163,13 @@ class SoundOfPixels(Separating):
         masks = jax.nn.sigmoid(self.net.apply(variables, guides, s, method="mask"))
         return jnp.einsum("bgrn,brn->bg", masks, share, precision=EXACT)
 
-    def separate(self, variables: Variables, aux: Aux, batch: Batch) -> Float[Array, "B K T"]:
+    def separate(
+        self, variables: Variables, aux: Aux, batch: Batch, among: Bool[Array, "B K"]
+    ) -> Float[Array, "B K T"]:
         """See `avloc.types.Separates`: by the mean guide of each cluster, soft masks shared out."""
         prototypes = aux["prototypes"]
         guides = jnp.broadcast_to(prototypes, (len(batch.waveform), *prototypes.shape))
-        return self.separate_by(variables, batch.waveform, guides, share=True)
+        return self.separate_by(variables, batch.waveform, guides, among)
 
 
 def relative(maps: Float[Array, "B h w *K"]) -> Float[Array, "B h w *K"]:
