@@ -21,6 +21,8 @@ def get_config() -> ConfigDict:
     config.optimizers.separation = other.optimizers.separation
     short(config)
     del config.separation.channels  # one for each cluster
+    config.separation.steps = 1500
+    config.optimizers.separation.update(dict(half_life=200, decay_from=900))
     # Clips of one second: 64 columns.
     config.sound.update(dict(samples=10837, n_fft=510, hop=172, rows=64))
     config.lock()

@@ -21,7 +21,9 @@ from avloc.training.methods.separating import Separating, to_float
 from avloc.types import Batch
 
 MEASURES = ("sdr", "sir", "sar", "si_sdr")
-ROWS = ("mixture", "method", "ideal mask")
+ROWS = ("mixture", "method", "method, shared", "ideal mask")
+"""The mixture as it is; each guide alone with it, as in the papers; both guides sharing it, as
+`avloc separate` does; and the best that masks of this kind can do."""
 
 
 def mixture_pairs(labels: Int[np.ndarray, " S"], count: int, seed: int) -> Int[np.ndarray, "P 2"]:
@@ -79,9 +81,8 @@ def score_separation(
     found: dict[str, list[Separation]] = {row: [] for row in ROWS}
     separate = jax.jit(lambda clips: _separated(method, run.variables, run.aux, clips))
     for clips in _batches(run, dataset, split, chosen, batch):
-        sources, mixture, by_method, ideal = map(np.asarray, separate(clips))
-        same = np.broadcast_to(mixture[:, None], sources.shape)
-        for row, estimates in zip(ROWS, (same, by_method, ideal), strict=True):
+        sources, *estimated = map(np.asarray, separate(clips))
+        for row, estimates in zip(ROWS, estimated, strict=True):
             found[row].append(separation(sources, estimates))
     return {"split": split, "pairs": len(chosen), "seed": seed} | {
         row: _summary(parts, len(chosen)) for row, parts in found.items()
@@ -113,10 +114,8 @@ def _batches(
 
 def _separated(
     method: Separating | CsolSeparation, variables: Any, aux: Any, clips: Batch
-) -> tuple[
-    Float[Array, "B 2 T"], Float[Array, "B T"], Float[Array, "B 2 T"], Float[Array, "B 2 T"]
-]:
-    """Sources, mixture, the method's estimates, and those of the ideal masks."""
+) -> tuple[Float[Array, "B 2 T"], ...]:
+    """Sources, and the estimates of each row."""
     if isinstance(method, CsolSeparation):
         variables, guides = method.guide(variables, aux, clips)
         method = method.separator
@@ -128,11 +127,14 @@ def _separated(
     )
     sources = sounds.reshape(-1, 2, sounds.shape[-1]) / 2
     mixture = sources.sum(axis=1)
-    estimates = method.unmix(variables, mixture, guides.reshape(len(mixture), 2, -1))
+    guides = guides.reshape(len(mixture), 2, -1)
+    alone = method.unmix(variables, mixture, guides)
+    shared = method.unmix(variables, mixture, guides, jnp.ones(guides.shape[:2], bool))
     spectra = grid.spectra(mixture)[:, None]
     ideal = targets(grid.loudness(grid.spectra(sources)), grid.loudness(spectra), spec.mask)
     best = grid.apply(ideal, spectra, sources.shape[-1], spec.mask)
-    return sources, mixture, estimates, jnp.clip(best, -1, 1)
+    same = jnp.broadcast_to(mixture[:, None], sources.shape)
+    return sources, same, alone, shared, jnp.clip(best, -1, 1)
 
 
 def _summary(parts: Sequence[Separation], count: int) -> dict[str, float]:
