@@ -47,6 +47,15 @@ TINY = {
     "stage_one.classification_passes": "1",
 }
 TINY_IER = {"identifier.middle": "8", "identification.epochs": "2"}
+TINY_SOP = {
+    "sound.samples": "1000",
+    "sound.n_fft": "62",
+    "sound.hop": "32",
+    "sound.rows": "16",
+    "separation.levels": "2",
+    "separation.width": "2",
+    "separation.channels": "10",
+}
 TINY_C2F = {"model.projection": "(16,8)", "model.pair_hidden": "8"}
 # The papers' own, which differ in where labels come from.
 TAGGED = {"labels.source": "tags", "labels.file": "", "stage_two.valid": "labelled"}
@@ -57,6 +66,7 @@ SHORT = {
     "hearing.epochs": 1,
     "hearing.steps": 5,
     "identification.steps": 10,
+    "separation.steps": 5,
     "stage_two.epochs": 1,
     "multi_task.epochs": 1,
 }
@@ -70,6 +80,8 @@ def tiny(name):
         config.init_from = ""
     if config.method == "ier":
         override(config, TINY_IER.items())
+    if config.method == "sop":
+        override(config, TINY_SOP.items())
     if config.method == "c2f":
         override(
             config, (TINY_C2F | (TAGGED if config.labels.source != "clusters" else {})).items()
@@ -142,6 +154,18 @@ def test_the_papers_configs_do_as_the_papers(name):
     assert config.mask.to_dict() == {"threshold": 0.05, "dilated": True}
 
 
+def test_the_separating_config_does_as_the_paper():
+    config = load_config("sop_music")
+    assert (config.data.name, config.init_from) == ("music/separation", "weights/resnet18")
+    sound = config.sound
+    assert sound.samples // sound.hop + 1 == sound.rows == 256 and sound.n_fft == 1022
+    spec = config.separation
+    assert (spec.mask, spec.weighted, spec.channels, spec.levels) == ("binary", True, 32, 7)
+    optimizer = config.optimizers.separation
+    assert optimizer.learning_rates.to_dict() == {"default": 1e-3, "visual": 1e-4}
+    assert (optimizer.momentum, optimizer.tenth_every) == (0.9, 0.4 * spec.steps)
+
+
 def test_the_duet_run_goes_on_with_duets():
     duets, music = load_config("csol_duets"), load_config("csol_music")
     assert (duets.data.stage_two, duets.stage_two.epochs) == ("duet_train", 1)
@@ -184,6 +208,7 @@ def test_the_others_keep_what_old_runs_did(name):
             del old[group][field]
         later = {"csol": ("stage_two", "affine", "negative_side")}
         later["ier"] = ("identification", "curriculum", "count")
+        later["sop"] = ("stage_two", "affine", "negative_side")
         group, *fields = later[config.method]
         for field in fields:
             del old[group][field]
@@ -228,6 +253,8 @@ def test_config_trains(names, toy, tmp_path):
         # As those, and stage two.
         warm, first, second = ["warm-up"] * 2, [], []
         last = (["hearing"] * 2 + ["clusters", "matching"]) if config.method == "csol" else last
+    if config.method == "sop":
+        warm, first, second, last = ["separation"] * 2, [], [], []
     scenes = int(config.stage_two.epochs > 0)
     if config.method == "c2f":
         # Clips, then scenes, in each of both stages.

@@ -9,6 +9,7 @@ from avloc.losses.distributions import (
     multi_label_bce,
 )
 from avloc.losses.instances import instance_bce, presence
+from avloc.losses.masks import mask_error
 from avloc.losses.referrer import (
     audio_guided_logits,
     cross_distillation,
@@ -25,6 +26,7 @@ __all__ = [
     "info_nce",
     "instance_bce",
     "kl_divergence",
+    "mask_error",
     "masked_mean",
     "match_bce",
     "multi_label_bce",
