@@ -48,7 +48,8 @@ def settings(negatives: str, method: str = "csol"):
         config.stage_one.update(dict(mixtures=0.5, mixtures_after=0))
     if method == "c2f":
         config.model.projection = (16, 8)
-        config.stage_two.update(dict(form="means", margin=2.0))
+        # No class drops in or out by a last bit.
+        config.stage_two.update(dict(form="means", margin=2.0, valid_threshold=0.0))
     if method == "ier":
         config.identifier.middle = 8
         config.identification.update(dict(sources=(2, 3), gain_db=6.0, localization_weight=1.0))
