@@ -162,10 +162,12 @@ class Model(Localizer):
     ) -> Stems:
         """What each category has of the sound, of any length, that goes with an image.
 
-        Arguments are those of `localize`, for one item. Sound becomes mono and 16 kHz.
+        Sound becomes mono and 16 kHz.
 
         Args:
-          image, waveform, sample_rate: see there.
+          image: as `localize` takes it, one.
+          waveform: as `localize` takes it, one.
+          sample_rate: of the waveform, in Hz.
           kinds: names of the categories that share the sound; None: those that sound in some
             second of it, by the model's scores.
 
