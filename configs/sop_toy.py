@@ -32,6 +32,11 @@ def small(config: ConfigDict) -> None:
         dict(visual="efficientnet_lite0", frozen=("visual",), standardized=True, width=16)
     )
     config.batch_size = 16
+    short(config)
+
+
+def short(config: ConfigDict) -> None:
+    """A U-Net of five levels that starts narrow, by Adam."""
     config.separation.update(
         dict(epochs=0, steps=1200, channels=16, levels=5, width=16, deviation=0.0)
     )

@@ -4,7 +4,7 @@ from avloc.models.audiovisual import AudioVisualNet, Embeddings, Instances
 from avloc.models.backbones.resnet import ResNet
 from avloc.models.heads import CorrespondenceHead, pairwise_cosine
 from avloc.models.identifier import DistinguishingSteps, InstanceNet
-from avloc.models.unet import GuidedSeparator, UNet
+from avloc.models.unet import GuidedSeparator, Separator, UNet
 
 __all__ = [
     "AudioVisualNet",
@@ -15,6 +15,7 @@ __all__ = [
     "InstanceNet",
     "Instances",
     "ResNet",
+    "Separator",
     "UNet",
     "pairwise_cosine",
 ]

@@ -92,7 +92,45 @@ def doubled(x: Float[Array, "B h w C"]) -> Float[Array, "B 2h 2w C"]:
     return x
 
 
-class GuidedSeparator(nn.Module):
+class Separator(nn.Module):
+    """Guides and sounds to masks.
+
+    Attributes:
+      sound: of as many channels as a guide has.
+    """
+
+    sound: UNet
+
+    def setup(self) -> None:
+        self.mask_scale = self.param("mask_scale", nn.initializers.ones, (self.sound.channels,))
+        self.mask_bias = self.param("mask_bias", nn.initializers.zeros, ())
+
+    def __call__(
+        self, guides: Float[Array, "B G K"], spectrum: Float[Array, "B R N 1"], train: bool = False
+    ) -> Float[Array, "B G R N"]:
+        """Mask logits of the guides of each sound; for `init`."""
+        return self.mask(guides, self.listen(spectrum, train))
+
+    def listen(
+        self, spectrum: Float[Array, "B R N 1"], train: bool = False
+    ) -> Float[Array, "B R N K"]:
+        """`s`, the spectral maps of a mixture."""
+        return self.sound(spectrum, train)
+
+    def mask(
+        self, guides: Float[Array, "B G K"], s: Float[Array, "B R N K"]
+    ) -> Float[Array, "B G R N"]:
+        """Logits of the mask of each guide: `sum_k w_k g_k s_k + b`."""
+        scaled = guides * self.mask_scale
+        return jnp.einsum("bgk,brnk->bgrn", scaled, s, precision=EXACT) + self.mask_bias
+
+
+def picture_guide(i: Float[Array, "B h w K"]) -> Float[Array, "B K"]:
+    """The guide that a whole picture gives: its maximum over space, 0 to 1."""
+    return jax.nn.sigmoid(i.max(axis=(1, 2)))
+
+
+class GuidedSeparator(Separator):
     """Pictures to guides, sounds to spectral maps, and both to masks (Sound-of-Pixels).
 
     Attributes:
@@ -103,8 +141,7 @@ class GuidedSeparator(nn.Module):
         batch in training; for backbones with weights from elsewhere.
     """
 
-    visual: nn.Module
-    sound: UNet
+    visual: nn.Module | None = None
     frozen: tuple[str, ...] = ()
     standardized: bool = False
 
@@ -114,8 +151,7 @@ class GuidedSeparator(nn.Module):
                 momentum=0.9, use_scale=False, use_bias=False, axis_name=self.sound.axis_name
             )
         self.objects = nn.Conv(self.sound.channels, (3, 3), padding=1)
-        self.mask_scale = self.param("mask_scale", nn.initializers.ones, (self.sound.channels,))
-        self.mask_bias = self.param("mask_bias", nn.initializers.zeros, ())
+        super().setup()
 
     def __call__(
         self, image: Float[Array, "B H W 3"], spectrum: Float[Array, "B R N 1"], train: bool = False
@@ -137,21 +173,3 @@ class GuidedSeparator(nn.Module):
         if self.standardized:
             raw = self.standard(raw, use_running_average=not train)
         return self.objects(raw)
-
-    def listen(
-        self, spectrum: Float[Array, "B R N 1"], train: bool = False
-    ) -> Float[Array, "B R N K"]:
-        """`s`, the spectral maps of a mixture."""
-        return self.sound(spectrum, train)
-
-    def mask(
-        self, guides: Float[Array, "B G K"], s: Float[Array, "B R N K"]
-    ) -> Float[Array, "B G R N"]:
-        """Logits of the mask of each guide: `sum_k w_k g_k s_k + b`."""
-        scaled = guides * self.mask_scale
-        return jnp.einsum("bgk,brnk->bgrn", scaled, s, precision=EXACT) + self.mask_bias
-
-
-def picture_guide(i: Float[Array, "B h w K"]) -> Float[Array, "B K"]:
-    """The guide that a whole picture gives: its maximum over space, 0 to 1."""
-    return jax.nn.sigmoid(i.max(axis=(1, 2)))

@@ -16,11 +16,14 @@ from avloc.separation.masking import targets
 from avloc.separation.measures import Separation, separation
 from avloc.separation.resampling import resample
 from avloc.training.loading import LoadedRun
+from avloc.training.methods.csol_separation import CsolSeparation
 from avloc.training.methods.separating import Separating, to_float
 from avloc.types import Batch
 
 MEASURES = ("sdr", "sir", "sar", "si_sdr")
-ROWS = ("mixture", "method", "ideal mask")
+ROWS = ("mixture", "method", "method, shared", "ideal mask")
+"""The mixture as it is; each guide alone with it, as in the papers; both guides sharing it, as
+`avloc separate` does; and the best that masks of this kind can do."""
 
 
 def mixture_pairs(labels: Int[np.ndarray, " S"], count: int, seed: int) -> Int[np.ndarray, "P 2"]:
@@ -70,17 +73,16 @@ def score_separation(
       ValueError: the method cannot separate by guides, or the split has one kind only.
     """
     method = run.method
-    if not isinstance(method, Separating):
+    if not isinstance(method, Separating | CsolSeparation):
         raise ValueError(
             f"method {run.config.method!r} cannot separate sounds: choose one that can"
         )
     chosen = mixture_pairs(dataset.labels(split), pairs, seed)
     found: dict[str, list[Separation]] = {row: [] for row in ROWS}
-    separate = jax.jit(lambda clips: _separated(method, run.variables, clips))
+    separate = jax.jit(lambda clips: _separated(method, run.variables, run.aux, clips))
     for clips in _batches(run, dataset, split, chosen, batch):
-        sources, mixture, by_method, ideal = map(np.asarray, separate(clips))
-        same = np.broadcast_to(mixture[:, None], sources.shape)
-        for row, estimates in zip(ROWS, (same, by_method, ideal), strict=True):
+        sources, *estimated = map(np.asarray, separate(clips))
+        for row, estimates in zip(ROWS, estimated, strict=True):
             found[row].append(separation(sources, estimates))
     return {"split": split, "pairs": len(chosen), "seed": seed} | {
         row: _summary(parts, len(chosen)) for row, parts in found.items()
@@ -111,23 +113,28 @@ def _batches(
 
 
 def _separated(
-    method: Separating, variables: Any, clips: Batch
-) -> tuple[
-    Float[Array, "B 2 T"], Float[Array, "B T"], Float[Array, "B 2 T"], Float[Array, "B 2 T"]
-]:
-    """Sources, mixture, the method's estimates, and those of the ideal masks."""
+    method: Separating | CsolSeparation, variables: Any, aux: Any, clips: Batch
+) -> tuple[Float[Array, "B 2 T"], ...]:
+    """Sources, and the estimates of each row."""
+    if isinstance(method, CsolSeparation):
+        variables, guides = method.guide(variables, aux, clips)
+        method = method.separator
+    else:
+        guides, _ = method.guide(variables, clips, False)
     spec, grid = method.config.separation, method.grid
-    guides, _ = method.guide(variables, clips, False)
     sounds = resample(
         to_float(clips.waveform), method.info.sample_rate, method.config.sound.sample_rate
     )
     sources = sounds.reshape(-1, 2, sounds.shape[-1]) / 2
     mixture = sources.sum(axis=1)
-    estimates = method.unmix(variables, mixture, guides.reshape(len(mixture), 2, -1))
+    guides = guides.reshape(len(mixture), 2, -1)
+    alone = method.unmix(variables, mixture, guides)
+    shared = method.unmix(variables, mixture, guides, jnp.ones(guides.shape[:2], bool))
     spectra = grid.spectra(mixture)[:, None]
     ideal = targets(grid.loudness(grid.spectra(sources)), grid.loudness(spectra), spec.mask)
     best = grid.apply(ideal, spectra, sources.shape[-1], spec.mask)
-    return sources, mixture, estimates, jnp.clip(best, -1, 1)
+    same = jnp.broadcast_to(mixture[:, None], sources.shape)
+    return sources, same, alone, shared, jnp.clip(best, -1, 1)
 
 
 def _summary(parts: Sequence[Separation], count: int) -> dict[str, float]:

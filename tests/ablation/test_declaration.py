@@ -121,7 +121,7 @@ def test_bad_declarations(fields, sentence, tmp_path):
 
 
 def test_bad_files(tmp_path):
-    with pytest.raises(ValueError, match=r"no config file nothing\.py; shipped ones: csol_alterna"):
+    with pytest.raises(ValueError, match=r"file nothing\.py; shipped ones: c2f_parts, csol_alt"):
         load_ablation("nothing.py")
     file = tmp_path / "mine.py"
     file.write_text("x = 1")

@@ -36,7 +36,7 @@ def test_doubling_reads_between_cells_and_keeps_corners():
 
 def test_a_mask_is_the_sum_of_guided_channels():
     net = GuidedSeparator(
-        ResNet(4, (1, 0, 0, 0)), UNet(channels=3, levels=2, width=2, deviation=0.0)
+        visual=ResNet(4, (1, 0, 0, 0)), sound=UNet(channels=3, levels=2, width=2, deviation=0.0)
     )
     images, spectrum = jnp.ones((2, 16, 16, 3)), jnp.ones((2, 8, 4, 1))
     variables = jax.jit(net.init)(jax.random.key(0), images, spectrum)

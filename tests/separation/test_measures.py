@@ -20,15 +20,14 @@ def sounds(seed, batch, samples, sources=2):
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 @pytest.mark.parametrize("any_order", [False, True])
 def test_measures_are_mir_evals(any_order):
-    sources, estimates = sounds(0, 2, 2000)
+    sources, estimates = sounds(0, 1, 1500)
     if any_order:
         estimates = estimates[:, ::-1]
     got = separation(sources, estimates, any_order=any_order)
-    for item in range(2):
-        *expected, order = mir.bss_eval_sources(sources[item], estimates[item], any_order)
-        for name, values in zip(("sdr", "sir", "sar"), expected, strict=True):
-            np.testing.assert_allclose(getattr(got, name)[item], values, atol=1e-6)
-        np.testing.assert_array_equal(got.order[item], order)
+    *expected, order = mir.bss_eval_sources(sources[0], estimates[0], any_order)
+    for name, values in zip(("sdr", "sir", "sar"), expected, strict=True):
+        np.testing.assert_allclose(getattr(got, name)[0], values, atol=1e-6)
+    np.testing.assert_array_equal(got.order[0], order)
     assert got.heard.all()
 
 
@@ -42,6 +41,17 @@ def test_a_hundred_mixtures_are_mir_evals():
             expected = mir._bss_source_crit(*parts)
             found = got.sdr[item, n], got.sir[item, n], got.sar[item, n]
             np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_pure_tones_whose_delays_are_not_independent_are_mir_evals():
+    time = np.arange(4000) / 16000
+    tones = np.sin(2 * np.pi * np.outer([440, 660], time))[None]
+    estimates = tones + 0.1 * tones[:, ::-1] + 1e-3 * np.random.default_rng(5).normal(size=(4000,))
+    got = separation(tones, estimates, delays=64)
+    for n in range(2):
+        parts = mir._bss_decomp_mtifilt(tones[0], estimates[0, n], n, 64)
+        found = got.sdr[0, n], got.sir[0, n], got.sar[0, n]
+        np.testing.assert_allclose(found, mir._bss_source_crit(*parts), atol=1e-6)
 
 
 def test_scale_invariant_ratio_by_hand():
@@ -70,7 +80,7 @@ def test_silent_items_are_said_and_change_no_other():
     np.testing.assert_array_equal(got.heard, [True, False, True])
     for name in ("sdr", "sir", "sar", "si_sdr"):
         assert np.isnan(getattr(got, name)[1]).all()
-        np.testing.assert_array_equal(getattr(got, name)[::2], getattr(alone, name)[::2])
+        np.testing.assert_allclose(getattr(got, name)[::2], getattr(alone, name)[::2], rtol=1e-9)
     silence = separation(0 * sources, estimates)
     assert not silence.heard.any() and np.isnan(silence.sdr).all()
 

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from avloc.naming import named
 from avloc.training.methods.coarse_to_fine import CoarseToFine
 from avloc.training.methods.csol import Csol
+from avloc.training.methods.csol_separation import CsolSeparation
 from avloc.training.methods.ier import Ier
 from avloc.training.methods.sound_of_pixels import SoundOfPixels
 from avloc.types import Aux, Batch, DatasetInfo, Embeds, Method, Separates, Variables
@@ -23,6 +24,7 @@ from avloc.types import Aux, Batch, DatasetInfo, Embeds, Method, Separates, Vari
 METHODS: dict[str, type[Method]] = {
     "c2f": CoarseToFine,
     "csol": Csol,
+    "csol_separation": CsolSeparation,
     "ier": Ier,
     "sop": SoundOfPixels,
 }

@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from avloc import losses
 from avloc.machine.devices import gather, local_part
-from avloc.models import GuidedSeparator, UNet
+from avloc.models import GuidedSeparator, Separator, UNet
 from avloc.models.backbones import visual_backbone
 from avloc.separation.masking import MASKS, Grid, network_input, targets, weights
 from avloc.separation.resampling import resample
@@ -71,7 +71,7 @@ class Separating:
             )
         self.net = self.network()
 
-    def network(self) -> GuidedSeparator:
+    def network(self) -> Separator:
         """The network that `config.model` and `config.separation` describe."""
         spec, model = self.config.separation, self.config.model
         dtype = PRECISIONS[self.config.precision]
@@ -120,11 +120,22 @@ class Separating:
         variables: Variables,
         batch: Batch,
         key: PRNGKeyArray,
+        guides: Float[Array, "B K"] | None = None,
     ) -> tuple[Array, LossOutput]:
-        """`mean_n mean(weight * error)` of the masks of this step's mixtures."""
+        """`mean_n mean(weight * error)` of the masks of this step's mixtures.
+
+        Args:
+          variables: of the network.
+          batch: clips.
+          key: of the mixtures.
+          guides: of the clips; None: those of `guide`.
+        """
         spec, parts = self.config.separation, self.config.accumulate
-        own = batch._replace(negative=None)
-        guides, stats = in_microbatches(lambda part: self.guide(variables, part, True), own, parts)
+        own, stats = batch._replace(negative=None), variables["batch_stats"]
+        if guides is None:
+            guides, stats = in_microbatches(
+                lambda part: self.guide(variables, part, True), own, parts
+            )
         guides, real = gather((guides, jnp.asarray(batch.mask)), self.axis_name)
         mixed = self.mix(batch, key)
         heard = {**variables, "batch_stats": stats}
