@@ -70,8 +70,8 @@ def test_titles(faulty):
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("cosl", r"config\.method is one of \['c2f', 'csol', 'ier'\], or package\.module:Name of "
-         r"your own, not 'cosl'; did you mean 'csol'\?"),
+        ("cosl", r"config\.method is one of \['c2f', 'csol', 'ier', 'sop'\], or "
+         r"package\.module:Name of your own, not 'cosl'; did you mean 'csol'\?"),
         ("nowhere:Net", "there is no module 'nowhere': install it, or run from the folder"),
         ("faulty:Eary", r"faulty\.py has no 'Eary'; did you mean 'Early'\?"),
         ("faulty:NoMethod", "is no class with phases: see docs/adding_a_method.md"),
