@@ -9,6 +9,7 @@ PYTEST_JOBS ?= 2
 PYTEST_ARGS ?=
 MINUTES ?= 20
 BENCH_ARGS ?=
+FUZZ_ARGS ?= --inputs 200
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -18,7 +19,7 @@ LINE = $(shell for python in $(BIN)/python $(PYTHON); do $$python -c 'import sys
 LOCK := $(wildcard requirements/$(LINE).lock)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo mine bench soak test docs lint format lock clean
+.PHONY: help demo mine bench soak fuzz test docs lint format lock clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -46,6 +47,9 @@ bench: $(INSTALLED)  ## time everything against what you would run instead; BENC
 soak: WORKDIR := runs/soak
 soak: $(INSTALLED)  ## kill, stop and damage a small training for MINUTES, and count what it survives
 	$(BIN)/python scripts/soak.py --workdir $(WORKDIR) --minutes $(MINUTES)
+
+fuzz: $(INSTALLED)  ## give 200 damaged files to the commands; FUZZ_ARGS="--inputs 2000" for more
+	$(BIN)/python scripts/fuzz.py $(FUZZ_ARGS)
 
 test: lint  ## lint and all fast tests; PYTEST_ARGS="-m slow" for the long ones
 	$(BIN)/python -m pytest -q -n $(PYTEST_JOBS) --dist loadfile $(PYTEST_ARGS)

@@ -1,0 +1,1 @@
+"""Files damaged from seeds, given to the command line; see `scripts/fuzz.py`."""
