@@ -99,9 +99,9 @@ def from_scratch(config: ConfigDict) -> ConfigDict:
     config.stage_one.mixtures = 0.5
     config.model.audio_branch = "stage"
     config.labels.threshold = 0.2
-    config.multi_task.epochs = 4
+    config.multi_task.epochs = 1
     config.multi_task.zoom_out = 0.6
-    config.stage_two.epochs = 4
+    config.stage_two.epochs = 2
     config.stage_two.form = "means"
     config.localization.weighted = True
     for name in ("multi_task", "alignment"):
