@@ -21,7 +21,7 @@ from avloc.data_pipelines.records.features import SAMPLE_RATE
 from avloc.inference.analysis import Overlay, Second, analyse
 from avloc.inference.localizer import Localizer
 from avloc.inference.redraw import redraw
-from avloc.inference.stems import level_db, require_known, to_int16
+from avloc.inference.stems import known, level_db, to_int16
 from avloc.inference.video import UpToDamage
 from avloc.naming import file_names
 from avloc.progress import bar, track
@@ -82,7 +82,7 @@ def separate_video(
     path, out_dir = Path(path), Path(out_dir)
     name = path.stem if name is None else name
     _ = model.window  # a model that cannot is refused before the work
-    require_known(model, solo)
+    solo = known(model, solo)
     length = probe(path).duration or 0.0
     whole = math.floor(length) or None
     record = out_dir / f"{name}.separation.json"

@@ -221,3 +221,33 @@ def test_a_folder_that_takes_no_files_is_refused_before_the_work(video, tmp_path
     (tmp_path / "file").write_text("mine")
     with pytest.raises(OSError, match="file"):
         separate_video(model, video, tmp_path / "file", progress=False)
+
+
+@pytest.mark.parametrize("kinds", ["drum", [1], 3])
+def test_kinds_that_are_no_list_of_names(kinds):
+    with pytest.raises(ValueError, match=r"a list of names, as \['drum'\], not "):
+        splitting_model().separate(scene(), tone(300), 16000, kinds=kinds)
+
+
+def test_kinds_of_any_iterable_and_none_of_them():
+    low = tone(300)
+    found = splitting_model().separate(scene(), low, 16000, kinds=iter(["flute"]))
+    assert np.abs(found["flute"]).max() > 0.3
+    nothing = splitting_model().separate(scene(), low, 16000, kinds=[])
+    assert not nothing.waveforms.any()
+    np.testing.assert_allclose(nothing.rest, low, atol=1e-4)
+
+
+def test_a_long_sound_is_not_analysed_at_once():
+    model, sizes = splitting_model(), []
+    predict = model.predict
+
+    def counted(images, sounds):
+        sizes.append(len(images))
+        return predict(images, sounds)
+
+    model.predict = counted
+    sound = np.concatenate([tone(300, seconds=16.0), tone(2000, seconds=4.5)])
+    found = model.separate(scene(), sound, 16000)
+    assert sizes == [16, 5]
+    assert np.abs(found["flute"]).max() > 0.3 and np.abs(found["drum"]).max() > 0.3
