@@ -33,7 +33,6 @@ def localize(args: argparse.Namespace) -> None:
 
     inputs = find_inputs(args.video or ())
     from avloc.inference.model import load
-    from avloc.inference.video import record_of
 
     model = load(args.workdir, threshold=args.threshold, image_size=args.image_size)
     if args.separate:
@@ -42,12 +41,11 @@ def localize(args: argparse.Namespace) -> None:
         _ = model.window  # a model that cannot is refused before the work
     out = Path(args.out)
     if len(inputs) > 1:
-        _localize_all(model, inputs, out)
+        inputs = _localize_all(model, inputs, out)
     else:
         _localize_one(model, inputs, args.image, args.audio, out)
     for video in inputs if args.separate else ():
-        if record_of(out / video.folder / f"{video.name}.localized.mp4").is_file():
-            _separate(model, video.path, out / video.folder, video.name, ())
+        _separate(model, video.path, out / video.folder, video.name, ())
     if is_export(Path(args.workdir)):
         return
     exported = next_steps.free(Path(f"{args.workdir.rstrip('/')}_exported"))
@@ -77,8 +75,11 @@ def _localize_one(
     print(f"\n{found.text(terminal_width()) if isinstance(found, Table) else found}\n")
 
 
-def _localize_all(model: Localizer, inputs: list[Input], out: Path) -> None:
+def _localize_all(model: Localizer, inputs: list[Input], out: Path) -> list[Input]:
     """Several videos, those that cannot be used left out.
+
+    Returns:
+      Those that could be used.
 
     Raises:
       ValueError: none can be used.
@@ -89,8 +90,9 @@ def _localize_all(model: Localizer, inputs: list[Input], out: Path) -> None:
     from avloc.inference.video import localize_video, record_of
     from avloc.progress import say
 
-    records, skipped = {}, []
-    for number, (path, folder, name) in enumerate(inputs, 1):
+    records, used, skipped = {}, [], []
+    for number, video in enumerate(inputs, 1):
+        path, folder, name = video
         say(f"{number}/{len(inputs)} {path}", sys.stderr)
         try:
             drawn = localize_video(model, path, out / folder, name=name)
@@ -98,6 +100,7 @@ def _localize_all(model: Localizer, inputs: list[Input], out: Path) -> None:
             skipped.append(str(fault))
             say(f"skipped {fault}", sys.stderr)
             continue
+        used.append(video)
         records[str(folder / name)] = json.loads(record_of(drawn).read_text(encoding="utf-8"))
     if not records:
         raise ValueError(f"none of the {len(inputs)} videos can be used: {'; '.join(skipped)}")
@@ -110,6 +113,7 @@ def _localize_all(model: Localizer, inputs: list[Input], out: Path) -> None:
     for fault in skipped:
         print(f"skipped      {fault}")
     print(f"\n{table_of_all(records).text(terminal_width())}\n")
+    return used
 
 
 def separate(args: argparse.Namespace) -> None:

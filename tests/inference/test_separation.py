@@ -1,6 +1,7 @@
 """Sounds taken apart, of videos and from Python."""
 
 import json
+from pathlib import Path
 
 import av
 import numpy as np
@@ -9,9 +10,11 @@ import scipy.io.wavfile
 
 from avloc.data_pipelines.media.video import sound_of_video
 from avloc.data_pipelines.media.waveform import CANCELLED
+from avloc.inference.inputs import Input
 from avloc.inference.model import Model
 from avloc.inference.separation import separate_video
 from avloc.inference.summary import of_sound
+from avloc.verbs.using import _localize_all
 from tests.inference.blobs import SplitsByPitch, red_blob_model, splitting_model
 from tests.inference.test_model import scene, tone
 from tests.videos import copy_part, damage, pitch, truncate, write_video
@@ -251,3 +254,12 @@ def test_a_long_sound_is_not_analysed_at_once():
     found = model.separate(scene(), sound, 16000)
     assert sizes == [16, 5]
     assert np.abs(found["flute"]).max() > 0.3 and np.abs(found["drum"]).max() > 0.3
+
+
+def test_a_video_that_was_skipped_is_not_taken_apart(video, tmp_path):
+    """`localize --separate` again into a folder that has its record of an earlier time."""
+    mute = write_video(tmp_path / "mute.mp4", seconds=2.0, sound=False)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mute.localization.json").write_text("{}")
+    inputs = [Input(video, Path(), "band"), Input(mute, Path(), "mute")]
+    assert _localize_all(splitting_model(), inputs, tmp_path / "out") == inputs[:1]
