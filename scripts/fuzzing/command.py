@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 """Gives damaged files to avloc's commands, and counts what comes of them.
 
 Every input is made from the seed and its number: `--seed 0 --only 17` makes number 17 again, and
@@ -19,7 +18,6 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from avloc import progress
 from scripts.fuzzing import attempt, kinds, runner
 
@@ -75,6 +73,9 @@ def fuzz(args: argparse.Namespace, folder: Path) -> int:
 
 
 def main() -> int:
+    """Tries the inputs that the command line asks for; gives the exit status."""
+    if sys.argv[1:2] == ["work"]:
+        return work()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -108,7 +109,7 @@ def compiled_once(folder: Path) -> dict[str, str]:
     }
 
 
-def work() -> None:
+def work() -> int:
     """One of the processes, started by `runner.tried`."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seed", type=int)
@@ -116,7 +117,4 @@ def work() -> None:
     parser.add_argument("--job", type=int)
     args = parser.parse_args(sys.argv[2:])
     runner.work(args.seed, args.folder / "whole", args.folder / f"job_{args.job}")
-
-
-if __name__ == "__main__":
-    sys.exit(work() if sys.argv[1:2] == ["work"] else main())
+    return 0
