@@ -198,7 +198,7 @@ def runs(rng: Random, whole: Path, place: Path) -> Words:
         "localize": ["localize", "--workdir", str(run), *video],
         "export": ["export", "--checkpoint", str(run), "--out", str(place / "out")],
     }
-    return verbs[rng.choice(("info", "info", "json", *verbs))]
+    return verbs[rng.choice(("info", "info", "info", "json", "localize", "export", *verbs))]
 
 
 def folders(rng: Random, whole: Path, place: Path) -> Words:
