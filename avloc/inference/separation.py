@@ -16,12 +16,12 @@ from jaxtyping import Float32, Int16, UInt8
 
 from avloc.data_pipelines.media.image import evaluation_view
 from avloc.data_pipelines.media.tracks import LONGEST_GAP
-from avloc.data_pipelines.media.video import cut, probe, sound_of_video
+from avloc.data_pipelines.media.video import Clip, cut, probe, sound_of_video
 from avloc.data_pipelines.records.features import SAMPLE_RATE
 from avloc.inference.analysis import Overlay, Second, analyse
 from avloc.inference.localizer import Localizer
 from avloc.inference.redraw import redraw
-from avloc.inference.stems import level_db, require_known, to_int16
+from avloc.inference.stems import known, level_db, to_int16
 from avloc.inference.video import UpToDamage
 from avloc.naming import file_names
 from avloc.progress import bar, track
@@ -82,25 +82,29 @@ def separate_video(
     path, out_dir = Path(path), Path(out_dir)
     name = path.stem if name is None else name
     _ = model.window  # a model that cannot is refused before the work
-    require_known(model, solo)
+    solo = known(model, solo)
     length = probe(path).duration or 0.0
-    clips = UpToDamage(cut(path, model.image_size), path)
     whole = math.floor(length) or None
-    found = analyse(model, clips, batch_size)
-    said = f"{path.name}: analysing"
-    seconds = list(track(found, said, whole, "second", shown=progress))
-    until = None if clips.damage is None else seconds[-1].second + 1
-    kinds = [int(n) for n in np.flatnonzero(np.any([s.sounding for s in seconds], axis=0))]
-    names = [*(model.names[n] for n in kinds), _REST]
-    called = file_names(["rest", *names[:-1]])
-    called = dict(zip(names, [*called[1:], called[0]], strict=True))
-    files = {kind: out_dir / f"{name}.{called[kind]}.wav" for kind in names}
     record = out_dir / f"{name}.separation.json"
     with made_folder(out_dir), ExitStack() as stack:
+        text = stack.enter_context(replacing(record))
+        text.touch()  # a folder that takes no files is refused before the work
+        clips = UpToDamage(cut(path, model.image_size), path)
+        found = analyse(model, clips, batch_size)
+        said = f"{path.name}: analysing"
+        seconds = list(track(found, said, whole, "second", shown=progress))
+        until = None if clips.damage is None else seconds[-1].second + 1
+        kinds = [int(n) for n in np.flatnonzero(np.any([s.sounding for s in seconds], axis=0))]
+        names = [*(model.names[n] for n in kinds), _REST]
+        called = file_names(["rest", *names[:-1]])
+        called = dict(zip(names, [*called[1:], called[0]], strict=True))
+        files = {kind: out_dir / f"{name}.{called[kind]}.wav" for kind in names}
         parts = {kind: stack.enter_context(replacing(file)) for kind, file in files.items()}
-        levels = _write_stems(model, path, kinds, parts, until or whole, until, progress)
-        text = _record(model, path, clips.damage, seconds, files, levels)
-        stack.enter_context(replacing(record)).write_text(text, encoding="utf-8")
+        heard = _heard(path, until)
+        levels = _write_stems(model, path, heard, kinds, parts, until or whole, progress)
+        damage = clips.damage or heard.damage
+        told = _record(model, path, damage, heard, seconds, files, levels)
+        text.write_text(told, encoding="utf-8")
         solos: dict[str, Path] = {}
         for kind in [kind for kind in dict.fromkeys(solo) if kind in parts]:
             target = out_dir / f"{name}.{called[kind]}.mp4"
@@ -111,13 +115,21 @@ def separate_video(
     return Separated(record, files, rest, solos)
 
 
+def _heard(path: Path, until: int | None) -> UpToDamage:
+    """The sound of a video second by second, as clips without pictures."""
+    nothing = np.zeros((0, 0, 0, 3), np.uint8)
+    seconds = enumerate(islice(sound_of_video(path), until))
+    clips = (Clip(place, nothing, samples, (), one) for place, (samples, one) in seconds)
+    return UpToDamage(clips, path)
+
+
 def _write_stems(
     model: Localizer,
     path: Path,
+    heard: UpToDamage,
     kinds: Sequence[int],
     files: dict[str, Path],
     whole: int | None,
-    until: int | None,
     progress: bool,
 ) -> dict[str | None, list[float]]:
     """Writes the sounds, and gives the loudness of each, and of the whole, in every second."""
@@ -129,8 +141,8 @@ def _write_stems(
         tracks = [stack.enter_context(_open(file)) for file in files.values()]
 
         def pieces() -> Iterator[Float32[np.ndarray, " t"]]:
-            for second in islice(sound_of_video(path), until):
-                yield second.samples.astype(np.float32) / 32768
+            for second in heard:
+                yield second.waveform.astype(np.float32) / 32768
                 told.update()
 
         def separate(block: np.ndarray, place: int) -> np.ndarray:
@@ -226,6 +238,7 @@ def _record(
     model: Localizer,
     path: Path,
     damage: str | None,
+    heard: UpToDamage,
     seconds: Sequence[Second],
     files: dict[str, Path],
     levels: dict[str | None, list[float]],
@@ -247,6 +260,8 @@ def _record(
         "digest": model.digest(),
         "threshold": model.threshold,
         "damage": damage,
+        "seconds_silent": heard.silent,
+        "seconds_one_channel": heard.one_channel,
         "sample_rate": SAMPLE_RATE,
         "loudness_db": levels[_WHOLE],
         "stems": stems,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +78,7 @@ def stems_of(
     if kinds is None:
         among = _that_sound(model, view, sound)
     else:
-        require_known(model, kinds)
+        kinds = known(model, kinds)
         among = np.array([name in kinds for name in model.names])
     pieces = [sound.astype(np.float32) / 32768]
     made = apart(pieces, window, lambda block, _: model.stems(view, to_int16(block), among))
@@ -92,18 +92,36 @@ def _that_sound(
     """The categories that sound in some second."""
     missing = -len(sound) % SAMPLE_RATE
     seconds = np.pad(sound, (0, missing)).reshape(-1, SAMPLE_RATE)
-    _, scores = model.predict(np.broadcast_to(view, (len(seconds), *view.shape)), seconds)
-    return model.sounding(scores).any(axis=0)
+    found = np.zeros(len(model.names), bool)
+    for start in range(0, len(seconds), _AT_ONCE):
+        some = seconds[start : start + _AT_ONCE]
+        _, scores = model.predict(np.broadcast_to(view, (len(some), *view.shape)), some)
+        found |= model.sounding(scores).any(axis=0)
+    return found
 
 
-def require_known(model: Localizer, kinds: Sequence[str]) -> None:
-    """Raises ValueError if a kind is none of the model's categories."""
-    for kind in kinds:
+_AT_ONCE = 16  # seconds
+
+
+def known(model: Localizer, kinds: Iterable[str]) -> tuple[str, ...]:
+    """The kinds, if all are categories of the model.
+
+    Raises:
+      ValueError: they are not, or no list of names.
+    """
+    listed = isinstance(kinds, Iterable) and not isinstance(kinds, str)
+    some = tuple(kinds) if listed else (None,)
+    if not all(isinstance(kind, str) for kind in some):
+        raise ValueError(
+            f"kinds are given as a list of names, as {list(model.names[:1])}, not {kinds!r}"
+        )
+    for kind in some:
         if kind not in model.names:
             raise ValueError(
                 f"no kind is called {kind!r} in {model.checkpoint or 'this model'}"
                 f"{did_you_mean(kind, model.names)}; there are {', '.join(model.names)}"
             )
+    return some
 
 
 def to_int16(sound: Float32[np.ndarray, "*N T"]) -> np.ndarray:

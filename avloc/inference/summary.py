@@ -48,9 +48,10 @@ def heard(record: Record) -> list[Heard]:
 def of_sound(record: Record) -> list[tuple[str, str]]:
     """What to know of the sound of a video or picture: a word and a sentence for each thing."""
     told = []
+    length = len(record.get("seconds", record.get("loudness_db", ())))
     for word, sentence in (("silent", "nothing can be heard"), ("one_channel", CANCELLED)):
         seconds = record.get(f"seconds_{word}", ())
-        when = f"in {len(seconds)} of {len(record.get('seconds', ()))} seconds ({spans(seconds)}) "
+        when = f"in {len(seconds)} of {length} seconds ({spans(seconds)}) "
         if seconds or record.get(word):
             told.append((word.replace("_", " "), f"{when if seconds else ''}{sentence}"))
     return told

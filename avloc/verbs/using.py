@@ -126,16 +126,18 @@ def _separate(model: Localizer, video: Path, out: Path, name: str, solo: Sequenc
     """Takes one video apart, and says what was written."""
     from avloc.drawing.table import terminal_width
     from avloc.inference.separation import separate_video
-    from avloc.inference.summary import table_of_stems
+    from avloc.inference.summary import of_sound, table_of_stems
 
     made = separate_video(model, video, out, solo=solo, name=name)
     record = json.loads(made.record.read_text(encoding="utf-8"))
     print(f"in numbers   {made.record}")
     if record["damage"]:
         print(f"damaged      {video}: {record['damage']}; taken apart up to there")
+    for word, sentence in of_sound(record):
+        print(f"{word:<12} {video}: {sentence}")
     for kind, file in made.solos.items():
         print(f"alone        {kind}: {file}")
-    for kind in solo:
+    for kind in dict.fromkeys(solo):
         if kind not in made.solos:
             print(f"not heard    {kind}: it sounds in no second of {video}, so no video was made")
     print(f"\n{table_of_stems(record).text(terminal_width())}\n")

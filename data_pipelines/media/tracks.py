@@ -251,7 +251,7 @@ class Sound:
         Args:
           pictures: where the file starts on its own clock.
         """
-        self.origin = pictures
+        self.origin = self.end = pictures
         stretch = None
         for time, samples in self._segments(None):
             start = round((time - pictures) * SAMPLE_RATE)

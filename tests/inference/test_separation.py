@@ -8,10 +8,13 @@ import pytest
 import scipy.io.wavfile
 
 from avloc.data_pipelines.media.video import sound_of_video
+from avloc.data_pipelines.media.waveform import CANCELLED
+from avloc.inference.model import Model
 from avloc.inference.separation import separate_video
-from tests.inference.blobs import red_blob_model, splitting_model
+from avloc.inference.summary import of_sound
+from tests.inference.blobs import SplitsByPitch, red_blob_model, splitting_model
 from tests.inference.test_model import scene, tone
-from tests.videos import pitch, truncate, write_video
+from tests.videos import copy_part, damage, pitch, truncate, write_video
 
 
 def whole(path):
@@ -178,3 +181,73 @@ def test_from_python_stereo_at_another_rate():
     low = tone(300, seconds=1.5)
     assert found.rest.shape == (24000,) and found.sample_rate == 16000
     np.testing.assert_allclose(found["flute"][4000:16000], low[4000:16000], atol=0.03)
+
+
+def test_a_clock_that_starts_late(tmp_path):
+    """Recordings of cameras show the time of the day."""
+    source = write_video(tmp_path / "a.mp4", seconds=2.0, frequency=850.0)
+    path = copy_part(source, tmp_path / "b.mkv", 0.0, clock=5000.0)
+    made = separate(path, tmp_path / "out")
+    heard = sound(made.stems["flute"])
+    assert abs(len(heard) - 32000) < 1600
+    assert abs(pitch(heard[4000:12000], 16000) - 850) < 5
+
+
+def test_sound_that_is_damaged_after_the_pictures_is_taken_apart_up_to_there(tmp_path):
+    path = write_video(tmp_path / "a.mkv", seconds=2.0, sound_seconds=12.0, frequency=850.0)
+    damage(path, 0.8, 0.05)
+    made = separate(path, tmp_path / "out", solo=["flute"])
+    record = json.loads(made.record.read_text())
+    second = int(record["damage"].removeprefix("damaged at second "))
+    assert 2 < second < 12 and len(sound(made.rest)) == 16000 * len(record["loudness_db"])
+    assert second - 1 <= len(record["loudness_db"]) <= second
+    assert made.solos["flute"].is_file()
+
+
+def test_channels_that_cancel_are_said(tmp_path):
+    path = write_video(tmp_path / "a.mkv", seconds=2.0, gains=(1.0, -1.0), frequency=850.0)
+    record = json.loads(separate(path, tmp_path / "out").record.read_text())
+    assert record["seconds_one_channel"] == [0, 1] and record["seconds_silent"] == []
+    assert of_sound(record) == [("one channel", f"in 2 of 2 seconds (0:00-0:02) {CANCELLED}")]
+
+
+def test_a_folder_that_takes_no_files_is_refused_before_the_work(video, tmp_path):
+    class Untouched(SplitsByPitch):
+        def predict(self, *_):
+            raise AssertionError("the work has begun")
+
+    blobs = splitting_model()
+    model = Model(blobs.config, Untouched(), {}, {}, blobs.categories)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OSError, match="file"):
+        separate_video(model, video, tmp_path / "file", progress=False)
+
+
+@pytest.mark.parametrize("kinds", ["drum", [1], 3])
+def test_kinds_that_are_no_list_of_names(kinds):
+    with pytest.raises(ValueError, match=r"a list of names, as \['drum'\], not "):
+        splitting_model().separate(scene(), tone(300), 16000, kinds=kinds)
+
+
+def test_kinds_of_any_iterable_and_none_of_them():
+    low = tone(300)
+    found = splitting_model().separate(scene(), low, 16000, kinds=iter(["flute"]))
+    assert np.abs(found["flute"]).max() > 0.3
+    nothing = splitting_model().separate(scene(), low, 16000, kinds=[])
+    assert not nothing.waveforms.any()
+    np.testing.assert_allclose(nothing.rest, low, atol=1e-4)
+
+
+def test_a_long_sound_is_not_analysed_at_once():
+    model, sizes = splitting_model(), []
+    predict = model.predict
+
+    def counted(images, sounds):
+        sizes.append(len(images))
+        return predict(images, sounds)
+
+    model.predict = counted
+    sound = np.concatenate([tone(300, seconds=16.0), tone(2000, seconds=4.5)])
+    found = model.separate(scene(), sound, 16000)
+    assert sizes == [16, 5]
+    assert np.abs(found["flute"]).max() > 0.3 and np.abs(found["drum"]).max() > 0.3
