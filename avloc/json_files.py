@@ -29,10 +29,18 @@ def read_json(path: Path, kind: type[T]) -> T:
     if not text.strip():
         raise ValueError(f"{path}: the file is empty, and must be {_KINDS[kind]} in JSON")
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        value = parse_json(text)
+    except ValueError as error:
         raise ValueError(f"{path}: not JSON ({error})") from error
     return as_kind(value, kind, str(path))
+
+
+def parse_json(text: str | bytes) -> Any:
+    """`json.loads`, whose fault at lists within lists within lists is a ValueError too."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 def as_kind(value: Any, kind: type[T], place: str) -> T:
@@ -82,6 +90,31 @@ def as_number(value: Any, place: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{place}: must be a finite number, not {_short(value)}")
     return number
+
+
+def require_like(value: Any, form: Any, place: str) -> None:
+    """Checks values within values; fields that are not there are not asked for.
+
+    Args:
+      value: what was read.
+      form: a type, or a union of types; `[form]`, a list of such; `{str: form}`, an object of such
+        by any names; `{name: form}`, an object with those fields.
+      place: for the error.
+
+    Raises:
+      ValueError: it is of another form.
+    """
+    if isinstance(form, dict) and isinstance(value, dict):
+        for key, inner in value.items():
+            if (known := form.get(str, form.get(key))) is not None:
+                require_like(inner, known, f'{place}, "{key}"')
+    elif isinstance(form, list) and isinstance(value, list):
+        for number, inner in enumerate(value):
+            require_like(inner, form[0], f"{place}, entry {number}")
+    elif isinstance(form, dict | list) or not isinstance(value, form):
+        raise ValueError(f"{place}: must not be {_short(value)}")
+    elif isinstance(value, bool) and form is not bool:
+        raise ValueError(f"{place}: must be a number, not {_short(value)}")
 
 
 def _short(value: Any) -> str:

@@ -35,7 +35,7 @@ class Safetensors(Mapping[str, np.ndarray]):
             with self.path.open("rb") as file:  # its length is checked by now
                 header = file.read(int.from_bytes(file.read(8), "little"))
             names = json.loads(header, object_pairs_hook=_once)
-        except (SafetensorError, ValueError) as fault:
+        except (SafetensorError, ValueError, RecursionError) as fault:
             raise self._wrong(fault) from fault
         self.metadata: dict[str, str] = names.pop("__metadata__", None) or {}
         self._names = dict.fromkeys(names)
@@ -54,7 +54,11 @@ class Safetensors(Mapping[str, np.ndarray]):
             raise KeyError(name)
         try:
             array = self._file.get_tensor(name)
-        except (SafetensorError, ValueError) as fault:  # such as a shape that NumPy has not
+        except (
+            SafetensorError,
+            ValueError,
+            RecursionError,
+        ) as fault:  # such as a shape that NumPy has not
             raise self._wrong(f"{name!r}: {fault}") from fault
         array = array.astype(np.float32) if array.dtype.name == "bfloat16" else array
         array.flags.writeable = False

@@ -9,7 +9,6 @@ import contextlib
 import fcntl
 import importlib
 import io
-import json
 import logging
 import re
 import shlex
@@ -27,6 +26,7 @@ from avloc.data_pipelines.builders.shuffling import bounded
 from avloc.data_pipelines.catalogue import DATASETS, Entry
 from avloc.data_pipelines.collection import Collection
 from avloc.data_pipelines.records.opening import open_folder
+from avloc.json_files import parse_json
 from avloc.naming import did_you_mean, plain_name
 from avloc.progress import in_terminal
 
@@ -302,7 +302,7 @@ def _records(shard: Path) -> int:
 def _source_of(version: Path) -> str | None:
     """The folder that a data set was made from, if it is recorded."""
     try:
-        return json.loads((version / "metadata.json").read_text())["source"]
+        return parse_json((version / "metadata.json").read_text())["source"]
     except (OSError, ValueError, KeyError, TypeError):  # of a list, or of nothing
         return None
 

@@ -129,6 +129,15 @@ def test_a_config_that_is_none(tmp_path, fails, monkeypatch):
     ):
         Path(name).write_text(text)
         assert sentence in fails("train", "--config", name, "--workdir", "run"), name
+    for content, sentence in (
+        (b"x = 1\xff", "codec can't decode byte 0xff"),
+        (b"# coding: klingon\n", "f.py: unknown encoding: klingon"),
+        (b"x = int('many')", "f.py, line 1: ValueError: invalid literal for int()"),
+    ):
+        Path("f.py").write_bytes(content)
+        assert sentence in fails("train", "--config", "f.py", "--workdir", "run"), content
+    Path("f.py").write_bytes(b"x = 1\0")  # in words of the line of Python
+    assert fails("train", "--config", "f.py", "--workdir", "run").startswith("f.py")
     for value in ("{[]:1}", "(" * 999, "[" * 99999, "\0", "1" * 9999):
         given = f"--config.batch_size={value}"
         sentence = fails("train", "--config", "csol_toy", "--workdir", "run", given)

@@ -22,7 +22,7 @@ import avloc
 from avloc.cli import main
 
 ROOT = Path(__file__).parents[1]
-OURS = {"avloc", "benchmarks", "configs", "data_pipelines", "tests"}
+OURS = {"avloc", "benchmarks", "configs", "data_pipelines", "scripts", "tests"}
 # Where the name to import is not the name to install.
 INSTALLED_AS = {
     "absl": "absl-py",

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Int
 
 from avloc.clustering import cluster_counts, nmi
+from avloc.json_files import require_like
 
 DRAWS = 500
 """Random assignments that the agreement is compared with."""
@@ -91,9 +92,19 @@ class Verdict:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Verdict:
-        """The inverse of `to_json`."""
+        """The inverse of `to_json`; ValueError if it is none."""
+        require_like(data, _FORM, "verdict")
+        if any(list(map(type, row)) != [str, str, int, int] for row in data["confused"]):
+            raise ValueError('verdict, "confused": must be two names and two counts each')
         lists = {key: tuple(data[key]) for key in ("missed", "advice")}
         return cls(**{**data, **lists, "confused": tuple(map(tuple, data["confused"]))})
+
+
+_FORM = {
+    **{"named": bool, "kinds": int, "videos": int},
+    **{"agreement": float | int, "chance": float | int},
+    **{"missed": [str], "advice": [str], "confused": [list]},
+}
 
 
 def of_clips(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from avloc.json_files import read_json
+from avloc.json_files import parse_json, read_json
 from avloc.runs.recorded import read_config, restorable
 
 _DATA_SET = "dataset_info.json"
@@ -89,7 +88,7 @@ def _is_run(folder: Path) -> bool:
 
 def _json(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = parse_json(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -41,9 +41,15 @@ def call(name: str | Path, function: str, shipped: Path) -> Any:
     except ImportError as error:
         raise ValueError(_explain(error, file)) from error
     except SyntaxError as error:
-        raise ValueError(f"{error.filename}, line {error.lineno}: {error.msg}") from error
-    except (ValueError, TypeError):
+        line = f", line {error.lineno}" if error.lineno else ""
+        raise ValueError(f"{error.filename or file}{line}: {error.msg}") from error
+    except TypeError:
         raise
+    except ValueError as error:
+        last = traceback.extract_tb(error.__traceback__)[-1].filename
+        if Path(last) == file.absolute() or last.startswith("<frozen "):  # bytes that are no text
+            raise ValueError(failed(error, file)) from error
+        raise  # a sentence, of ours or of whom the file asked
     except Exception as error:  # the file is a program, which may do anything
         raise ValueError(failed(error, file)) from error
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avloc.json_files import as_count, as_kind, as_whole, read_json, take, take_texts
+from avloc.json_files import as_count, as_kind, as_whole, parse_json, read_json, take, take_texts
 
 if TYPE_CHECKING:  # JAX is not waited for
     from avloc.clustering.assignment import CategoryMap
@@ -149,7 +148,7 @@ def read_sessions(file: Path) -> list[dict[str, Any]]:
 
 def history_row(line: str | bytes) -> dict[str, Any]:
     """A line of `train.jsonl`; ValueError if it is none."""
-    row = as_kind(json.loads(line), dict, "a line")
+    row = as_kind(parse_json(line), dict, "a line")
     take(row, "phase", str, "a line")
     for name in ("step", *({"time", "seconds", "epoch"} & row.keys())):
         if isinstance(row.get(name), bool) or not isinstance(row.get(name), int | float):

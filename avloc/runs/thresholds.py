@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
+from avloc.json_files import parse_json, require_like
 from avloc.runs.folder import RunFolder, write_atomically
 
 FILE = "thresholds.json"
@@ -29,6 +30,13 @@ class Sounding:
     recall: float | None = None
 
 
+_NUMBER = float | int
+_FORM = {
+    **{"value": _NUMBER, "rule": str, "scenes": int},
+    **{"precision": _NUMBER | None, "recall": _NUMBER | None},
+}
+
+
 def stored_threshold(run: RunFolder, stage: str) -> Sounding | None:
     """The threshold that was chosen for a stage; None if none was.
 
@@ -39,7 +47,8 @@ def stored_threshold(run: RunFolder, stage: str) -> Sounding | None:
     if not file.is_file():
         return None
     try:
-        stages = json.loads(file.read_text())
+        stages = parse_json(file.read_text())
+        require_like(stages, {str: _FORM}, FILE)
         return Sounding(**stages[stage]) if stage in stages else None
     except (ValueError, TypeError):
         raise ValueError(

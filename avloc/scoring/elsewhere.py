@@ -14,7 +14,7 @@ from avloc.data_pipelines.dataset import Dataset
 from avloc.evaluation import protocols
 from avloc.evaluation.class_match import ClassMatch
 from avloc.evaluation.protocols import Protocol
-from avloc.json_files import read_json
+from avloc.json_files import parse_json, read_json
 from avloc.runs.folder import RunFolder, write_atomically
 from avloc.runs.recorded import restorable
 from avloc.runs.thresholds import Sounding, stored_threshold
@@ -150,7 +150,7 @@ def stored_elsewhere(run: RunFolder) -> Iterator[tuple[str, Scores, list[str]]]:
     """Name of each other data set that the run was scored on, its tables and its remarks."""
     for file in sorted((run.path / "elsewhere").glob("*/metrics.json")):
         try:
-            data = json.loads(file.read_text())
+            data = parse_json(file.read_text())
             yield data["data"], Scores.from_json(data), data["remarks"]
         except (ValueError, KeyError, TypeError, AttributeError):
             continue  # of another version: it is scored again when asked for

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,6 +10,7 @@ from avloc.drawing.table import Table
 from avloc.evaluation import HEARD_METRICS, comparison, protocols
 from avloc.evaluation.results import NAMED, Evaluation
 from avloc.evaluation.verdict import Verdict
+from avloc.json_files import parse_json, require_like
 from avloc.runs.folder import RunFolder
 from avloc.training.methods import method_title
 
@@ -123,8 +123,9 @@ class Scores:
         """The inverse of `to_json`, without the single items, which JSON does not contain.
 
         Raises:
-          ValueError: made under a protocol that has changed since.
+          ValueError: made under a protocol that has changed since, or damaged.
         """
+        require_like(data, _FORM, "scores")
         splits, negative = (
             {
                 split: {row: _evaluation(entry) for row, entry in rows.items()}
@@ -135,6 +136,23 @@ class Scores:
         verdict = data.get("verdict")  # not there in files of earlier versions
         verdict = Verdict.from_json(verdict) if verdict else None
         return cls(splits, data["left_out"], verdict, negative)
+
+
+_NUMBER = float | int
+_EVALUATION = {
+    **{"protocol": str, "protocol_version": int, "evaluated": int, "total": int},
+    "not_scored": {str: int},
+    "metrics": {str: dict.fromkeys(("value", "low", "high"), _NUMBER | None)},
+    "clusters": [{"cluster": int | str, "category": str | None, "size": int, "purity": _NUMBER}],
+    "named_from": _NUMBER | None,
+    "named_by": str,
+    "undefined": {str: str},
+}
+_FORM = {
+    **{part: {str: {str: _EVALUATION}} for part in ("splits", "negative_audio")},
+    "left_out": {str: str},
+    "verdict": dict | None,
+}
 
 
 def network_row(method: str, stage: str, *, alone: bool) -> str:
@@ -165,7 +183,7 @@ def stored_scores(run: RunFolder) -> Scores | None:
     if not file.is_file():
         return None
     try:
-        return Scores.from_json(json.loads(file.read_text()))
+        return Scores.from_json(parse_json(file.read_text()))
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 

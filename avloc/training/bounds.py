@@ -18,6 +18,8 @@ _SHARE = (0, 1)
 _SIDE = (1, LARGEST)
 _COUNT = (1, _MANY)
 _NONE_OR_MORE = (0, _MANY)
+# A training lists its epochs before it begins: of 10^18 it would never end.
+_EPOCHS, _STEPS = (0, 10**5), (0, 10**6)
 
 # Least and greatest value of each field; a config without the field has nothing to check.
 _BOUNDS = {
@@ -39,29 +41,29 @@ _BOUNDS = {
     "kmeans.iterations": _COUNT,
     "representation_sound": _NONE_OR_MORE,
     "mask.threshold": _SHARE,
-    "stage_one.warmup_epochs": _NONE_OR_MORE,
-    "stage_one.warmup_steps": _NONE_OR_MORE,
+    "stage_one.warmup_epochs": _EPOCHS,
+    "stage_one.warmup_steps": _STEPS,
     "stage_one.patience": _NONE_OR_MORE,
-    "stage_one.epochs": _NONE_OR_MORE,
+    "stage_one.epochs": _EPOCHS,
     "stage_one.zoom_out": _SHARE,
     "stage_one.mixtures": _SHARE,
     "stage_one.mixtures_after": _NONE_OR_MORE,
     "stage_one.classification_after": _NONE_OR_MORE,
     "stage_one.classification_passes": _NONE_OR_MORE,
     "stage_one.head_deviation": _NONE_OR_MORE,
-    "hearing.epochs": _NONE_OR_MORE,
-    "hearing.steps": _NONE_OR_MORE,
+    "hearing.epochs": _EPOCHS,
+    "hearing.steps": _STEPS,
     "hearing.share": _SHARE,
     "hearing.sources": (2, _MANY),
     "hearing.gain_db": _NONE_OR_MORE,
     "hearing.localization_weight": _NONE_OR_MORE,
-    "identification.epochs": _NONE_OR_MORE,
-    "identification.steps": _NONE_OR_MORE,
+    "identification.epochs": _EPOCHS,
+    "identification.steps": _STEPS,
     "identification.gain_db": _NONE_OR_MORE,
     "identification.zoom_out": _SHARE,
     "identification.correspondence_weight": _NONE_OR_MORE,
     "identification.localization_weight": _NONE_OR_MORE,
-    "stage_two.epochs": _NONE_OR_MORE,
+    "stage_two.epochs": _EPOCHS,
     "stage_two.negative_side": (1, 8),
     "inference.sounding": _SHARE,
 }

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from avloc.json_files import parse_json
 from avloc.runs.folder import write_atomically
 
 MAPS = "maps.npy"
@@ -90,7 +91,7 @@ class GrowingMaps:
     def _earlier(self) -> int:
         """How many maps an earlier process surely wrote of this file."""
         try:
-            done = json.loads(self._told.read_text())["done"]
+            done = parse_json(self._told.read_text())["done"]
             with self._part.open("rb") as file:
                 same = file.read(len(self._header)) == self._header
                 held = file.seek(0, os.SEEK_END) - len(self._header)

@@ -10,6 +10,7 @@ import grain
 import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 
+from avloc.json_files import parse_json
 from avloc.progress import say
 from avloc.runs.checkpoints import abstract, first_line, storable
 from avloc.runs.digests import digest_of, seal, unseal
@@ -217,7 +218,7 @@ def _plain_data(there: dict[str, Any], here: dict[str, Any]) -> tuple[dict[str, 
 def _read_origin(run: RunFolder, number: int) -> dict[str, Any]:
     # Not by Orbax, whose manager clears the folder up: this is asked before anything is written.
     file = run.checkpoints / str(number) / "origin" / "metadata"
-    there = unseal(json.loads(file.read_text()))
+    there = unseal(parse_json(file.read_text()))
     there["config"] = with_later_fields(ConfigDict(there["config"])).to_dict()
     return there
 

@@ -122,5 +122,5 @@ def _root(args: argparse.Namespace) -> Path:
 def _json(file: Path) -> dict:
     try:
         return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}

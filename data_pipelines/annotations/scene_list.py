@@ -14,7 +14,6 @@ default. The layout of `plain` is read too.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +28,7 @@ from avloc.data_pipelines.annotations.reading import (
     take,
 )
 from avloc.data_pipelines.collection import Box
+from avloc.json_files import parse_json
 
 
 class Seen(NamedTuple):
@@ -86,7 +86,7 @@ def class_names(scenes: Sequence[Scene]) -> list[str]:
 
 def _is_plain(path: Path) -> bool:
     try:
-        return isinstance(json.loads(read_text(path)), dict)
+        return isinstance(parse_json(read_text(path)), dict)
     except ValueError:
         return False  # said when it is read
 

@@ -29,6 +29,7 @@ from avloc.data_pipelines.media.tracks import Damage, sound_of
 from avloc.data_pipelines.media.tracks import decode as decoded
 from avloc.data_pipelines.media.video import cut, probe
 from avloc.data_pipelines.media.waveform import is_silent
+from avloc.json_files import parse_json
 from avloc.progress import bar
 from avloc.whole_files import replacing
 
@@ -246,7 +247,7 @@ def _picture(path: Path, facts: FileFacts) -> FileFacts:
 def _read(notes: Path) -> dict[str, FileFacts]:
     """What an earlier call wrote; empty if that cannot be read."""
     try:
-        files = json.loads(notes.read_text(encoding="utf-8"))["files"]
+        files = parse_json(notes.read_text(encoding="utf-8"))["files"]
         return {path: FileFacts(**facts) for path, facts in files.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}

@@ -14,6 +14,7 @@ from array_record.python.array_record_module import ArrayRecordReader
 from google.protobuf.message import DecodeError
 from tensorflow_datasets.core.example_parser import tf_example_pb2
 
+from avloc.json_files import parse_json
 from avloc.whole_files import replacing
 
 NOTE = "fingerprint.json"
@@ -104,7 +105,7 @@ def _files(builder: tfds.core.DatasetBuilder) -> dict[str, list[int]]:
 
 def _noted(note: Path, files: dict[str, list[int]]) -> str | None:
     try:
-        content = json.loads(note.read_text(encoding="utf-8"))
+        content = parse_json(note.read_text(encoding="utf-8"))
         same = (content["version"], content["files"]) == (_VERSION, files)
         return str(content["fingerprint"]) if same else None
     except (OSError, ValueError, KeyError, TypeError):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, SupportsIndex
 
 import numpy as np
 import tensorflow_datasets as tfds
+from google.protobuf.message import DecodeError
 from jaxtyping import UInt8
 from PIL import Image
 
@@ -32,6 +34,21 @@ class Frames(Sequence):
             return np.asarray(image.convert("RGB"))
 
 
+@contextmanager
+def _told(builder: tfds.core.DatasetBuilder, split: str, place: int) -> Iterator[None]:
+    """Says of a record that cannot be read which it is, and what to do.
+
+    The shards' lengths are looked at when a data set is opened; this is a fault inside of one.
+    """
+    try:
+        yield
+    except (RuntimeError, ValueError, LookupError, TypeError, DecodeError) as fault:
+        raise ValueError(
+            f"record {place} of split {split} in {builder.data_path} is damaged "
+            f"({str(fault).partition(chr(10))[0]}): remove that folder and build the data set again"
+        ) from fault
+
+
 class Records(Sequence):
     """Random access to a split, in the layout of `features.clip_features`; `frames` is `Frames`.
 
@@ -41,6 +58,7 @@ class Records(Sequence):
     """
 
     def __init__(self, builder: tfds.core.DatasetBuilder, split: str) -> None:
+        self._builder, self._split = builder, split
         frames = tfds.features.Sequence(tfds.features.Text())
         self._features = tfds.features.FeaturesDict({**builder.info.features, "frames": frames})
         self._source = builder.as_data_source(split, deserialize_method=_RAW)
@@ -49,8 +67,10 @@ class Records(Sequence):
         return len(self._source)
 
     def __getitem__(self, place: SupportsIndex) -> dict[str, Any]:
-        record = self._features.deserialize_example_np(self._source[range(len(self))[place]])
-        return {**record, "frames": Frames(record["frames"])}
+        place = range(len(self))[place]
+        with _told(self._builder, self._split, place):
+            record = self._features.deserialize_example_np(self._source[place])
+            return {**record, "frames": Frames(record["frames"])}
 
 
 def some_fields(
@@ -60,4 +80,6 @@ def some_fields(
     kept = tfds.features.FeaturesDict({name: builder.info.features[name] for name in names})
     records = builder.as_data_source(split, deserialize_method=_RAW)
     for place in range(len(records)):
-        yield kept.deserialize_example_np(records[place])
+        with _told(builder, split, place):
+            record = kept.deserialize_example_np(records[place])
+        yield record

@@ -127,7 +127,9 @@ def _odd_members(source: Path, given: Path, rng: Random) -> None:
                     case 3:
                         content = damage_bytes(content, rng)
                     case 4:
-                        name = rng.choice((f"../{name}", f"/{name}", "é.npy", name[:-4], "\n.npy"))
+                        name = rng.choice(
+                            (f"../{name}", f"/{name}", f"é{name}", name[:-4], f"\n{name}")
+                        )
             new.writestr(name, content)
 
 
@@ -196,7 +198,7 @@ def runs(rng: Random, whole: Path, place: Path) -> Words:
         "localize": ["localize", "--workdir", str(run), *video],
         "export": ["export", "--checkpoint", str(run), "--out", str(place / "out")],
     }
-    return verbs[rng.choice(("info", "info", "json", *verbs))]
+    return verbs[rng.choice(("info", "info", "info", "json", "localize", "export", *verbs))]
 
 
 def folders(rng: Random, whole: Path, place: Path) -> Words:
