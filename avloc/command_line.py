@@ -268,6 +268,29 @@ def _use(verb: Callable[..., argparse.ArgumentParser]) -> None:
     localize.add_argument(
         "--image-size", type=int, metavar="N", help="side seen, in pixels; default: as trained"
     )
+    localize.add_argument(
+        "--separate", action="store_true", help="take the sound of each video apart as well"
+    )
+    separate = verb(
+        "separate",
+        "take the sound of a video apart by what sounds in it",
+        "avloc separate --workdir runs/sop --video a.mp4 --out apart --solo cello",
+        "Writes NAME.KIND.wav for each kind that sounds, NAME.rest.wav with what is\n"
+        "left, and NAME.separation.json with the loudness of each over time.",
+    )
+    _workdir(separate)
+    separate.add_argument("--video", metavar="FILE", required=True, help="a video with sound")
+    separate.add_argument("--out", metavar="DIR", required=True, help="made if need be")
+    separate.add_argument(
+        "--solo",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="write a video too in which this kind is heard alone; may be repeated",
+    )
+    separate.add_argument(
+        "--threshold", type=float, metavar="T", help="score that sounds; default: the config's"
+    )
     export = verb(
         "export",
         "write a trained model, with a card, for use without avloc",

@@ -47,9 +47,14 @@ class LogMel:
 IMAGENET = Scaling()
 PAPER_LOG_MEL = LogMel()
 
+COARSE_LOG_MEL = LogMel(n_fft=640, hop=320)
+
 FRONT_ENDS = {
     "paper": PAPER_LOG_MEL,
     "fine": LogMel(n_fft=1024, hop=256, f_min=40.0),
+    "coarse": COARSE_LOG_MEL,
+    "coarse_22k": LogMel(sample_rate=22050, n_fft=882, hop=441, f_max=11025.0),
 }
-"""`config.model.front_end`: the papers', with bins of 100 Hz, or one that tells pitches 16 Hz apart
-and has a third of the frames (63 x 64 for one second)."""
+"""`config.model.front_end`: the papers', with bins of 100 Hz; one that tells pitches 16 Hz apart
+and has a third of the frames (63 x 64 for one second); and C2F's windows of 40 ms every 20 ms (51 x
+64), for sound stored at 16 kHz, which holds nothing above 8 kHz, or at the paper's 22.05 kHz."""

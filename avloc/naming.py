@@ -51,6 +51,17 @@ def plain_name(name: str, what: str) -> str:
     return name
 
 
+def file_names(kinds: Iterable[str]) -> list[str]:
+    """Names of files for kinds of things, each another one, whatever the kinds are called."""
+    taken: dict[str, int] = {}
+    names = []
+    for kind in kinds:
+        name = re.sub(r"[^\w .-]+", "_", kind).strip(" .")[:_LONGEST] or "_"
+        taken[name.lower()] = count = taken.get(name.lower(), 0) + 1
+        names.append(name if count == 1 else f"{name} ({count})")
+    return names
+
+
 _LONGEST = 100
 
 

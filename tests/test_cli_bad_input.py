@@ -4,11 +4,14 @@ import json
 import shutil
 
 import numpy as np
+import scipy.io.wavfile
 from PIL import Image
 
 from avloc.cli import main
 from avloc.data_pipelines.dataset import Dataset
 from tests.command_line import command, contents, train
+from tests.inference.blobs import red_picture
+from tests.videos import write_video
 
 
 def test_bad_config(place, tmp_path, fails):
@@ -164,6 +167,21 @@ def test_missing_and_damaged_checkpoints(place, copy, fails):
     assert process.returncode == 2
     assert "can be read: remove the workdir and train again" in errors.splitlines()[-1]
     assert "Traceback" not in errors
+
+
+def test_separate_where_it_cannot_be(place, tmp_path, fails):
+    video = write_video(tmp_path / "a.mp4", seconds=1.0)
+    asked = ("separate", "--workdir", place / "run", "--out", tmp_path / "out", "--video")
+    assert fails(*asked, video) == "method 'csol' cannot separate sounds: choose one that can"
+    assert fails(*asked, tmp_path / "b.mp4") == f"{tmp_path / 'b.mp4'}: no such file"
+    localize = ("localize", "--workdir", place / "run", "--out", tmp_path / "out", "--separate")
+    assert fails(*localize, "--video", video).startswith("method 'csol' cannot separate sounds")
+    picture = red_picture(tmp_path / "a.png", 96, 96)
+    sound = tmp_path / "a.wav"
+    scipy.io.wavfile.write(sound, 16000, np.zeros(16000, np.int16))
+    sentence = "--separate takes the sound of a video apart: give --video PATH"
+    assert fails(*localize, "--image", picture, "--audio", sound) == sentence
+    assert not (tmp_path / "out").exists()
 
 
 def test_localize_bad_files(place, tmp_path, fails):

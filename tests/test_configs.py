@@ -15,6 +15,8 @@ from avloc.training.loading import load_run
 from avloc.types import Batch
 from tests.training.line import Given, after
 
+pytestmark = pytest.mark.usefixtures("in_haste")
+
 NAMES = sorted(
     path.stem
     for path in Path(avloc.configs.__file__).parent.glob("*.py")
@@ -45,6 +47,18 @@ TINY = {
     "stage_one.classification_passes": "1",
 }
 TINY_IER = {"identifier.middle": "8", "identification.epochs": "2"}
+TINY_SOP = {
+    "sound.samples": "1000",
+    "sound.n_fft": "62",
+    "sound.hop": "32",
+    "sound.rows": "16",
+    "separation.levels": "2",
+    "separation.width": "2",
+    "separation.channels": "10",
+}
+TINY_C2F = {"model.projection": "(16,8)", "model.pair_hidden": "8"}
+# The papers' own, which differ in where labels come from.
+TAGGED = {"labels.source": "tags", "labels.file": "", "stage_two.valid": "labelled"}
 SHORT = {
     "stage_one.warmup_epochs": 1,
     "stage_one.warmup_steps": 5,
@@ -52,16 +66,10 @@ SHORT = {
     "hearing.epochs": 1,
     "hearing.steps": 5,
     "identification.steps": 10,
+    "separation.steps": 5,
     "stage_two.epochs": 1,
+    "multi_task.epochs": 1,
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def in_haste():
-    """Programs are compiled in haste: each runs for a few steps, whose values no test looks at."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def tiny(name):
@@ -72,6 +80,12 @@ def tiny(name):
         config.init_from = ""
     if config.method == "ier":
         override(config, TINY_IER.items())
+    if config.method == "sop":
+        override(config, TINY_SOP.items())
+    if config.method == "c2f":
+        override(
+            config, (TINY_C2F | (TAGGED if config.labels.source != "clusters" else {})).items()
+        )
     # What a config leaves out stays out; the rest is short.
     for field, most in SHORT.items():
         *parents, leaf = field.split(".")
@@ -140,6 +154,18 @@ def test_the_papers_configs_do_as_the_papers(name):
     assert config.mask.to_dict() == {"threshold": 0.05, "dilated": True}
 
 
+def test_the_separating_config_does_as_the_paper():
+    config = load_config("sop_music")
+    assert (config.data.name, config.init_from) == ("music/separation", "weights/resnet18")
+    sound = config.sound
+    assert sound.samples // sound.hop + 1 == sound.rows == 256 and sound.n_fft == 1022
+    spec = config.separation
+    assert (spec.mask, spec.weighted, spec.channels, spec.levels) == ("binary", True, 32, 7)
+    optimizer = config.optimizers.separation
+    assert optimizer.learning_rates.to_dict() == {"default": 1e-3, "visual": 1e-4}
+    assert (optimizer.momentum, optimizer.tenth_every) == (0.9, 0.4 * spec.steps)
+
+
 def test_the_duet_run_goes_on_with_duets():
     duets, music = load_config("csol_duets"), load_config("csol_music")
     assert (duets.data.stage_two, duets.stage_two.epochs) == ("duet_train", 1)
@@ -148,7 +174,30 @@ def test_the_duet_run_goes_on_with_duets():
 
 
 # What these did before the fields were there, whatever the papers do.
-@pytest.mark.parametrize("name", sorted(set(NAMES) - set(PAPERS)))
+def test_c2f_does_as_its_paper():
+    flickr, audioset = load_config("c2f_flickr"), load_config("c2f_audioset")
+    for config in (flickr, audioset):
+        assert (config.image_size, config.batch_size, config.negatives) == (256, 16, "drawn")
+        assert (config.model.audio, config.model.audio_branch) == ("crnn", "convolutions")
+        assert (config.multi_task.epochs, config.stage_two.epochs) == (20, 20)
+        for name, rate in (("multi_task", 1e-3), ("alignment", 1e-4)):
+            optimizer = config.optimizers[name]
+            assert optimizer.momentum == 0.9 and optimizer.learning_rates.default == rate
+            assert optimizer.learning_rates.visual == pytest.approx(rate / 10)
+        assert (config.stage_two.form, config.parts) == ("sum", "full")
+    assert (flickr.clusters, audioset.clusters) == (7, 15)
+    assert (flickr.labels.source, audioset.labels.source) == ("file", "tags")
+    # One split of all levels, by the protocol that counts all boxes.
+    assert audioset.data.name == "audioset_instrument/all_boxes"
+    assert audioset.data.scene_tests == ("test",)
+    assert audioset.evaluation.scene_protocol == "c2f-levels"
+    assert flickr.evaluation.single_protocol == "c2f-flickr"
+
+
+OLD = sorted(name for name in set(NAMES) - set(PAPERS) if not name.startswith("c2f_"))
+
+
+@pytest.mark.parametrize("name", OLD)
 def test_the_others_keep_what_old_runs_did(name):
     config, old = load_config(name), load_config(name)
     with old.unlocked():
@@ -159,14 +208,29 @@ def test_the_others_keep_what_old_runs_did(name):
             del old[group][field]
         later = {"csol": ("stage_two", "affine", "negative_side")}
         later["ier"] = ("identification", "curriculum", "count")
+        later["sop"] = ("stage_two", "affine", "negative_side")
         group, *fields = later[config.method]
         for field in fields:
             del old[group][field]
         assert differences(with_later_fields(old), config) == []
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_config_trains(name, toy, tmp_path):
+def trained_alike():
+    """Names of the configs by what training reads of them at that size, each read once."""
+    groups = {}
+    for name in NAMES:
+        fields = tiny(name).to_dict()
+        del fields["evaluation"], fields["inference"]
+        del fields["data"]["single_test"], fields["data"]["scene_tests"]
+        if not fields["data"]["noise"]:
+            del fields["data"]["noise_split"]
+        groups.setdefault((name in PAPERS, repr(fields)), []).append(name)
+    return list(groups.values())
+
+
+@pytest.mark.parametrize("names", trained_alike(), ids="=".join)
+def test_config_trains(names, toy, tmp_path):
+    name = names[0]
     config = tiny(name)
     run, state = train(config, tmp_path, toy)
     phases = [row["phase"] for row in run.epochs()]
@@ -189,11 +253,20 @@ def test_config_trains(name, toy, tmp_path):
         # As those, and stage two.
         warm, first, second = ["warm-up"] * 2, [], []
         last = (["hearing"] * 2 + ["clusters", "matching"]) if config.method == "csol" else last
+    if config.method == "sop":
+        warm, first, second, last = ["separation"] * 2, [], [], []
+    scenes = int(config.stage_two.epochs > 0)
+    if config.method == "c2f":
+        # Clips, then scenes, in each of both stages.
+        scenes, last = 2, ["clusters", *["multi-task"] * 2, *["alignment"] * 2]
+        if config.labels.source == "tags":
+            warm, first, second, last = [], [], [], last[1:]
     assert phases == [*warm, *first, *second, "clusters", *last]
     assert all(np.isfinite(row["loss"]) for row in run.epochs() if row["phase"] != "clusters")
     # 64 clips and 16 scenes, in batches of 16.
     clips = [phase for phase in phases if phase not in ("clusters", "matching", "referral")]
-    assert int(state.step) == 4 * len(clips) + (config.stage_two.epochs > 0)
+    passes = len(clips) - (scenes if config.method == "c2f" else 0)
+    assert int(state.step) == 4 * passes + scenes
     assert not (tmp_path / "features").exists()  # they are beside the data
     assert (toy.folder / "features").is_dir() or not config.stored_views
     loaded = load_run(tmp_path)

@@ -22,7 +22,7 @@ import avloc
 from avloc.ablation.grid import Grid, check_stage, load_ablation
 from avloc.cli import _parser
 from avloc.command_line import split_off_fields
-from avloc.configs import csol, ier
+from avloc.configs import c2f, csol, ier, sop
 from avloc.data_pipelines import registry
 from avloc.data_pipelines.builders.toy_orchestra.toy_orchestra_dataset_builder import Builder
 from avloc.data_pipelines.dataset import Dataset
@@ -37,6 +37,8 @@ from avloc.training.methods import create, method_title
 from avloc.training.preflight import check
 from avloc.types import Batch, DatasetInfo, TrainState
 from tests.videos import write_video
+
+pytestmark = pytest.mark.usefixtures("in_haste")
 
 ROOT = Path(__file__).parents[1]
 make_figures, make_showcase = (
@@ -108,7 +110,8 @@ def test_commands_are_those_that_there_are(page: Path):
 
 @pytest.mark.parametrize("page", PAGES, ids=title)
 def test_fields_of_the_config_are_there(page: Path):
-    known = {name for config in (csol.base(), ier.base()) for name, _ in experiment.fields(config)}
+    bases = (c2f.base(), csol.base(), ier.base(), sop.base())
+    known = {name for config in bases for name, _ in experiment.fields(config)}
     groups = {name.split(".")[0] for name in known if "." in name}
     text = page.read_text()
     named = set(re.findall(r"(?<!\w)config\.([a-z_]+(?:\.[a-z_]+)*)", text))

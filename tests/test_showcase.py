@@ -15,6 +15,8 @@ from avloc.training.loading import load_run
 from tests.inference.test_export import untrained_run
 from tests.videos import write_video
 
+pytestmark = pytest.mark.usefixtures("in_haste")
+
 ROOT = Path(__file__).parents[1]
 make_showcase = SimpleNamespace(**runpy.run_path(str(ROOT / "scripts" / "make_showcase.py")))
 

@@ -208,6 +208,9 @@ PROTOCOLS: dict[str, Protocol] = {
             truth="all",
             **_CODE,
         ),
+        # The same where silent objects have boxes too: a scene's level is how many categories
+        # sound in it.
+        Protocol("levels", 1, "multiple", _own(0.1), 0.5, size=256, level_cuts=(0.5, 0.5, 0.3)),
         # The rule of the later benchmarks: the upper half of each map. VGG-SS, then Flickr.
         Protocol("lvs-median", 2, "single", _MEDIAN, 0.5, levels="published"),
         Protocol("lvs-flickr", 2, "single", _MEDIAN, 0.5, levels="published", iou="consensus"),

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int16, Shaped, UInt8
+from jaxtyping import Float32, Int16, Shaped, UInt8
 
 from avloc.data_pipelines.media.waveform import (
     CANCELLED,
@@ -109,6 +109,39 @@ def one_second(
       ValueError: no samples, a rate that no sound has, or a shape, dtype or value that is not
         sound.
     """
+    waveform, sample_rate = checked_sound(waveform, sample_rate, name)
+    length = round(CLIP_SECONDS * sample_rate)
+    start = max(0, (len(waveform) - length) // 2)
+    cut = waveform[start : start + length].T
+    before = (length - cut.shape[1]) // 2
+    cut = np.pad(cut, ((0, 0), (before, length - cut.shape[1] - before)))
+    return _at_rate(cut, sample_rate, name)[: CLIP_SECONDS * SAMPLE_RATE]
+
+
+def whole_sound(
+    waveform: Any, sample_rate: int, name: str = "waveform"
+) -> Int16[np.ndarray, " samples"]:
+    """A sound of any length, mono, at the rate of training; `one_second` without the cut."""
+    waveform = _array(waveform, name, "samples", "cut or pad them to one length")
+    if waveform.ndim not in (1, 2):
+        raise ValueError(f"{name} must be [T] or [T, C], not {waveform.shape}")
+    waveform, sample_rate = checked_sound(waveform, sample_rate, name)
+    return _at_rate(waveform.T, sample_rate, name)
+
+
+def _at_rate(
+    sound: Float32[np.ndarray, "C T"], sample_rate: int, name: str
+) -> Int16[np.ndarray, " samples"]:
+    found = to_mono(resample_to(sound, sample_rate, SAMPLE_RATE))
+    if found.one_channel:
+        warnings.warn(f"{name}: {CANCELLED}", stacklevel=3)
+    return found.samples
+
+
+def checked_sound(
+    waveform: Shaped[np.ndarray, "T C"] | Shaped[np.ndarray, " T"], sample_rate: int, name: str
+) -> tuple[Float32[np.ndarray, "T C"], int]:
+    """A sound with its channels, in -1..1, and its rate; raises as `one_second` does."""
     sample_rate = rate(sample_rate)
     if waveform.size == 0:
         raise ValueError(f"no sound: {name} {waveform.shape} at a rate of {sample_rate} Hz")
@@ -121,17 +154,8 @@ def one_second(
         check_level(waveform, name)
     elif waveform.dtype != np.int16:
         raise ValueError(f"{name} must be int16, or float in -1..1, not {waveform.dtype}")
-    length = round(CLIP_SECONDS * sample_rate)
-    start = max(0, (len(waveform) - length) // 2)
-    cut = np.atleast_2d(waveform[start : start + length].T).astype(np.float32)
-    if waveform.dtype == np.int16:
-        cut /= 32768
-    before = (length - cut.shape[1]) // 2
-    cut = np.pad(cut, ((0, 0), (before, length - cut.shape[1] - before)))
-    found = to_mono(resample_to(cut, sample_rate, SAMPLE_RATE))
-    if found.one_channel:
-        warnings.warn(f"{name}: {CANCELLED}", stacklevel=2)
-    return found.samples[: CLIP_SECONDS * SAMPLE_RATE]
+    whole = waveform.astype(np.float32).reshape(len(waveform), -1)
+    return (whole / 32768 if waveform.dtype == np.int16 else whole), sample_rate
 
 
 def _array(given: Any, what: str, of: str, fix: str) -> np.ndarray:

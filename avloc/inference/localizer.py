@@ -72,6 +72,33 @@ class Localizer(ABC):
         """Maps and scores of views; compiles once for each B."""
 
     @property
+    def window(self) -> int:
+        """Samples that `stems` takes at once, an even number.
+
+        Raises:
+          ValueError: a model that cannot separate sounds.
+        """
+        raise ValueError(
+            f"{self.checkpoint or 'this model'} is an export, which cannot separate sounds: name "
+            "the run that it was made from"
+        )
+
+    def stems(
+        self,
+        image: UInt8[np.ndarray, "H W 3"],
+        waveform: Int16[np.ndarray, " T"],
+        among: Bool[np.ndarray, " N"],
+    ) -> Float[np.ndarray, "N T"]:
+        """What each category has of a sound of `window` samples, -1 to 1.
+
+        Categories that are not in `among` have none of it.
+
+        Raises:
+          ValueError: a model that cannot separate sounds.
+        """
+        raise NotImplementedError  # `window` has refused
+
+    @property
     def threshold(self) -> float:
         """The score from which on a category sounds."""
         return self._configured if self._threshold is None else self._threshold

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Int16, Shaped, UInt8
+from jaxtyping import Array, Bool, Float, Int16, Shaped, UInt8
 from ml_collections import ConfigDict
 
 from avloc.clustering.assignment import CategoryMap
@@ -18,10 +18,11 @@ from avloc.inference.category_maps import by_category
 from avloc.inference.exported import ExportedModel, is_export
 from avloc.inference.items import items
 from avloc.inference.localizer import Localizer
+from avloc.inference.stems import Stems, stems_of
 from avloc.training.bounds import LARGEST, SMALLEST
 from avloc.training.loading import load_run
 from avloc.training.methods import create, require
-from avloc.types import Aux, Batch, DatasetInfo, Embedded, Embeds, Method, Variables
+from avloc.types import Aux, Batch, DatasetInfo, Embedded, Embeds, Method, Separates, Variables
 
 
 class Model(Localizer):
@@ -135,6 +136,63 @@ class Model(Localizer):
     def _embed(self) -> Callable[[Variables, Aux, Batch], Embedded]:
         name = self.config.get("method", type(self._method).__name__)
         return jax.jit(require(self._method, Embeds, name).embed)
+
+    @property
+    def window(self) -> int:
+        """See `Localizer.window`."""
+        return self._separates.window
+
+    def stems(
+        self,
+        image: UInt8[np.ndarray, "H W 3"],
+        waveform: Int16[np.ndarray, " T"],
+        among: Bool[np.ndarray, " N"],
+    ) -> Float[np.ndarray, "N T"]:
+        """See `Localizer.stems`."""
+        batch = Batch.of(*self._padded(image[None], waveform[None]))
+        clusters = np.asarray(among)[None, list(self.categories.of_cluster)]
+        return np.array(self._stems(self._variables, self._aux, batch, clusters)[0])
+
+    def separate(
+        self,
+        image: UInt8[np.ndarray, "H W 3"],
+        waveform: Shaped[np.ndarray, "T C"] | Shaped[np.ndarray, " T"],
+        sample_rate: int,
+        kinds: Sequence[str] | None = None,
+    ) -> Stems:
+        """What each category has of the sound, of any length, that goes with an image.
+
+        Sound becomes mono and 16 kHz.
+
+        Args:
+          image: as `localize` takes it, one.
+          waveform: as `localize` takes it, one.
+          sample_rate: of the waveform, in Hz.
+          kinds: names of the categories that share the sound; None: those that sound in some
+            second of it, by the model's scores.
+
+        Raises:
+          ValueError: a method that cannot separate sounds; arguments that `localize` refuses; a
+            category that is not known.
+        """
+        return stems_of(self, image, waveform, sample_rate, kinds)
+
+    @cached_property
+    def _separates(self) -> Separates:
+        name = self.config.get("method", type(self._method).__name__)
+        return require(self._method, Separates, name)
+
+    @cached_property
+    def _stems(self) -> Callable[[Variables, Aux, Batch, Array], Array]:
+        method, categories = self._separates, self.categories
+
+        def stems(
+            variables: Variables, aux: Aux, batch: Batch, among: Bool[Array, "B K"]
+        ) -> Float[Array, "B N T"]:
+            parts = method.separate(variables, aux, batch, among)
+            return categories.merge(parts.swapaxes(1, 2)).swapaxes(1, 2)
+
+        return jax.jit(stems)
 
 
 def _remade(config: ConfigDict, method: Method | None, *parts: Any) -> Model:

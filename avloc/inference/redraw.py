@@ -35,6 +35,7 @@ def redraw(
     on_frame: Callable[[], object] = lambda: None,
     *,
     until: float | None = None,
+    sound: str | Path | None = None,
 ) -> None:
     """Streams a video through `draw` into an mp4 (H.264, yuv420p) with the same times and sound.
 
@@ -49,6 +50,7 @@ def redraw(
       on_frame: called after each frame.
       until: how far to go, if not to the end, in seconds from the start; what is damaged there
         is passed over.
+      sound: a file with the sound to take in place of the video's; it begins with the video.
 
     Raises:
       VideoError: the video cannot be decoded as far as that, or the mp4 not written.
@@ -58,13 +60,14 @@ def redraw(
     try:
         with (
             open_file(path) as source,
-            open_file(path) as sound_source,
+            open_file(sound or path) as sound_source,
             av.open(str(target), "w", format="mp4") as out,
         ):
             pictures = _pictures(source, out, start, draw, on_frame, until)
-            end = None if until is None else start + until
-            sound = _sound(sound_source.streams.audio[0], sound_source, out, start, end)
-            for _, packet in heapq.merge(pictures, sound, key=itemgetter(0)):
+            begin = 0.0 if sound else start
+            end = None if until is None else begin + until
+            heard = _sound(sound_source.streams.audio[0], sound_source, out, begin, end)
+            for _, packet in heapq.merge(pictures, heard, key=itemgetter(0)):
                 out.mux(packet)
     except FFmpegError as fault:
         raise VideoError(f"{path}: cannot be converted to mp4 ({fault.strerror})") from fault

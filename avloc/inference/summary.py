@@ -80,6 +80,17 @@ def table_of_all(records: Mapping[str, Record]) -> Table:
     return Table("What sounds", columns, rows[:_ROWS], note)
 
 
+def table_of_stems(record: Record) -> Table:
+    """A row for each kind that a sound was taken apart by, and for what is left."""
+    rows = [
+        [stem["name"], f"{max(stem['loudness_db']):.0f} dB", spans(stem["sounding"]), stem["file"]]
+        for stem in record["stems"]
+    ]
+    rest = record["rest"]
+    rows.append(["what is left", f"{max(rest['loudness_db']):.0f} dB", "", rest["file"]])
+    return Table("The sound, taken apart", ["name", "loudest second", "when", "file"], rows)
+
+
 def spans(seconds: Sequence[int]) -> str:
     """Stretches of seconds: `0:03-0:07, 1:10-1:11`, each up to the end of its last second."""
     runs = [

@@ -99,7 +99,7 @@ def _localize(
 ) -> None:
     """Analyses a video and writes both files."""
     length = about.duration or 0.0
-    clips = _UpToDamage(cut(path, model.image_size), path)
+    clips = UpToDamage(cut(path, model.image_size), path)
     whole = math.floor(length) or None
     found = track(
         analyse(model, clips, batch_size),
@@ -135,7 +135,7 @@ def record_of(drawn: Path) -> Path:
     return drawn.with_suffix("").with_suffix(".localization.json")
 
 
-class _UpToDamage:
+class UpToDamage:
     """The clips of a video that come before its damage.
 
     Attributes:

@@ -21,6 +21,13 @@ def cross_entropy(
     return masked_mean(optax.softmax_cross_entropy(logits, targets), mask)
 
 
+def multi_label_bce(
+    logits: Float[Array, "B K"], targets: Float[Array, "B K"], mask: Bool[Array, " B"]
+) -> Float[Array, ""]:
+    """`1/K sum_k BCE(sigmoid(logit_k), t_k)`, the mean over the batch; targets may be soft."""
+    return masked_mean(optax.sigmoid_binary_cross_entropy(logits, targets).mean(axis=-1), mask)
+
+
 def kl_divergence(
     p_logits: Float[Array, "B K"], q_logits: Float[Array, "B K"], mask: Bool[Array, " B"]
 ) -> Float[Array, ""]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Bool, Float
 
-from avloc.losses.distributions import masked_mean
+from avloc.losses.distributions import masked_mean, multi_label_bce
 
 
 def presence(
@@ -47,8 +46,7 @@ def instance_bce(
       kind: see `presence`.
     """
     if kind == "sigmoid":  # on logits, which stays finite where the sigmoid is 0 or 1
-        loss = optax.sigmoid_binary_cross_entropy(scale * similarity + bias, targets)
-    else:
-        p = jnp.clip(presence(similarity, scale, bias, kind), 1e-6, 1 - 1e-6)
-        loss = -(targets * jnp.log(p) + (1 - targets) * jnp.log1p(-p))
+        return multi_label_bce(scale * similarity + bias, targets, mask)
+    p = jnp.clip(presence(similarity, scale, bias, kind), 1e-6, 1 - 1e-6)
+    loss = -(targets * jnp.log(p) + (1 - targets) * jnp.log1p(-p))
     return masked_mean(loss.mean(axis=-1), mask)

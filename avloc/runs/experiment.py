@@ -54,7 +54,7 @@ LATER_OF = {
     },
     "evaluation": {"scene_size": 0, "centre_crop": False},
     "inference": {"image_size": 0},
-    "optimizers": {
+    "optimizers.localization": {
         "hearing": {
             "learning_rates": {"default": 1e-4, "audio_classifier": 1e-3},
             "weight_decay": 1e-4,

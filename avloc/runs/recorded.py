@@ -44,10 +44,12 @@ def read_config(file: Path) -> dict[str, Any]:
 
 
 def _template(method: str, fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    from avloc.configs import csol, ier
+    from avloc.configs import c2f, csol, ier
 
-    erases = method == "ier" or "identification" in fields
-    return (ier if erases else csol).base().to_dict()
+    bases = {"c2f": c2f, "csol": csol, "ier": ier}
+    if "identification" in fields:
+        method = "ier"
+    return bases.get(method, csol).base().to_dict()
 
 
 def require_fields(config: Mapping[str, Any], file: Path) -> None:

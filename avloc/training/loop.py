@@ -88,7 +88,8 @@ class _Trainer:
         self.writer: Writer | None = None
         self.phases = list(self.method.phases())
         self.time_left = TimeLeft(self.phases, self._steps)
-        self.judge = Judge(self.method, dataset, config.data.validation)
+        data = config.data
+        self.judge = Judge(self.method, dataset, data.validation, data.stage_one)
         self.features = FeatureCache(
             config, dataset, self.method, self.devices, stop, run.path / FOLDER
         )

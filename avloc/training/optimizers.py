@@ -23,17 +23,23 @@ def make_optimizer(spec: ConfigDict, frozen: Sequence[str] = ()) -> optax.Gradie
     `spec.learning_rates` maps a top-level module's name to its rate; `default` is the others'. A
     rate of 0 freezes the module. `spec.weight_decay` is the L2 penalty that goes through Adam's
     moments, as in PyTorch's Adam, whose figures the papers report. It acts on parameters that the
-    loss reaches; the others stand still (`where_reached`). `spec.clip_norm`: largest
-    global norm of the gradient, 0 for none. All rates halve every `spec.half_life` of this
-    optimizer's steps from step `spec.decay_from` on; with a half-life of 0 they stay.
+    loss reaches; the others stand still (`where_reached`). `spec.clip_norm`: largest global norm
+    of the gradient, 0 for none. All rates halve every `spec.half_life` of this optimizer's steps
+    from step `spec.decay_from` on; with a half-life of 0 they stay.
+
+    Where the spec has `momentum`, the optimizer is SGD with it in place of Adam; where it has
+    `tenth_every`, rates fall to a tenth after every so many steps instead.
 
     Args:
       spec: one of `config.optimizers`.
       frozen: modules that have the rate 0 whatever `spec` says, `config.model.frozen`.
     """
     rates = {**spec.learning_rates, **dict.fromkeys(frozen, 0.0)}
+    momentum = spec.get("momentum", 0.0)
 
     def schedule(rate: float) -> optax.ScalarOrSchedule:
+        if every := spec.get("tenth_every", 0):
+            return optax.exponential_decay(rate, every, 0.1, staircase=True)
         if not spec.half_life:
             return rate
         return optax.exponential_decay(rate, spec.half_life, 0.5, transition_begin=spec.decay_from)
@@ -46,7 +52,7 @@ def make_optimizer(spec: ConfigDict, frozen: Sequence[str] = ()) -> optax.Gradie
             # Checkpoints of before have a place for the decay, which was in the chain.
             optax.chain(
                 optax.identity(),
-                optax.scale_by_adam(),
+                optax.trace(momentum) if momentum else optax.scale_by_adam(),
                 optax.scale_by_learning_rate(schedule(rate)),
             ),
         )

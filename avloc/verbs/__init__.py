@@ -3,7 +3,7 @@
 from avloc.verbs.data import build, doctor, list_all, preview
 from avloc.verbs.results import evaluate, info, report, score_maps
 from avloc.verbs.training import ablate, import_weights, train
-from avloc.verbs.using import export, localize
+from avloc.verbs.using import export, localize, separate
 
 VERBS = {
     "data build": build,
@@ -14,6 +14,7 @@ VERBS = {
     "evaluate": evaluate,
     "score": score_maps,
     "localize": localize,
+    "separate": separate,
     "export": export,
     "report": report,
     "info": info,

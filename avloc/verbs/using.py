@@ -1,4 +1,4 @@
-"""A trained run put to use: `avloc localize`, `avloc export`."""
+"""A trained run put to use: `avloc localize`, `avloc separate`, `avloc export`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import json
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,13 +33,21 @@ def localize(args: argparse.Namespace) -> None:
 
     inputs = find_inputs(args.video or ())
     from avloc.inference.model import load
+    from avloc.inference.video import record_of
 
     model = load(args.workdir, threshold=args.threshold, image_size=args.image_size)
+    if args.separate:
+        if not inputs:
+            raise ValueError("--separate takes the sound of a video apart: give --video PATH")
+        _ = model.window  # a model that cannot is refused before the work
     out = Path(args.out)
     if len(inputs) > 1:
         _localize_all(model, inputs, out)
     else:
         _localize_one(model, inputs, args.image, args.audio, out)
+    for video in inputs if args.separate else ():
+        if record_of(out / video.folder / f"{video.name}.localized.mp4").is_file():
+            _separate(model, video.path, out / video.folder, video.name, ())
     if is_export(Path(args.workdir)):
         return
     exported = next_steps.free(Path(f"{args.workdir.rstrip('/')}_exported"))
@@ -101,6 +110,35 @@ def _localize_all(model: Localizer, inputs: list[Input], out: Path) -> None:
     for fault in skipped:
         print(f"skipped      {fault}")
     print(f"\n{table_of_all(records).text(terminal_width())}\n")
+
+
+def separate(args: argparse.Namespace) -> None:
+    """`avloc separate`."""
+    if not Path(args.video).is_file():
+        raise ValueError(f"{args.video}: no such file")
+    from avloc.inference.model import load
+
+    model = load(args.workdir, threshold=args.threshold)
+    _separate(model, Path(args.video), Path(args.out), Path(args.video).stem, args.solo)
+
+
+def _separate(model: Localizer, video: Path, out: Path, name: str, solo: Sequence[str]) -> None:
+    """Takes one video apart, and says what was written."""
+    from avloc.drawing.table import terminal_width
+    from avloc.inference.separation import separate_video
+    from avloc.inference.summary import table_of_stems
+
+    made = separate_video(model, video, out, solo=solo, name=name)
+    record = json.loads(made.record.read_text(encoding="utf-8"))
+    print(f"in numbers   {made.record}")
+    if record["damage"]:
+        print(f"damaged      {video}: {record['damage']}; taken apart up to there")
+    for kind, file in made.solos.items():
+        print(f"alone        {kind}: {file}")
+    for kind in solo:
+        if kind not in made.solos:
+            print(f"not heard    {kind}: it sounds in no second of {video}, so no video was made")
+    print(f"\n{table_of_stems(record).text(terminal_width())}\n")
 
 
 def export(args: argparse.Namespace) -> None:

@@ -243,6 +243,30 @@ class Sound:
             if stretch.reached >= length - slack:
                 yield stretch.place, stretch.want, stretch.mono()
 
+    def seconds(self, pictures: float) -> Iterator[Mono]:
+        """Every second from the start of the file, with silence where samples are missing.
+
+        The last one is as long as the track. A second in which nothing was read is silent.
+
+        Args:
+          pictures: where the file starts on its own clock.
+        """
+        self.origin = pictures
+        stretch = None
+        for time, samples in self._segments(None):
+            start = round((time - pictures) * SAMPLE_RATE)
+            while start + len(samples) > 0:
+                stretch = stretch or _Stretch(0, None, 0, SAMPLE_RATE, samples.shape[1])
+                stretch.fill(start, samples)
+                if start + len(samples) < stretch.start + SAMPLE_RATE:
+                    break
+                yield stretch.mono()
+                place, begin = stretch.place + 1, stretch.start + SAMPLE_RATE
+                stretch = _Stretch(place, None, begin, SAMPLE_RATE, samples.shape[1])
+        if stretch is not None and stretch.reached:
+            whole = stretch.mono()
+            yield whole._replace(samples=whole.samples[: stretch.reached])
+
     def _segments(self, begin: float | None) -> Iterator[tuple[float, Float32[np.ndarray, "n C"]]]:
         """Resampled pieces with the time of their first sample, all or from before `begin` on.
 
@@ -282,7 +306,7 @@ class Sound:
 class _Stretch:
     """Sound being collected, from sample `start` on; `reached` samples of it are known."""
 
-    def __init__(self, place: int, want: Want, start: int, length: int, channels: int):
+    def __init__(self, place: int, want: Want | None, start: int, length: int, channels: int):
         self.place, self.want, self.start, self.reached = place, want, start, 0
         self.wave = np.zeros((length, channels), np.float32)
 

@@ -37,8 +37,18 @@ from avloc.data_pipelines.media.tracks import (
     check_sides,
     decode,
 )
+from avloc.data_pipelines.media.waveform import Mono
 
-__all__ = ["END_SLACK", "Clip", "VideoError", "VideoInfo", "cut", "cut_at", "probe"]
+__all__ = [
+    "END_SLACK",
+    "Clip",
+    "VideoError",
+    "VideoInfo",
+    "cut",
+    "cut_at",
+    "probe",
+    "sound_of_video",
+]
 
 FRAMES_PER_CLIP = 4
 """Frames kept from each clip of a video that is cut into clips."""
@@ -207,6 +217,21 @@ def cut_at(
             with _told(path, lambda time, of=pictures: time - (of.origin or 0.0)):
                 for clip in _clips(pictures, wave, chosen, seconds, begin):
                     yield clip._replace(place=run[clip.place])
+
+
+def sound_of_video(path: str | Path) -> Iterator[Mono]:
+    """The sound of a video from its start to its end, second by second, mono, at `SAMPLE_RATE`.
+
+    Where samples are missing there is silence; the last piece may be shorter than a second.
+
+    Raises:
+      VideoError: not a video, no sound track, or damaged, after the seconds before the damage.
+    """
+    start = probe(path).start
+    with open_file(path) as container, _told(path, lambda time: time - start):
+        if not container.streams.audio:
+            raise VideoError(f"{path}: no sound track")
+        yield from Sound(container, container.streams.audio[0], apart=False).seconds(start)
 
 
 @contextlib.contextmanager

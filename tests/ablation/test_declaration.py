@@ -121,7 +121,7 @@ def test_bad_declarations(fields, sentence, tmp_path):
 
 
 def test_bad_files(tmp_path):
-    with pytest.raises(ValueError, match=r"no config file nothing\.py; shipped ones: csol_alterna"):
+    with pytest.raises(ValueError, match=r"file nothing\.py; shipped ones: c2f_parts, csol_alt"):
         load_ablation("nothing.py")
     file = tmp_path / "mine.py"
     file.write_text("x = 1")
@@ -166,6 +166,7 @@ def test_a_folder_with_a_run_of_another_config(tmp_path):
 
 def test_the_shipped_ones():
     assert [path.stem for path in SHIPPED] == [
+        "c2f_parts",
         "csol_alternation",
         "csol_clusters",
         "csol_lambda",
@@ -205,6 +206,7 @@ def test_a_shipped_ablation_fits_its_configs(path, tmp_path):
 
 
 PAPER_BASES = {
+    "c2f": ["c2f_audioset.py"],
     "csol": ["csol_music.py"],
     "ier": ["ier_music.py", "csol_music.py"],
     "own": ["csol_folder.py", "ier_folder.py"],

@@ -245,11 +245,24 @@ def test_splits_share_no_video_and_are_balanced(records):
     assert np.ptp(np.bincount(labels, minlength=10)) <= CLIPS_PER_VIDEO
 
 
-@pytest.mark.parametrize("name", ["default", "wild"])
+@pytest.mark.parametrize("name", ["default", "wild", "long"])
 def test_splits_of_full_size_are_balanced(name):
     config = Builder.builder_configs[name]
     for split in ("train", "validation", "test"):
         assert getattr(config, split) % (CLIPS_PER_VIDEO * len(config.class_names)) == 0
+
+
+def test_a_long_clip_is_played_to_its_end():
+    """Six seconds by one instrument, the first of which is the short clip's."""
+    short, long = make_clip("train", 8), make_clip("train", 8, seconds=6)
+    assert (long.label, long.video) == (short.label, short.video)
+    np.testing.assert_array_equal(long.picture.frame, short.picture.frame)
+    np.testing.assert_array_equal(long.sound.waveform[:16000], short.sound.waveform)
+    assert long.sound.waveform.shape == (96000,)
+    seconds = long.sound.waveform.astype(float).reshape(6, -1)
+    assert (np.std(seconds / 32768, axis=1) > 0.02).all()
+    assert 6 <= len(long.sound.pitches) <= 18
+    assert not any(np.array_equal(a, b) for a, b in combinations(seconds, 2))
 
 
 def test_two_more_categories_change_no_clip_of_the_ten():

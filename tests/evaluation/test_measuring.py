@@ -15,6 +15,8 @@ from tests.evaluation.test_evaluator import GRID, NAMES, scenes, split
 def test_maps_are_let_go(protocol):
     """Of twelve batches never more than the last two are alive."""
     alive, most = set(), 0
+    gc.collect()
+    gc.freeze()  # what was there before need not be looked at at each batch
     made = random_map(GRID, 3)
 
     def predict(batch):
@@ -29,6 +31,7 @@ def test_maps_are_let_go(protocol):
         return prediction._replace(maps=maps, localization=localization)
 
     measured = measure_all(predict, split(scenes(24), 2, False), get(protocol), None, 3)
+    gc.unfreeze()
     assert len(measured.scored.index) == 24
     assert most <= 4
 

@@ -37,6 +37,7 @@ def test_the_named_rules_are_the_published_ones():
         "ier": ("multiple", "own-maximum", 0.5, 0.3, "absolute"),
         "c2f-flickr": ("single", "own-maximum", 0.1, 0.5, None),
         "c2f-levels": ("multiple", "own-maximum", 0.1, 0.5, None),
+        "levels": ("multiple", "own-maximum", 0.1, 0.5, None),
         "lvs-median": ("single", "quantile", 0.5, 0.5, None),
         "lvs-flickr": ("single", "quantile", 0.5, 0.5, None),
         "source-wise": ("multiple", "quantile", 0.5, 0.3, None),
@@ -48,13 +49,14 @@ def test_the_named_rules_are_the_published_ones():
         return {name for name, p in PROTOCOLS.items() if is_so(p)}
 
     assert those(lambda p: p.naming == "majority") == {"ier-solo", "ier"}
-    assert those(lambda p: p.size != 224) == {"c2f-flickr", "c2f-levels"}
+    assert those(lambda p: p.size != 224) == {"c2f-flickr", "c2f-levels", "levels"}
     assert those(lambda p: p.iou == "consensus") == {"c2f-flickr", "lvs-flickr"}
     assert those(lambda p: p.unit == "source") == {"source-wise"}
     assert those(lambda p: p.silent_at_tau) == {"dsol-synthetic", "dsol-duet"}
     dsol = {"dsol-solo", "dsol-synthetic", "dsol-duet"}
     assert those(lambda p: p.edges == "published") == dsol | {"c2f-levels"}
-    assert get("c2f-levels").level_cuts == (0.5, 0.5, 0.3)
+    assert those(lambda p: p.level_cuts == (0.5, 0.5, 0.3)) == {"c2f-levels", "levels"}
+    assert those(lambda p: p.truth == "all") == {"c2f-levels"}
 
 
 def test_exactly_0_3_passes_the_exact_levels_and_fails_the_published_ones():

@@ -47,7 +47,7 @@ def test_groups_that_came_later_are_groups_of_fields_of_their_own():
     assert (b.hearing.steps, LATER["hearing"]["steps"]) == (0, 0)
     assert override(b, [("sound_views.offset", "True")]).sound_views.offset is True
     assert LATER["sound_views"]["offset"] is False
-    old = with_later_fields(ConfigDict({"optimizers": {}})).optimizers
+    old = with_later_fields(ConfigDict({"optimizers": {"localization": {}}})).optimizers
     assert old.hearing.learning_rates.default == 1e-4
 
 

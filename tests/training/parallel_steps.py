@@ -1,4 +1,4 @@
-"""Some steps of every loss of CSOL and IEr on all devices of this process, saved to a file.
+"""Some steps of every loss of CSOL, IEr and C2F on all devices of this process, saved to a file.
 
 `python -m tests.training.parallel_steps OUT.npz jit pmap`
 """
@@ -15,7 +15,7 @@ import numpy as np
 import optax
 
 from avloc.clustering.kmeans import kmeans
-from avloc.configs import csol, ier
+from avloc.configs import c2f, csol, ier
 from avloc.machine.devices import Devices, over_devices, to_host
 from avloc.training.methods import create, initialize
 from avloc.training.methods.csol import Csol
@@ -34,7 +34,7 @@ OPTIMIZER = optax.sgd(1e-4, momentum=0.9)
 
 def settings(negatives: str, method: str = "csol"):
     """The paper's losses, and a warm-up by InfoNCE, on a net of one block."""
-    config = {"csol": csol, "ier": ier}[method].base()
+    config = {"c2f": c2f, "csol": csol, "ier": ier}[method].base()
     config.data.stage_two = "cocktail_train"
     config.data.name = "records"
     config.image_size = 32
@@ -46,6 +46,10 @@ def settings(negatives: str, method: str = "csol"):
     config.stage_one.warmup_epochs = 1
     if negatives == "in_batch" and method == "csol":
         config.stage_one.update(dict(mixtures=0.5, mixtures_after=0))
+    if method == "c2f":
+        config.model.projection = (16, 8)
+        # No class drops in or out by a last bit.
+        config.stage_two.update(dict(form="means", margin=2.0, valid_threshold=0.0))
     if method == "ier":
         config.identifier.middle = 8
         config.identification.update(dict(sources=(2, 3), gain_db=6.0, localization_weight=1.0))
@@ -88,6 +92,8 @@ def initial(name: str = "csol") -> TrainState:
     if name == "ier":
         aux["audio_prototypes"] = np.float32(rng.uniform(0, 1, aux["audio_prototypes"].shape))
         aux["progress"] = np.float32(0.5)
+    if name == "c2f":
+        aux["targets"] = np.float32(rng.uniform(0, 1, aux["targets"].shape))
     states = {phase.optimizer: OPTIMIZER.init(variables["params"]) for phase in method.phases()}
     return TrainState(variables, states, aux, jnp.int32(0))
 
@@ -102,7 +108,8 @@ def flat(prefix: str, tree) -> dict[str, np.ndarray]:
 def run(parallel: str) -> dict[str, np.ndarray]:
     """Scalars of every step and variables after the last, by phase and kind of negatives."""
     devices, results = Devices(parallel), {}
-    for of, negatives in (("csol", "in_batch"), ("csol", "drawn"), ("ier", "drawn")):
+    kinds = (("csol", "in_batch"), ("csol", "drawn"), ("ier", "drawn"), ("c2f", "drawn"))
+    for of, negatives in kinds:
         method = create(settings(negatives, of), INFO, devices.axis_name)
         for phase in {phase.name: phase for phase in method.phases() if phase.epochs}.values():
             name = f"{phase.name}, {negatives}: "
@@ -110,6 +117,7 @@ def run(parallel: str) -> dict[str, np.ndarray]:
                 "matching",
                 "identification",
                 "referral",
+                "alignment",
             ):
                 continue  # these hold the others' part with negatives
             step = devices.compile_step(make_step(phase, OPTIMIZER, devices.axis_name))

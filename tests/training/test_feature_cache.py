@@ -22,6 +22,8 @@ from tests.training.line import Line, after
 from tests.training.still import SIDE, Still, pooled, settings, stored_dataset
 from tests.training.test_resume import assert_same_end
 
+pytestmark = pytest.mark.usefixtures("in_haste")
+
 WEIGHTS = np.float32([0.5, 0.75, 1.0])
 STATE = TrainState({"params": {"visual": {"w": WEIGHTS}}, "batch_stats": {}}, {}, {}, 0)
 

@@ -9,6 +9,8 @@ from avloc.training.optimizers import make_optimizers
 from avloc.training.step import make_step
 from tests.training.parallel_steps import INFO, batches, initial, settings
 
+pytestmark = pytest.mark.usefixtures("in_haste")
+
 # The modules that each phase's loss reaches.
 BOTH = {"visual", "audio", "correspondence"}
 REACHED = {

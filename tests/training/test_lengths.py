@@ -13,6 +13,8 @@ from tests.training.line import Line, after, settings
 from tests.training.test_resume import PowerCut, assert_same_end, cut
 from tests.training.tiny_csol import method
 
+pytestmark = pytest.mark.usefixtures("in_haste")
+
 
 def sized(**sizes):
     config = settings(batch_size=32)

@@ -62,7 +62,7 @@ def test_ours_and_anyones(faulty):
 
 
 def test_titles(faulty):
-    assert (method_title("csol"), method_title("ier")) == ("CSOL", "IEr")
+    assert [method_title(name) for name in ("c2f", "csol", "ier")] == ["C2F", "CSOL", "IEr"]
     assert method_title("faulty:Whole") == "Whole"
     assert method_title("not_installed_here.net:DeepNet") == "DeepNet"
 
@@ -70,8 +70,8 @@ def test_titles(faulty):
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("cosl", r"config\.method is one of \['csol', 'ier'\], or package\.module:Name of your "
-         r"own, not 'cosl'; did you mean 'csol'\?"),
+        ("cosl", r"config\.method is one of \['c2f', 'csol', 'ier', 'sop'\], or "
+         r"package\.module:Name of your own, not 'cosl'; did you mean 'csol'\?"),
         ("nowhere:Net", "there is no module 'nowhere': install it, or run from the folder"),
         ("faulty:Eary", r"faulty\.py has no 'Eary'; did you mean 'Early'\?"),
         ("faulty:NoMethod", "is no class with phases: see docs/adding_a_method.md"),

@@ -169,3 +169,15 @@ def test_rates_halve_from_the_step_that_the_spec_names(params):
         moved.append(-float(updates["head"]["kernel"][0]))
     expected = [0.1 * 0.5 ** (max(0, n - 3) / 2) for n in range(8)]
     np.testing.assert_allclose(moved, expected, rtol=1e-4)
+
+
+def test_momentum_and_steps_of_a_tenth_by_hand(params):
+    """PyTorch's SGD: `m = 0.9 m + g + decay p`, `p = p - rate m`; the rate falls after 2 steps."""
+    own = spec(0.1, default=1e-2)
+    own.momentum, own.tenth_every = 0.9, 2
+    got, _ = steps(make_optimizer(own), params)
+    p, m = np.array([3.0]), 0.0
+    for gradient, rate in zip(GRADS, (1e-2, 1e-2, 1e-3), strict=True):
+        m = 0.9 * m + gradient["head"]["kernel"] + 0.1 * p
+        p = p - rate * m
+    np.testing.assert_allclose(got["head"]["kernel"], p, rtol=1e-6)

@@ -59,7 +59,7 @@ def test_the_loss_goes_down_as_in_float32(runs):
     assert falls["bfloat16"] == pytest.approx(falls["float32"], rel=0.2)
 
 
-@pytest.mark.parametrize("of", ["csol", "ier"])
+@pytest.mark.parametrize("of", ["c2f", "csol", "ier"])
 def test_every_loss_and_prediction_is_float32(of):
     config = settings("drawn" if of == "csol" else "in_batch", of)
     config.precision = "bfloat16"

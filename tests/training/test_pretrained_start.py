@@ -14,6 +14,8 @@ from avloc.training.warm_start import first_phase, warm_start
 from avloc.types import Batch, DatasetInfo
 from tests.records import make_dataset, make_records
 
+pytestmark = pytest.mark.usefixtures("in_haste")
+
 
 def config_of(name="csol_folder", **fields):
     config = load_config(name)

@@ -11,6 +11,8 @@ from avloc.training.optimizers import make_optimizers
 from avloc.training.step import make_step
 from tests.training.parallel_steps import INFO, batches, initial, settings
 
+pytestmark = pytest.mark.usefixtures("in_haste")
+
 
 def csol(**fields):
     config = settings("in_batch")
@@ -29,6 +31,10 @@ def ier():
     return settings("in_batch", "ier")
 
 
+def c2f():
+    return settings("in_batch", "c2f")
+
+
 def matched():
     """InfoNCE alone, which no scale and no bias of the logit is in; hearing with it."""
     config = csol()
@@ -44,7 +50,7 @@ def still():
     return config
 
 
-KINDS = {"csol": csol, "dsol": dsol, "ier": ier, "matched": matched, "still": still}
+KINDS = {"c2f": c2f, "csol": csol, "dsol": dsol, "ier": ier, "matched": matched, "still": still}
 
 
 def remembering(optimizer):
@@ -106,8 +112,8 @@ def test_every_optimizer_has_its_phase():
     for kind, make in KINDS.items():
         config = make()
         left = set(config.optimizers) - {p.optimizer for p in phases(config).values()}
-        assert left == ({"hearing"} if kind in ("dsol", "ier") else set())
-    assert len(CASES) == 5 + 4 + 5 + 5 + 5
+        assert left == ({"hearing"} if kind in ("c2f", "dsol", "ier") else set())
+    assert len(CASES) == 5 + 5 + 4 + 5 + 5 + 5
 
 
 @pytest.mark.parametrize(("kind", "name"), CASES)

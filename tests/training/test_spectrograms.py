@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from avloc.configs import csol, ier
+from avloc.configs import c2f, csol, ier
 from avloc.data_pipelines.media.audio import log_mel, spectrogram
 from avloc.training.methods import create
 from avloc.training.preflight import check
@@ -17,7 +17,7 @@ INFO = DatasetInfo(dict.fromkeys(SPLITS, 6))
 
 
 def settings(method, **fields) -> ConfigDict:
-    config = {"csol": csol, "ier": ier}[method].base()
+    config = {"c2f": c2f, "csol": csol, "ier": ier}[method].base()
     config.image_size, config.clusters, config.batch_size = 32, 3, 4
     config.data.name, config.data.stage_two = "made up", "cocktail_train"
     config.model.update(dict(width=4, blocks=(0, 0, 0, 1), stem_pool=False, embedding=16))
@@ -49,7 +49,7 @@ def test_the_spectrogram_of_either_batch_is_the_same():
     assert spectrogram(stored).shape == (4, 201, 64, 1)
 
 
-@pytest.mark.parametrize("name", ["csol", "ier"])
+@pytest.mark.parametrize("name", ["c2f", "csol", "ier"])
 def test_a_method_hears_nothing_but_the_spectrogram(name):
     """A waveform of booleans is refused by whatever would make a spectrogram of it."""
     _, stored = both_batches()

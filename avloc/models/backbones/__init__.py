@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 
 from avloc.inputs import FRONT_ENDS, LogMel, Scaling
 from avloc.models.backbones import foundation
+from avloc.models.backbones.crnn import CRNN
 from avloc.models.backbones.efficientnet import EfficientNetLite0
 from avloc.models.backbones.resnet import BLOCKS, ResNet
 from avloc.naming import named
@@ -84,6 +85,7 @@ VISUAL: Mapping[str, Maker] = {
 AUDIO: Mapping[str, Maker] = {
     "resnet": lambda model, **common: ResNet(**_heard(model), **_family(model, **common)),
     **{name: _standard(name, _heard) for name in BLOCKS},
+    "crnn": lambda model, **common: CRNN(width=model.width, **_heard(model), **common),
 }
 
 

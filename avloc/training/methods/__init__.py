@@ -14,11 +14,20 @@ from jaxtyping import PRNGKeyArray
 from ml_collections import ConfigDict
 
 from avloc.naming import named
+from avloc.training.methods.coarse_to_fine import CoarseToFine
 from avloc.training.methods.csol import Csol
+from avloc.training.methods.csol_separation import CsolSeparation
 from avloc.training.methods.ier import Ier
+from avloc.training.methods.sound_of_pixels import SoundOfPixels
 from avloc.types import Aux, Batch, DatasetInfo, Embeds, Method, Separates, Variables
 
-METHODS: dict[str, type[Method]] = {"csol": Csol, "ier": Ier}
+METHODS: dict[str, type[Method]] = {
+    "c2f": CoarseToFine,
+    "csol": Csol,
+    "csol_separation": CsolSeparation,
+    "ier": Ier,
+    "sop": SoundOfPixels,
+}
 
 # What a method can give beside predictions, in words.
 _ABILITIES = MappingProxyType({Embeds: "embed pictures and sounds", Separates: "separate sounds"})

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 import tensorflow_datasets as tfds
 
 from avloc.data_pipelines.annotations.music import (
     MUSIC_CLASSES,
+    first_videos,
     read_annotated_frames,
     read_pairs,
     read_videos,
@@ -28,10 +29,14 @@ LISTS = {
     "duet_test": "duet_pairs_val.txt",
 }
 FRAMES = {"test": "solotest.json", "duet_test": "duettest.json"}
+SEPARATED_SECONDS = 6
+"""Length of the clips that separation is learnt from (Sound-of-Pixels)."""
 LISTS_OF = "github.com/DTaoo/Discriminative-Sounding-Objects-Localization"
 
 
-def collection(folder: Folder, *, allow_overlap: bool = False) -> Collection:
+def collection(
+    folder: Folder, *, allow_overlap: bool = False, separation: bool = False
+) -> Collection:
     """The authors' splits; tests are of the annotated frames.
 
     Videos are `ID.mp4` or `ID_0_1000.mp4`; where a sound file of that name lies in the folder, the
@@ -41,7 +46,10 @@ def collection(folder: Folder, *, allow_overlap: bool = False) -> Collection:
     Args:
       folder: the user's.
       allow_overlap: whether ids of the training lists stay in the test splits.
+      separation: whether clips and splits are those of sound separation, see `for_separation`.
     """
+    if separation:
+        return for_separation(folder)
     listings = {name: folder.annotation(name, of=VIDEOS_OF) for name in VIDEOS}
     lists = {split: folder.annotation(name, of=LISTS_OF) for split, name in LISTS.items()}
     frames = {split: folder.annotation(name, of=LISTS_OF) for split, name in FRAMES.items()}
@@ -80,6 +88,44 @@ def collection(folder: Folder, *, allow_overlap: bool = False) -> Collection:
     )
 
 
+def for_separation(folder: Folder) -> Collection:
+    """Six-second clips; of each instrument's solos the first is for validation, the second tests.
+
+    By the order of the authors' list, whether a video could still be had or not, as C2F divides
+    them. There are no boxes.
+    """
+    solos, duets = (folder.annotation(name, of=VIDEOS_OF) for name in VIDEOS)
+    listed = {solos: read_videos(solos), duets: read_videos(duets)}
+    two, train = first_videos(listed[solos], 2)
+    validation, test = first_videos({id: listed[solos][id] for id in two}, 1)
+    # A video of both lists holds two instruments.
+    train = [id for id in train if id not in listed[duets]]
+    duet_train = [id for id in listed[duets] if id not in two]
+
+    def recordings(ids: Iterable[str], names: Mapping[str, Sequence[str]]) -> tuple[Recording, ...]:
+        return tuple(
+            Recording(
+                id,
+                tuple(MUSIC_CLASSES.index(name) for name in names[id]),
+                folder.find(id),
+                folder.find(id, SOUND_ENDINGS),
+            )
+            for id in ids
+        )
+
+    return Collection(
+        classes=MUSIC_CLASSES,
+        splits={
+            "train": recordings(train, listed[solos]),
+            "validation": recordings(validation, listed[solos]),
+            "test": recordings(test, listed[solos]),
+            "duet_train": recordings(duet_train, listed[duets]),
+        },
+        annotations=(solos, duets),
+        clip_seconds=SEPARATED_SECONDS,
+    )
+
+
 def _unmatched(
     split: str, listed: Sequence[str], annotated: Mapping[str, object], file: str
 ) -> list[str]:
@@ -99,9 +145,15 @@ class Builder(RecordingsBuilder):
 
     `train` is for stage one, `synthesis` for scenes; `test` and `duet_test` hold the annotated
     frames, those without a box included. `music/allow_overlap` leaves ids of the training lists in
-    the test splits.
+    the test splits. `music/separation` has six-second clips and the splits of sound separation.
     """
 
     VERSION = tfds.core.Version("1.1.0")
-    VARIANTS = MappingProxyType({"default": {}, "allow_overlap": {"allow_overlap": True}})
+    VARIANTS = MappingProxyType(
+        {
+            "default": {},
+            "allow_overlap": {"allow_overlap": True},
+            "separation": {"separation": True},
+        }
+    )
     collection = staticmethod(collection)

@@ -141,11 +141,11 @@ TIMBRES: dict[str, Timbre] = {
 
 
 class Sound(NamedTuple):
-    """A second of one instrument.
+    """A second or more of one instrument.
 
     Attributes:
       waveform: int16 at `SAMPLE_RATE`.
-      pitches: fundamental of each of the one to three notes, in Hz.
+      pitches: fundamental of each note, one to three a second, in Hz.
     """
 
     waveform: Int16[np.ndarray, " T"]
@@ -203,6 +203,12 @@ def play(timbre: Timbre, rng: np.random.Generator) -> Sound:
     return Sound(np.round(mixture * 32767).astype(np.int16), pitches)
 
 
+def perform(timbre: Timbre, rng: np.random.Generator, seconds: int) -> Sound:
+    """So many seconds of `play`, one behind the other."""
+    parts = [play(timbre, rng) for _ in range(seconds)]
+    return Sound(*map(np.concatenate, zip(*parts, strict=True)))
+
+
 def _note(
     timbre: Timbre,
     pitch: float,
@@ -254,6 +260,7 @@ def _coloured(
     if band:
         low, high = band
         gain = gain / (1 + (low / np.maximum(frequency, 1)) ** 8) / (1 + (frequency / high) ** 8)
-    spectrum = gain * (rng.normal(size=(2, len(frequency))).T @ [1, 1j])
+    real, imaginary = rng.normal(size=(2, len(frequency)))
+    spectrum = gain * (real + 1j * imaginary)
     noise = np.fft.irfft(spectrum, _SAMPLES)
     return (noise / np.sqrt(np.mean(noise**2))).astype(np.float32)

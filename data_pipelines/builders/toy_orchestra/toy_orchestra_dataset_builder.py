@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 from avloc.data_pipelines.builders.placed import Placed
 from avloc.data_pipelines.builders.toy_orchestra import drawing, sounds
 from avloc.data_pipelines.builders.toy_orchestra.figures import INSTRUMENTS
-from avloc.data_pipelines.records.features import clip_example, clip_features
+from avloc.data_pipelines.records.features import CLIP_SECONDS, clip_example, clip_features
 from avloc.data_pipelines.scenes import mixing
 from avloc.data_pipelines.scenes.plan import RECIPES, SceneSplit, plan_scenes
 
@@ -33,6 +33,7 @@ class ToyOrchestraConfig(tfds.core.BuilderConfig):
     Attributes:
       scenes: splits of scenes, by name.
       classes: number of categories: the first of `figures.INSTRUMENTS`.
+      seconds: length of a clip's sound, with a phrase in each second.
     """
 
     train: int
@@ -40,6 +41,7 @@ class ToyOrchestraConfig(tfds.core.BuilderConfig):
     test: int
     scenes: Mapping[str, SceneSplit]
     classes: int = 10
+    seconds: int = CLIP_SECONDS
     seed: int = 0
 
     @property
@@ -97,7 +99,9 @@ class ToyClip(NamedTuple):
         )
 
 
-def make_clip(split: str, index: int, seed: int = 0, classes: int = 10) -> ToyClip:
+def make_clip(
+    split: str, index: int, seed: int = 0, classes: int = 10, seconds: int = CLIP_SECONDS
+) -> ToyClip:
     """Clip `index` of the solo split `train`, `validation` or `test`.
 
     Depends on nothing but its arguments. Clips 2v and 2v + 1 are of video v, whose category is v
@@ -113,7 +117,7 @@ def make_clip(split: str, index: int, seed: int = 0, classes: int = 10) -> ToyCl
         video=f"{split}_{video:05d}",
         label=label,
         picture=drawing.picture(look, each),
-        sound=sounds.play(voice, each),
+        sound=sounds.perform(voice, each, seconds),
     )
 
 
@@ -161,12 +165,21 @@ class Builder(Placed, tfds.core.GeneratorBasedBuilder):
             scenes=_wild_scenes(12, 12, 12),
             classes=12,
         ),
+        ToyOrchestraConfig(
+            name="long",
+            description="Clips of six seconds, to learn to separate sounds.",
+            train=800,
+            validation=100,
+            test=100,
+            scenes={"cocktail_test": SceneSplit("test", "2_2_0", 60)},
+            seconds=6,
+        ),
     ]
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(
             description=self.__doc__,
-            features=clip_features(),
+            features=clip_features(clip_seconds=self.builder_config.seconds),
             metadata=tfds.core.MetadataDict(
                 {
                     "class_names": list(self.builder_config.class_names),
@@ -181,9 +194,10 @@ class Builder(Placed, tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
-        # Scenes use the clips again, so they are kept until the set is built: 80 kB each.
+        # Scenes use the clips again, so they are kept until the set is built: 80 kB each and more.
         config = self.builder_config
-        clip = cache(partial(make_clip, seed=config.seed, classes=config.classes))
+        own = {"seed": config.seed, "classes": config.classes, "seconds": config.seconds}
+        clip = cache(partial(make_clip, **own))
         solo = {split: self._solo(split, clip) for split in _SPLITS}
         return solo | {split: self._scenes(split, clip) for split in config.scenes}
 
@@ -195,14 +209,14 @@ class Builder(Placed, tfds.core.GeneratorBasedBuilder):
     ) -> Iterator[tuple[str, dict]]:
         for index in range(getattr(self.builder_config, split)):
             clip = get_clip(split, index)
-            second = index % CLIPS_PER_VIDEO
-            name = f"{clip.video}_{second}"
+            take = index % CLIPS_PER_VIDEO
+            name = f"{clip.video}_{take}"
             yield (
                 name,
                 clip_example(
                     id=name,
                     video=clip.video,
-                    second=second,
+                    second=take * self.builder_config.seconds,
                     frames=[clip.picture.frame],
                     waveform=clip.sound.waveform,
                     boxes=clip.picture.box[None],

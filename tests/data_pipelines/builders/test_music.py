@@ -223,3 +223,20 @@ def test_the_authors_tested_on_the_first_five_of_each_class():
     tested = read_pairs(REAL / "music" / "solo_testing.txt")
     assert len(first) == 55 and len(tested) == 27 and set(tested) <= set(first)
     assert len(rest) == 536 - 55
+
+
+def test_separation_has_long_clips_and_its_own_splits(tmp_path):
+    """The first solo of each instrument is for validation, the second tests; lists are not read."""
+    folder = write_annotations(tmp_path / "a")
+    for name in ("lists/solo_training_1.txt", "solotest.json"):
+        next(folder.rglob(Path(name).name)).unlink()
+    found = Builder.config_of(folder, "separation").collection
+    assert {split: [r.id for r in part] for split, part in found.splits.items()} == {
+        "train": ["cello-00003", "violin-0003"],
+        "validation": ["cello-00001", "violin-0001"],
+        "test": ["cello-00002", "violin-0002"],
+        "duet_train": ["duet-000001", "duet-000002", "duet-000003"],
+    }
+    assert found.clip_seconds == 6
+    assert found.splits["duet_train"][0].labels == (FLUTE, VIOLIN)
+    assert found.splits["test"][0].labels == (CELLO,)

@@ -1,0 +1,1 @@
+"""Taking sounds apart: spectra and their inverses, resampling, and measures. Knows no network."""
