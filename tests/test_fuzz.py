@@ -26,11 +26,12 @@ def whole(place, tmp_path_factory) -> Path:
 
 def test_no_input_breaks_a_command(whole, tmp_path):
     """The kinds that compile nothing; the others take longer, and CI runs them by `make fuzz`."""
-    quick = [index for index in range(2000) if kind_of(index) in ("annotations", "maps", "weights")]
+    kinds = ("annotations", "archives", "weights")
+    quick = [index for index in range(2000) if kind_of(index) in kinds]
     verdicts = [attempt(SEED, index, whole, tmp_path / "job") for index in quick[:INPUTS]]
     assert [verdict for verdict in verdicts if verdict.what in BAD] == []
     counts = Counter(verdict.what for verdict in verdicts)
-    assert min(counts["accepted"] + counts["reported"], counts["refused"]) > 5, counts
+    assert min(counts["accepted"] + counts["reported"], counts["refused"]) > 3, counts
 
 
 def test_an_input_is_made_again_from_its_number(whole, tmp_path):
