@@ -74,8 +74,9 @@ def make_parser(runs: Mapping[str, Callable[[argparse.Namespace], Any]]) -> argp
     made = partial(_Parser, known=[words for words in runs if not words.startswith("--")])
     parser = made(
         prog="avloc",
-        description="Finds which objects in a scene sound, and what they are, without labels.",
-        epilog="Help on one: `avloc train --help`.",
+        description="Finds which objects in a scene sound, and what they are, without labels.\n"
+        "Help on one verb: `avloc train --help`.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
         parents=[common],
     )

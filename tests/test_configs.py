@@ -8,7 +8,7 @@ import pytest
 
 import avloc.configs
 from avloc.machine.stopping import Interrupted
-from avloc.runs.experiment import differences, load_config, override, with_later_fields
+from avloc.runs.experiment import differences, fields, load_config, override, with_later_fields
 from avloc.runs.folder import RunFolder
 from avloc.training import loop
 from avloc.training.loading import load_run
@@ -80,8 +80,9 @@ def tiny(name):
         config.init_from = ""
     if config.method == "ier":
         override(config, TINY_IER.items())
-    if config.method == "sop":
-        override(config, TINY_SOP.items())
+    if config.method in ("sop", "csol_separation"):
+        here = dict(fields(config))
+        override(config, [(name, x) for name, x in TINY_SOP.items() if name in here])
     if config.method == "c2f":
         override(
             config, (TINY_C2F | (TAGGED if config.labels.source != "clusters" else {})).items()
@@ -209,6 +210,7 @@ def test_the_others_keep_what_old_runs_did(name):
         later = {"csol": ("stage_two", "affine", "negative_side")}
         later["ier"] = ("identification", "curriculum", "count")
         later["sop"] = ("stage_two", "affine", "negative_side")
+        later["csol_separation"] = later["csol"]
         group, *fields = later[config.method]
         for field in fields:
             del old[group][field]
@@ -247,8 +249,10 @@ def test_config_trains(names, toy, tmp_path):
         # 5 steps are two passes; nothing is said of clusters while there are none.
         warm, first, second = ["warm-up"] * 2, [], []
         last = ["clusters", *["identification"] * 2] * 2 + ["clusters"]
-        if config.method == "csol":
+        if config.method.startswith("csol"):
             last = ["hearing"] * 2 + ["clusters"]
+        if config.method == "csol_separation":
+            last += ["separation"] * 2
     if name.endswith("_folder_scratch"):
         # As those, and stage two.
         warm, first, second = ["warm-up"] * 2, [], []

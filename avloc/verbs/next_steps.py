@@ -100,6 +100,8 @@ def _config_for(spec: str, splits: Iterable[str]) -> tuple[str, ConfigDict] | No
     configs = {file.stem: load_config(file) for file in shipped}
     # Those that go on from another run are not for the first day.
     configs = {n: c for n, c in configs.items() if "/stages/" not in c.init_from}
+    # CSOL first: its runs tell most about data that one does not know yet.
+    configs = dict(sorted(configs.items(), key=lambda item: item[1].method != "csol"))
     same = [n for n, c in configs.items() if spec in (c.data.name, f"{c.data.name}/default")]
     name = spec.partition("/")[0]
     alike = [n for n, c in configs.items() if name == c.data.name.split("+")[0].partition("/")[0]]

@@ -122,7 +122,7 @@ def test_a_cell_that_fails_is_told_of(place, tmp_path, capsys, monkeypatch):
         (["--cells", "three"], "there is no cell 'three'; there are one, two"),
         (["--seeds", "1", "1"], "an ablation needs seeds, each once, not [1, 1]"),
         (["--jobs", "0"], "--jobs is 1 or more, not 0"),
-        (["--config", "nothing.py"], "there is no config file nothing.py; shipped ones: csol_"),
+        (["--config", "nothing.py"], "there is no config file nothing.py; shipped ones: c2f_"),
         (["--data-dir", "nowhere"], "is not built in"),
         (["--config.seed=1"], "--config.FIELD=VALUE goes with `avloc train` only"),
     ],

@@ -270,7 +270,7 @@ def test_list(band, tmp_path):
     registry.build("video_folder", band, tmp_path)
     listings = {listing.spec: listing for listing in registry.list_datasets(tmp_path)}
     built = {"video_folder/the_band"}
-    fixed = {f"toy_orchestra/{name}" for name in ("default", "tiny", "tiny_wild", "wild")}
+    fixed = {f"toy_orchestra/{name}" for name in ("default", "long", "tiny", "tiny_wild", "wild")}
     others = set(registry.DATASETS) - {"toy_orchestra", "video_folder"}
     assert set(listings) == built | fixed | others
     toy, own = listings["toy_orchestra/tiny"], listings["video_folder/the_band"]

@@ -53,7 +53,8 @@ def test_four_devices_train_as_one(results, mode):
     many = part(four, mode)
     assert many.keys() == one.keys()
     names = {k.partition(":")[0] for k in one}
-    assert len(names) == 7  # four losses of CSOL, the last with drawn negatives too; two of IEr
+    # Four losses of CSOL, the last with drawn negatives too; two of IEr; one of C2F.
+    assert len(names) == 8
     for name, value in one.items():
         # Rounding adds up over the thousands of cells that make a gradient.
         relative = 1e-4 if "gradient_norm" in name else 1e-5

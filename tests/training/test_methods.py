@@ -70,7 +70,7 @@ def test_titles(faulty):
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("cosl", r"config\.method is one of \['c2f', 'csol', 'ier', 'sop'\], or "
+        ("cosl", r"config\.method is one of \['c2f', 'csol', 'csol_separation', 'ier', 'sop'\], or "
          r"package\.module:Name of your own, not 'cosl'; did you mean 'csol'\?"),
         ("nowhere:Net", "there is no module 'nowhere': install it, or run from the folder"),
         ("faulty:Eary", r"faulty\.py has no 'Eary'; did you mean 'Early'\?"),
