@@ -31,7 +31,7 @@ def test_configs_that_come_with_avloc_pass(name):
         ("hearing.sources", "0", "2 or more"),
         ("hearing.sources", "1", "2 or more"),
         ("hearing.share", "2", "a number from 0 to 1"),
-        ("hearing.steps", "-5", "0 or more"),
+        ("hearing.steps", "-5", "a number from 0 to 1000000"),
         ("sound_views.semitones", "-3", "a number from 0 to 24"),
         ("stage_one.patience", "-1", "0 or more"),
         ("stage_one.zoom_out", "1.5", "a number from 0 to 1"),
