@@ -16,8 +16,7 @@ from avloc.separation.masking import targets
 from avloc.separation.measures import Separation, separation
 from avloc.separation.resampling import resample
 from avloc.training.loading import LoadedRun
-from avloc.training.methods.csol_separation import CsolSeparation
-from avloc.training.methods.separating import Separating, to_float
+from avloc.training.methods.separating import Guided, to_float
 from avloc.types import Batch
 
 MEASURES = ("sdr", "sir", "sar", "si_sdr")
@@ -73,7 +72,7 @@ def score_separation(
       ValueError: the method cannot separate by guides, or the split has one kind only.
     """
     method = run.method
-    if not isinstance(method, Separating | CsolSeparation):
+    if not isinstance(method, Guided):
         raise ValueError(
             f"method {run.config.method!r} cannot separate sounds: choose one that can"
         )
@@ -113,14 +112,10 @@ def _batches(
 
 
 def _separated(
-    method: Separating | CsolSeparation, variables: Any, aux: Any, clips: Batch
+    guided: Guided, variables: Any, aux: Any, clips: Batch
 ) -> tuple[Float[Array, "B 2 T"], ...]:
     """Sources, and the estimates of each row."""
-    if isinstance(method, CsolSeparation):
-        variables, guides = method.guide(variables, aux, clips)
-        method = method.separator
-    else:
-        guides, _ = method.guide(variables, clips, False)
+    method, variables, guides = guided.guided(variables, aux, clips)
     spec, grid = method.config.separation, method.grid
     sounds = resample(
         to_float(clips.waveform), method.info.sample_rate, method.config.sound.sample_rate

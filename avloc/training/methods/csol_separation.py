@@ -19,7 +19,7 @@ from avloc.models import Separator, UNet
 from avloc.training.methods.csol import Csol
 from avloc.training.methods.lengths import passes
 from avloc.training.methods.networks import PRECISIONS
-from avloc.training.methods.separating import Separating
+from avloc.training.methods.separating import Guides, Separating
 from avloc.types import Aux, Batch, DatasetInfo, LossOutput, Phase, Variables
 
 _PART = "separator"  # its place among the modules
@@ -88,12 +88,11 @@ class CsolSeparation(Csol):
         guides = jnp.broadcast_to(guides, (len(batch.waveform), *guides.shape))
         return self.separator.separate_by(_own(variables), batch.waveform, guides, among)
 
-    def guide(
-        self, variables: Variables, aux: Aux, batch: Batch
-    ) -> tuple[Variables, Float[Array, "B K"]]:
-        """The separator's variables, and the guides of single clips: their clusters."""
+    def guided(self, variables: Variables, aux: Aux, batch: Batch) -> Guides:
+        """See `Guided`: the guide of a clip is its cluster."""
         cluster = self.predict(variables, aux, batch).cluster
-        return _own(variables), jax.nn.one_hot(cluster, self.config.clusters)
+        guides = jax.nn.one_hot(cluster, self.config.clusters)
+        return Guides(self.separator, _own(variables), guides)
 
 
 def _own(variables: Variables) -> Variables:

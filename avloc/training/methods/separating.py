@@ -7,7 +7,7 @@ the U-Net, asks for its own sound back. What the guide is made of is the method'
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -38,6 +38,27 @@ class Mixed(NamedTuple):
     clips: Int[Array, "B N"]
     sources: Float[Array, "B N R C"]
     mixture: Float[Array, "B R C"]
+
+
+class Guides(NamedTuple):
+    """What single clips are asked for by.
+
+    Attributes:
+      separator: what takes sounds apart. variables: its own.
+      guides: of each clip, for it.
+    """
+
+    separator: Separating
+    variables: Variables
+    guides: Float[Array, "B K"]
+
+
+@runtime_checkable
+class Guided(Protocol):
+    """A method that separates by a guide for each clip: what its measures need."""
+
+    def guided(self, variables: Variables, aux: Aux, batch: Batch) -> Guides:
+        """By evaluation statistics. Pure."""
 
 
 class Separating:
@@ -92,6 +113,10 @@ class Separating:
     ) -> tuple[Float[Array, "B K"], Variables]:
         """The guide of each clip, 0 to 1, and the new statistics. Each method has its own."""
         raise NotImplementedError
+
+    def guided(self, variables: Variables, aux: Aux, batch: Batch) -> Guides:
+        """See `Guided`."""
+        return Guides(self, variables, self.guide(variables, batch, False)[0])
 
     # Training.
 
