@@ -37,6 +37,12 @@ class _Indexed:
         return f"Indexed({len(self)})"
 
 
+def video_number(name: str | bytes) -> int:
+    """The number by which a batch knows a video (`Batch.video`)."""
+    raw = name.encode() if isinstance(name, str) else name
+    return zlib.crc32(raw) & 0x7FFFFFFF
+
+
 def _item(index: int, record: Any, image: np.ndarray, slots: int) -> Batch:
     """One record as a `Batch` without its leading axis."""
     objects = record["objects"]
@@ -58,7 +64,7 @@ def _item(index: int, record: Any, image: np.ndarray, slots: int) -> Batch:
         image=image,
         waveform=np.asarray(record["waveform"], np.int16),
         index=np.int32(index),
-        video=np.int32(zlib.crc32(record["video"]) & 0x7FFFFFFF),
+        video=np.int32(video_number(record["video"])),
         mask=np.bool_(True),
         boxes=boxes,
         labels=labels,

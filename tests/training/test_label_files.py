@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from avloc.training.methods.label_files import read_scores, softened, video_number
+from avloc.data_pipelines.loader import video_number
+from avloc.training.methods.label_files import read_scores, softened
 
 
 def test_likely_tags_are_nearly_certain():

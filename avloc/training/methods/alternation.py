@@ -26,7 +26,13 @@ from avloc.training.methods.clusters import TEACHER, Clustered, part_of
 from avloc.training.methods.correspondence import match_loss, mix_sounds
 from avloc.training.methods.lengths import passes, stale, validation
 from avloc.training.methods.mixtures import mixed_sounds
-from avloc.training.methods.networks import inputs, make_network, picture_input, train_forward
+from avloc.training.methods.networks import (
+    inputs,
+    make_network,
+    picture_input,
+    sound_input,
+    train_forward,
+)
 from avloc.types import (
     Aux,
     Batch,
@@ -256,6 +262,10 @@ class Alternation(Clustered):
         return Embedded(out.v, out.a)
 
     # Parts.
+
+    def _teach(self, aux: Aux, batch: Batch) -> Float[Array, "B K"]:
+        """Logits of the frozen stage-one audio network."""
+        return self.net.apply(aux["teacher"], sound_input(self.net, batch), method="hear_clusters")
 
     def _train_forward(
         self, variables: Variables, batch: Batch, **how: Any

@@ -17,7 +17,7 @@ from avloc.machine.devices import gather
 from avloc.models import AudioVisualNet
 from avloc.models.heads import prototype_similarity
 from avloc.training.methods.alternation import Alternation
-from avloc.training.methods.networks import make_network, own_images, sound_input
+from avloc.training.methods.networks import make_network, own_images
 from avloc.training.microbatches import in_microbatches
 from avloc.types import Aux, Batch, LossOutput, Phase, Prediction, Variables
 
@@ -130,7 +130,3 @@ class Csol(Alternation):
         if two.product:
             m = m * localization[..., None]
         return two.scale * m
-
-    def _teach(self, aux: Aux, batch: Batch) -> Float[Array, "B K"]:
-        """Logits of the frozen stage-one audio network."""
-        return self.net.apply(aux["teacher"], sound_input(self.net, batch), method="hear_clusters")

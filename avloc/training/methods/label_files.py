@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
-import json
-import zlib
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
+
+from avloc.data_pipelines.loader import video_number
+from avloc.json_files import parse_json, read_text
 
 
 def softened(
@@ -20,12 +22,6 @@ def softened(
     With 0.3 and 0.6 the published code's rule: a tag that is likely is nearly certain.
     """
     return np.where(scores > threshold, floor + (1 - floor) * scores, scores).astype(np.float32)
-
-
-def video_number(name: str | bytes) -> int:
-    """The number by which a batch knows a video (`Batch.video`)."""
-    raw = name.encode() if isinstance(name, str) else name
-    return zlib.crc32(raw) & 0x7FFFFFFF
 
 
 def read_scores(file: Path, classes: int) -> dict[int, Float[np.ndarray, " K"]]:
@@ -83,7 +79,7 @@ def rows_of(
 
 def _json(file: Path) -> Mapping[str, object]:
     try:
-        rows = json.loads(file.read_text())
+        rows = parse_json(read_text(file))
     except ValueError as error:
         raise ValueError(f"config.labels.file: {file} is not JSON: {error}") from None
     if not isinstance(rows, dict):
@@ -97,6 +93,5 @@ def _json(file: Path) -> Mapping[str, object]:
 
 
 def _csv(file: Path) -> Mapping[str, object]:
-    with file.open(newline="") as lines:
-        _, *rows = csv.reader(lines)
-    return {row[0]: row[1:] for row in rows if row}
+    rows = list(csv.reader(io.StringIO(read_text(file), newline="")))
+    return {row[0]: row[1:] for row in rows[1:] if row}

@@ -14,7 +14,6 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from avloc.training.methods.alternation import Alternation
 from avloc.training.methods.label_files import read_scores, rows_of, softened
-from avloc.training.methods.networks import sound_input
 from avloc.types import Aux, Batch, Scan, TrainState, Variables
 
 
@@ -77,9 +76,7 @@ class Labelled(Alternation):
 
     def _teach_step(self, variables: Variables, aux: Aux, batch: Batch) -> Float[Array, "B K"]:
         """What the audio network of stage one hears in scenes."""
-        sound = sound_input(self.net, batch)
-        logits = self.net.apply(aux["teacher"], sound, method="hear_clusters")
-        return jax.nn.softmax(logits)
+        return jax.nn.softmax(self._teach(aux, batch))
 
     def _video_step(self, variables: Variables, aux: Aux, batch: Batch) -> Int[Array, " B"]:
         return batch.video
