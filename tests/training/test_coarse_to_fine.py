@@ -9,30 +9,26 @@ from scipy.special import expit
 
 from avloc import losses
 from avloc.configs.c2f import base
+from avloc.data_pipelines.loader import video_number
 from avloc.training.methods import create, initialize
-from avloc.training.methods.label_files import softened, video_number
+from avloc.training.methods.label_files import softened
 from avloc.training.methods.networks import inputs
 from avloc.types import Batch, DatasetInfo, TrainState
+from tests.training.tiny_csol import changed
 
 K, N = 3, 6
 INFO = DatasetInfo({"train": N, "cocktail_train": N}, class_names=("a", "b", "c"))
 
 
 def settings(**fields):
-    """C2F on a net of one block; `stage_two__form` sets `config.stage_two.form`."""
+    """C2F on a net of one block; `fields` as in `changed`."""
     config = base()
     config.image_size, config.clusters = 32, K
     config.model.update(dict(width=4, blocks=(0, 0, 0, 1), stem_pool=False, embedding=16))
     config.model.update(dict(projection=(16, 8), pair_hidden=8, audio_branch="stage"))
     config.data.stage_two = "cocktail_train"
     config.stage_two.update(dict(margin=2.0, valid_threshold=0.2, form="means"))
-    for name, value in fields.items():
-        *parents, leaf = name.split("__")
-        node = config
-        for parent in parents:
-            node = node[parent]
-        node[leaf] = value
-    return config
+    return changed(config, **fields)
 
 
 def method(**fields):

@@ -13,6 +13,7 @@ from avloc.separation.masking import network_input, targets, weights
 from avloc.separation.spectrum import stft
 from avloc.training.methods import create, require
 from avloc.types import Batch, DatasetInfo, Separates, TrainState
+from tests.training.tiny_csol import changed
 
 K, N = 3, 12
 INFO = DatasetInfo({"train": N})
@@ -25,10 +26,7 @@ def method(**fields):
     config.model.update(dict(width=4, blocks=(1, 0, 0, 0), stem_pool=False))
     config.sound.update(dict(sample_rate=4000, samples=480, n_fft=62, hop=32, rows=16))
     config.separation.update(dict(channels=4, levels=2, width=4, deviation=0.0))
-    for name, value in fields.items():
-        group, leaf = name.split("__")
-        config[group][leaf] = value
-    return create(config, INFO)
+    return create(changed(config, **fields), INFO)
 
 
 @pytest.fixture(scope="module")
